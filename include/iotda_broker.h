@@ -1,0 +1,78 @@
+/*
+ * The part of Mosquitto's plugin interface, version 5, that this project uses, in our own words.
+ *
+ * bindgen makes the Rust types of src/ffi from this file; tests/abi holds every number, size, offset and function
+ * type in it against the broker's own headers. Only types are declared, no functions: the library must not refer to a
+ * broker symbol by name, because a broker that lacks one refuses to load it. The functions are looked up by name
+ * (dlsym) into pointers of the types below.
+ */
+#ifndef IOTDA_BROKER_H
+#define IOTDA_BROKER_H
+
+/* The interface version that we speak. */
+#define IOTDA_PLUGIN_VERSION 5
+
+/* What a callback or an entry point answers. */
+#define IOTDA_SUCCESS 0
+#define IOTDA_ERR_NOMEM 1
+#define IOTDA_ERR_INVAL 3
+#define IOTDA_ERR_AUTH 11
+#define IOTDA_ERR_UNKNOWN 13
+#define IOTDA_ERR_PLUGIN_DEFER 17
+
+/* Events. CLIENT_OFFLINE exists since broker 2.1; a 2.0 answers its registration with an error. */
+#define IOTDA_EVT_RELOAD 1
+#define IOTDA_EVT_BASIC_AUTH 3
+#define IOTDA_EVT_TICK 9
+#define IOTDA_EVT_DISCONNECT 10
+#define IOTDA_EVT_CLIENT_OFFLINE 28
+
+/* Log levels. */
+#define IOTDA_LOG_INFO 1
+#define IOTDA_LOG_NOTICE 2
+#define IOTDA_LOG_WARNING 4
+#define IOTDA_LOG_ERR 8
+#define IOTDA_LOG_DEBUG 16
+
+/* One client connection; its inside is the broker's alone. */
+struct mosquitto;
+
+/* The broker's name for one loaded plugin. */
+typedef struct mosquitto_plugin_id_t mosquitto_plugin_id_t;
+
+/* One plugin_opt_KEY VALUE line: the key without its prefix, both NUL-terminated. */
+struct iotda_opt {
+	char *key;
+	char *value;
+};
+
+/* BASIC_AUTH: a CONNECT, or a session that is checked again at SIGHUP. Both strings may be null. */
+struct iotda_evt_basic_auth {
+	void *future;
+	struct mosquitto *client;
+	char *username;
+	char *password;
+	void *future2[4];
+};
+
+/* DISCONNECT, and CLIENT_OFFLINE: a connection is over. */
+struct iotda_evt_disconnect {
+	void *future;
+	struct mosquitto *client;
+	int reason;
+	void *future2[4];
+};
+
+/* What the broker calls for an event. */
+typedef int (*iotda_callback)(int event, void *event_data, void *userdata);
+
+/* The broker's functions. */
+typedef int (*iotda_callback_register)(mosquitto_plugin_id_t *identifier, int event, iotda_callback callback,
+		const void *event_data, void *userdata);
+typedef int (*iotda_callback_unregister)(mosquitto_plugin_id_t *identifier, int event, iotda_callback callback,
+		const void *event_data);
+typedef void (*iotda_log_printf)(int level, const char *format, ...);
+typedef const char *(*iotda_client_string)(const struct mosquitto *client); /* mosquitto_client_id, _address */
+typedef int (*iotda_client_int)(const struct mosquitto *client); /* _keepalive, _protocol_version, _sub_count */
+
+#endif

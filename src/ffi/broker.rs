@@ -1,0 +1,205 @@
+//! The broker's functions as a table, looked up by name when the plugin is loaded.
+//!
+//! A library that refers to a function by name is refused as a whole by a broker that lacks it (both 2.0 and 2.1 load
+//! with `RTLD_NOW`, `lib_load.h`). Looked up at run time, a newer function can be missing.
+
+use super::bindings as c;
+use crate::{
+    journal::Line,
+    plugin::{Host, Level},
+};
+use std::{
+    ffi::{CStr, c_char, c_int, c_void},
+    fmt,
+    ptr::NonNull,
+};
+
+/// `mosquitto_plugin_set_info`, new in 2.1: (identifier, name, version).
+type PluginSetInfo = Option<
+    unsafe extern "C" fn(*mut c::mosquitto_plugin_id_t, *const c_char, *const c_char) -> c_int,
+>;
+
+/// The functions of the broker that has loaded us.
+#[derive(Clone)]
+pub(super) struct Broker {
+    callback_register: c::iotda_callback_register,
+    callback_unregister: c::iotda_callback_unregister,
+    log_printf: c::iotda_log_printf,
+    client_id: c::iotda_client_string,
+    client_address: c::iotda_client_string,
+    client_keepalive: c::iotda_client_int,
+    client_protocol_version: c::iotda_client_int,
+    client_sub_count: c::iotda_client_int,
+    plugin_set_info: PluginSetInfo,
+}
+
+/// A function that every supported broker has, and this one lacks.
+#[derive(Debug)]
+pub(super) struct MissingFunction(&'static CStr);
+
+impl fmt::Display for MissingFunction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the broker has no function {}", self.0.to_string_lossy())
+    }
+}
+
+impl Broker {
+    /// Looks the functions up.
+    ///
+    /// # Errors
+    ///
+    /// [`MissingFunction`] names the first required one that is not there.
+    pub(super) fn find() -> Result<Self, MissingFunction> {
+        macro_rules! required {
+            ($name:literal) => {{
+                let function = look_up($name).ok_or(MissingFunction($name))?;
+                // SAFETY: tests/abi holds the type of the field against the broker's own header; a pointer to a
+                // function and an `Option` of one have the same representation.
+                unsafe { std::mem::transmute::<NonNull<c_void>, _>(function) }
+            }};
+        }
+        Ok(Self {
+            callback_register: required!(c"mosquitto_callback_register"),
+            callback_unregister: required!(c"mosquitto_callback_unregister"),
+            log_printf: required!(c"mosquitto_log_printf"),
+            client_id: required!(c"mosquitto_client_id"),
+            client_address: required!(c"mosquitto_client_address"),
+            client_keepalive: required!(c"mosquitto_client_keepalive"),
+            client_protocol_version: required!(c"mosquitto_client_protocol_version"),
+            client_sub_count: required!(c"mosquitto_client_sub_count"),
+            plugin_set_info: look_up(c"mosquitto_plugin_set_info").and_then(|function| {
+                // SAFETY: as above.
+                unsafe { std::mem::transmute::<NonNull<c_void>, PluginSetInfo>(function) }
+            }),
+        })
+    }
+
+    /// Whether this is 2.1 or later.
+    pub(super) fn is_2_1(&self) -> bool {
+        self.plugin_set_info.is_some()
+    }
+
+    /// Tells the broker, where it wants to know, who we are.
+    pub(super) fn set_info(&self, identifier: *mut c::mosquitto_plugin_id_t) {
+        const VERSION: &CStr =
+            match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
+                Ok(version) => version,
+                Err(_) => c"",
+            };
+        if let Some(set_info) = self.plugin_set_info {
+            // SAFETY: the identifier is the one that the broker gave to init; the broker copies the strings
+            // (mosquitto_plugin_set_info in plugin_public.c, 2.1.2).
+            unsafe { set_info(identifier, c"iotda-auth".as_ptr(), VERSION.as_ptr()) };
+        }
+    }
+
+    /// Has an event delivered to a callback; the broker's error code if it will not.
+    pub(super) fn register(
+        &self,
+        identifier: *mut c::mosquitto_plugin_id_t,
+        event: c_int,
+        callback: c::iotda_callback,
+        userdata: *mut c_void,
+    ) -> Result<(), c_int> {
+        let Some(register) = self.callback_register else { return Err(c::IOTDA_ERR_UNKNOWN) };
+        // SAFETY: the identifier is the one that the broker gave to init; the user data lives until cleanup, which
+        // unregisters first.
+        match unsafe { register(identifier, event, callback, std::ptr::null(), userdata) } {
+            c::IOTDA_SUCCESS => Ok(()),
+            error => Err(error),
+        }
+    }
+
+    /// Ends what [`Broker::register`] began.
+    pub(super) fn unregister(
+        &self,
+        identifier: *mut c::mosquitto_plugin_id_t,
+        event: c_int,
+        callback: c::iotda_callback,
+    ) {
+        if let Some(unregister) = self.callback_unregister {
+            // SAFETY: the identifier is the one that the broker gave to init, and is valid until cleanup returns.
+            unsafe { unregister(identifier, event, callback, std::ptr::null()) };
+        }
+    }
+
+    /// A client of the broker's.
+    ///
+    /// # Safety
+    ///
+    /// The pointer must be one that the broker gave to a callback which has not returned, and stay so for `'a`.
+    pub(super) unsafe fn client<'a>(&'a self, client: NonNull<c::mosquitto>) -> Client<'a> {
+        Client { broker: self, client }
+    }
+}
+
+impl Host for Broker {
+    fn log(&self, level: Level, line: &Line) {
+        let level = match level {
+            Level::Error => c::IOTDA_LOG_ERR,
+            Level::Warning => c::IOTDA_LOG_WARNING,
+            Level::Notice => c::IOTDA_LOG_NOTICE,
+            Level::Info => c::IOTDA_LOG_INFO,
+            Level::Debug => c::IOTDA_LOG_DEBUG,
+        };
+        if let Some(log_printf) = self.log_printf {
+            // SAFETY: the format takes exactly one string, which is NUL-terminated and outlives the call. We are on the
+            // broker's thread: a `Host` is only lent to the plugin for the time of a callback.
+            unsafe { log_printf(level, c"%s".as_ptr(), line.as_c_str().as_ptr()) };
+        }
+    }
+}
+
+/// Where a function of this name is in the process.
+fn look_up(name: &CStr) -> Option<NonNull<c_void>> {
+    // SAFETY: the name is NUL-terminated. The broker's functions are exported by its executable, so the default scope
+    // has them, also where a plugin is loaded with RTLD_LOCAL (2.1).
+    NonNull::new(unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) })
+}
+
+/// A client connection, for the time of a callback.
+pub(super) struct Client<'a> {
+    broker: &'a Broker,
+    client: NonNull<c::mosquitto>,
+}
+
+impl<'a> Client<'a> {
+    /// The address of the broker's structure, which is all that we know it by.
+    pub(super) fn handle(&self) -> usize {
+        self.client.as_ptr().addr()
+    }
+
+    pub(super) fn id(&self) -> Option<&'a [u8]> {
+        self.string(self.broker.client_id)
+    }
+
+    pub(super) fn address(&self) -> Option<&'a [u8]> {
+        self.string(self.broker.client_address)
+    }
+
+    /// In seconds.
+    pub(super) fn keep_alive(&self) -> u16 {
+        u16::try_from(self.number(self.broker.client_keepalive)).unwrap_or_default()
+    }
+
+    pub(super) fn protocol_version(&self) -> i32 {
+        self.number(self.broker.client_protocol_version)
+    }
+
+    pub(super) fn subscriptions(&self) -> i32 {
+        self.number(self.broker.client_sub_count)
+    }
+
+    fn string(&self, function: c::iotda_client_string) -> Option<&'a [u8]> {
+        // SAFETY: the client is valid for 'a, which `Broker::client` was promised.
+        let text = unsafe { function?(self.client.as_ptr()) };
+        // SAFETY: a string of the client's own, null or NUL-terminated, which the broker changes only after the
+        // callback.
+        unsafe { super::event::bytes(text) }
+    }
+
+    fn number(&self, function: c::iotda_client_int) -> i32 {
+        // SAFETY: the client is valid for 'a, which `Broker::client` was promised.
+        function.map_or(0, |function| unsafe { function(self.client.as_ptr()) })
+    }
+}

@@ -1,0 +1,52 @@
+//! Nothing unwinds into the broker.
+
+use crate::journal::Line;
+use std::{
+    cell::RefCell,
+    panic::{self, AssertUnwindSafe, PanicHookInfo},
+};
+
+thread_local! {
+    /// Where this thread failed last. Plain bytes: nothing that would have to be dropped after the library is unloaded.
+    static FAILED_AT: RefCell<Line> = const { RefCell::new(Line::new()) };
+}
+
+/// A call that failed; how is in the line.
+pub(super) struct Failure(pub(super) Line);
+
+/// Calls a function and turns a panic into a [`Failure`].
+pub(super) fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, Failure> {
+    panic::catch_unwind(AssertUnwindSafe(call)).map_err(|payload| {
+        // Dropping a payload may panic once more. It is never ours, so it is left where it is.
+        std::mem::forget(payload);
+        Failure(
+            FAILED_AT.with(|line| line.try_borrow().map(|line| line.clone()).unwrap_or_default()),
+        )
+    })
+}
+
+/// Keeps the place of a panic for the log. Its message is not kept: it may quote what a client sent, or a secret.
+pub(super) fn note_panics() {
+    panic::set_hook(Box::new(note));
+}
+
+/// Gives back what [`note_panics`] took.
+pub(super) fn stop_noting_panics() {
+    drop(panic::take_hook());
+}
+
+fn note(info: &PanicHookInfo<'_>) {
+    let line = match info.location() {
+        Some(at) => Line::of(format_args!(
+            "internal error at {}:{}, please report it",
+            at.file(),
+            at.line()
+        )),
+        None => Line::of(format_args!("internal error, please report it")),
+    };
+    FAILED_AT.with(|place| {
+        if let Ok(mut place) = place.try_borrow_mut() {
+            *place = line;
+        }
+    });
+}

@@ -1,0 +1,273 @@
+//! The border to the broker, and the only unsafe code.
+//!
+//! Each function here does four things: it guards against panics, turns pointers into borrowed values, calls one safe
+//! function of [`Plugin`], and turns its answer into a code. No policy, no words.
+//!
+//! # Promises
+//!
+//! * No panic crosses the border. A login during which one happens is refused; a start fails; other events succeed and
+//!   leave a line in the log.
+//! * Null is a value, wherever the broker may give one.
+//! * All state belongs to the instance whose address is the user data. A cleanup of an instance that is gone, or never
+//!   was, does nothing.
+
+mod bindings;
+mod broker;
+mod event;
+mod guard;
+
+use crate::{
+    journal::Line,
+    plugin::{Answer, Host, Level, Plugin},
+};
+use bindings as c;
+use broker::Broker;
+use guard::{Failure, guarded};
+use std::{
+    ffi::{c_int, c_void},
+    sync::Mutex,
+};
+
+/// One loaded plugin: what the broker's user data points to.
+struct Instance {
+    broker: Broker,
+    plugin: Plugin,
+    identifier: *mut c::mosquitto_plugin_id_t,
+}
+
+/// The addresses of the instances that live. A broker may load the library for several listeners, and may clean up what
+/// did not start.
+static INSTANCES: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+
+/// The events that we ask for; the second is not one of a 2.0's.
+const EVENTS: [(c_int, c::iotda_callback); 5] = [
+    (c::IOTDA_EVT_DISCONNECT, Some(on_gone)),
+    (c::IOTDA_EVT_CLIENT_OFFLINE, Some(on_gone)),
+    (c::IOTDA_EVT_RELOAD, Some(on_reload)),
+    (c::IOTDA_EVT_TICK, Some(on_tick)),
+    // The last, so that no login is answered by half an instance.
+    (c::IOTDA_EVT_BASIC_AUTH, Some(on_basic_auth)),
+];
+
+/// Chooses the interface version: 5 if the broker speaks it, -1 if not.
+///
+/// # Safety
+///
+/// `supported` must be null or point to `count` numbers.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn mosquitto_plugin_version(
+    count: c_int,
+    supported: *const c_int,
+) -> c_int {
+    let count = usize::try_from(count).unwrap_or(0);
+    if supported.is_null() {
+        return -1;
+    }
+    // SAFETY: just what the caller promises.
+    let supported = unsafe { std::slice::from_raw_parts(supported, count) };
+    if supported.contains(&c::IOTDA_PLUGIN_VERSION) { c::IOTDA_PLUGIN_VERSION } else { -1 }
+}
+
+/// Starts an instance.
+///
+/// # Safety
+///
+/// `identifier` must be the broker's, `userdata` null or a place for a pointer, and `options` null or `count` options
+/// whose names and values are null or NUL-terminated.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn mosquitto_plugin_init(
+    identifier: *mut c::mosquitto_plugin_id_t,
+    userdata: *mut *mut c_void,
+    options: *mut c::iotda_opt,
+    count: c_int,
+) -> c_int {
+    // SAFETY: null, or a place for a pointer, as the caller promises.
+    let Some(place) = (unsafe { userdata.as_mut() }) else {
+        // Without user data there are no events and no cleanup.
+        return c::IOTDA_ERR_INVAL;
+    };
+    let started = guarded(|| {
+        guard::note_panics();
+        // SAFETY: just what the caller promises; the options live until this function returns.
+        let options = unsafe { event::options(options, count) };
+        start(identifier, &options)
+    });
+    match started {
+        Ok(Ok(instance)) => {
+            *place = instance.cast();
+            c::IOTDA_SUCCESS
+        }
+        Ok(Err(code)) => code,
+        Err(failure) => failed(None, &failure, c::IOTDA_ERR_UNKNOWN),
+    }
+}
+
+/// Ends an instance.
+///
+/// # Safety
+///
+/// `userdata` must be null, or what [`mosquitto_plugin_init`] put into its `userdata`. The broker must not be inside one
+/// of its callbacks.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn mosquitto_plugin_cleanup(
+    userdata: *mut c_void,
+    _options: *mut c::iotda_opt,
+    _count: c_int,
+) -> c_int {
+    let ended = guarded(|| {
+        let mut instances = INSTANCES.lock().unwrap_or_else(|poison| poison.into_inner());
+        let Some(at) = instances.iter().position(|address| *address == userdata.addr()) else {
+            return;
+        };
+        instances.swap_remove(at);
+        if instances.is_empty() {
+            guard::stop_noting_panics();
+            *instances = Vec::new();
+        }
+        drop(instances);
+        // SAFETY: the address is in the list, so it is an instance that `start` has leaked and nobody has taken back.
+        let instance = unsafe { Box::from_raw(userdata.cast::<Instance>()) };
+        for (event, callback) in EVENTS {
+            instance.broker.unregister(instance.identifier, event, callback);
+        }
+    });
+    // A fault while memory is given back is no reason to keep the broker from ending.
+    ended.map_or(c::IOTDA_SUCCESS, |()| c::IOTDA_SUCCESS)
+}
+
+/// Builds an instance and registers its callbacks.
+fn start(
+    identifier: *mut c::mosquitto_plugin_id_t,
+    options: &[(std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)],
+) -> Result<*mut Instance, c_int> {
+    let broker = Broker::find().map_err(|missing| {
+        // The function that is missing may be the one that logs.
+        eprintln!("iotda-auth: not started: {missing}");
+        c::IOTDA_ERR_UNKNOWN
+    })?;
+    broker.set_info(identifier);
+    let options = options.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
+    let plugin = Plugin::start(options, &broker).map_err(|error| {
+        error.report(&broker);
+        c::IOTDA_ERR_INVAL
+    })?;
+    let instance = Box::into_raw(Box::new(Instance { broker: broker.clone(), plugin, identifier }));
+    INSTANCES.lock().unwrap_or_else(|poison| poison.into_inner()).push(instance.addr());
+    for (event, callback) in EVENTS {
+        match broker.register(identifier, event, callback, instance.cast()) {
+            Ok(()) => {}
+            // 2.0 does not know the event, and sends DISCONNECT where 2.1 sends this.
+            Err(_) if event == c::IOTDA_EVT_CLIENT_OFFLINE => {}
+            Err(code) => {
+                let line = Line::of(format_args!(
+                    "not started: the broker answers {code} to a callback for event {event}"
+                ));
+                broker.log(Level::Error, &line);
+                // SAFETY: the instance was leaked above, its address is listed, and no event has reached it.
+                unsafe { mosquitto_plugin_cleanup(instance.cast(), std::ptr::null_mut(), 0) };
+                return Err(code);
+            }
+        }
+    }
+    Ok(instance)
+}
+
+/// Leaves a line about a fault; gives back the code to answer with.
+fn failed(instance: Option<&Instance>, failure: &Failure, code: c_int) -> c_int {
+    let told = guarded(|| match instance {
+        Some(instance) => instance.broker.log(Level::Error, &failure.0),
+        None => {
+            if let Ok(broker) = Broker::find() {
+                broker.log(Level::Error, &failure.0);
+            }
+        }
+    });
+    told.map_or(code, |()| code)
+}
+
+/// The instance behind a callback's user data.
+///
+/// # Safety
+///
+/// The pointer must be null, or the user data that a callback was registered with, in that callback.
+unsafe fn instance<'a>(userdata: *mut c_void) -> Option<&'a Instance> {
+    // SAFETY: callbacks are registered with the address of an instance, which lives until they are unregistered.
+    unsafe { userdata.cast::<Instance>().as_ref() }
+}
+
+/// BASIC_AUTH: a login. Whatever goes wrong, it is refused.
+unsafe extern "C" fn on_basic_auth(
+    _event: c_int,
+    data: *mut c_void,
+    userdata: *mut c_void,
+) -> c_int {
+    // SAFETY: we are in a callback that was registered with this user data.
+    let Some(instance) = (unsafe { instance(userdata) }) else { return c::IOTDA_ERR_AUTH };
+    let Instance { broker, plugin, .. } = instance;
+    let answered = guarded(|| {
+        // SAFETY: this is the data of a BASIC_AUTH event, and the login does not outlive the callback.
+        let login = unsafe { event::login(data, broker) };
+        login.map_or(c::IOTDA_ERR_AUTH, |login| code(plugin.login(broker, &login)))
+    });
+    answered.unwrap_or_else(|failure| {
+        failed(Some(instance), &failure, 0);
+        let refused = guarded(|| {
+            // SAFETY: as above.
+            let login = unsafe { event::login(data, broker) };
+            login.map_or(c::IOTDA_ERR_AUTH, |login| code(plugin.login_failed(broker, &login)))
+        });
+        refused.unwrap_or(c::IOTDA_ERR_AUTH)
+    })
+}
+
+/// The broker's code for an answer. A refusal is AUTH on every broker: 2.0 closes the socket without a CONNACK for any
+/// other, and PLUGIN_IGNORE would let a wrong login in where anonymous clients are allowed.
+fn code(answer: Answer) -> c_int {
+    match answer {
+        Answer::Accept => c::IOTDA_SUCCESS,
+        Answer::Defer => c::IOTDA_ERR_PLUGIN_DEFER,
+        Answer::Refuse(_) => c::IOTDA_ERR_AUTH,
+    }
+}
+
+/// DISCONNECT and CLIENT_OFFLINE: a client is gone.
+unsafe extern "C" fn on_gone(_event: c_int, data: *mut c_void, userdata: *mut c_void) -> c_int {
+    // SAFETY: we are in a callback that was registered with this user data.
+    let instance = unsafe { instance(userdata) };
+    quietly(instance, |plugin| {
+        // SAFETY: this is the data of one of these events.
+        if let Some(client) = unsafe { event::gone(data) } {
+            plugin.gone(client);
+        }
+    })
+}
+
+/// RELOAD: SIGHUP.
+unsafe extern "C" fn on_reload(_event: c_int, _data: *mut c_void, userdata: *mut c_void) -> c_int {
+    // SAFETY: we are in a callback that was registered with this user data.
+    let instance = unsafe { instance(userdata) };
+    quietly(instance, Plugin::reload);
+    match instance {
+        // 2.0 tells the plugins after us only if we defer; anything but 0 and DEFER also keeps it from reading its own
+        // password and ACL files again, after it has freed them (mosquitto_security_init in security_default.c).
+        Some(instance) if !instance.broker.is_2_1() => c::IOTDA_ERR_PLUGIN_DEFER,
+        // 2.1 leaves its main loop if this is anything but 0 (loop.c).
+        _ => c::IOTDA_SUCCESS,
+    }
+}
+
+/// TICK: once in each turn of the broker's loop.
+unsafe extern "C" fn on_tick(_event: c_int, _data: *mut c_void, userdata: *mut c_void) -> c_int {
+    // SAFETY: we are in a callback that was registered with this user data.
+    let instance = unsafe { instance(userdata) };
+    quietly(instance, Plugin::tick)
+}
+
+/// Handles an event that has no answer: a fault leaves a line in the log, and the broker goes on.
+fn quietly(instance: Option<&Instance>, handle: impl FnOnce(&Plugin)) -> c_int {
+    let Some(instance) = instance else { return c::IOTDA_SUCCESS };
+    match guarded(|| handle(&instance.plugin)) {
+        Ok(()) => c::IOTDA_SUCCESS,
+        Err(failure) => failed(Some(instance), &failure, c::IOTDA_SUCCESS),
+    }
+}

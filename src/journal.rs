@@ -1,0 +1,308 @@
+//! How does it look in the log?
+//!
+//! Lines are built in memory of a fixed size: nothing that a client sends makes the broker allocate. Whatever a client
+//! may have chosen is escaped and cut, so that it can neither end a line nor forge a field of it.
+
+use crate::login::{
+    Connect,
+    verify::{Detail, Refused},
+};
+use std::{
+    ffi::CStr,
+    fmt::{self, Write},
+};
+
+/// One line of the log, without its newline; ends in a NUL.
+///
+/// Mosquitto 2.0 builds a log line in 1,000 bytes, time and all (`log__vprintf` in `logging.c`). What does not fit here
+/// is cut off, and the cut is shown.
+#[derive(Clone)]
+pub struct Line {
+    bytes: [u8; Self::CAPACITY],
+    length: usize,
+}
+
+impl Line {
+    const CAPACITY: usize = 960;
+    const CUT: &'static [u8] = b"...";
+
+    /// An empty line.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { bytes: [0; Self::CAPACITY], length: 0 }
+    }
+
+    /// A line with a text in it, behind the name of the plugin.
+    #[must_use]
+    pub fn of(text: fmt::Arguments<'_>) -> Self {
+        let mut line = Self::new();
+        // Writing to a line does not fail, and neither do the `Display`s of this crate.
+        let _ = write!(line, "iotda-auth: {text}");
+        line
+    }
+
+    /// The text for C.
+    #[must_use]
+    pub fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.bytes).unwrap_or_default()
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.as_c_str().to_bytes()
+    }
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_c_str().fmt(f)
+    }
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = Self::CAPACITY - 1 - Self::CUT.len();
+        for &byte in text.as_bytes() {
+            // A line is one line, whatever a path or an error of the system holds.
+            let byte = if byte < b' ' || byte == 0x7F { b'?' } else { byte };
+            match self.bytes.get_mut(self.length).filter(|_| self.length < end) {
+                Some(place) => {
+                    *place = byte;
+                    self.length += 1;
+                }
+                None => {
+                    if let Some(rest) = self.bytes.get_mut(end..end + Self::CUT.len()) {
+                        rest.copy_from_slice(Self::CUT);
+                    }
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The longest refusal line, in bytes.
+pub const MAX_REFUSAL: usize = 700;
+
+/// The line for a refused login, as fail2ban and grep know it.
+///
+/// What a client did not send is a bare `-`.
+#[must_use]
+pub fn refusal(connect: &Connect<'_>, address: Option<&[u8]>, refused: Refused) -> Line {
+    // A legal ClientId has at most 143 bytes; the cuts leave room for it whole, and the sum below MAX_REFUSAL.
+    Line::of(format_args!(
+        "refused client={} user={} address={} reason={}{}",
+        Quoted { text: connect.client_id, limit: 256 },
+        Quoted { text: connect.username, limit: 192 },
+        Address(address),
+        refused.reason.slug(),
+        refused.detail,
+    ))
+}
+
+impl fmt::Display for Detail {
+    /// The fields of a refusal line that come after the reason, with a blank before each.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::None => Ok(()),
+            Self::KeepAlive(seconds) => write!(f, " keepalive={seconds}"),
+            Self::SignType(digit) => write!(f, " sign_type={}", char::from(digit)),
+            Self::Clock { age, password_right } => {
+                if age < 0 {
+                    write!(f, " ahead={}", Span(age.unsigned_abs()))?;
+                } else {
+                    write!(f, " age={}", Span(age.unsigned_abs()))?;
+                }
+                if password_right { f.write_str(" password=right") } else { Ok(()) }
+            }
+        }
+    }
+}
+
+/// A time span in seconds, as its two largest units: `3h`, `1h5m`, `2d3h`.
+#[derive(Clone, Copy, Debug)]
+pub struct Span(pub u64);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [(u64, char); 4] = [(86_400, 'd'), (3600, 'h'), (60, 'm'), (1, 's')];
+        let mut rest = self.0;
+        let units = UNITS.iter().skip_while(|(size, _)| *size > self.0).take(2);
+        for (size, name) in units {
+            if rest / size > 0 {
+                write!(f, "{}{name}", rest / size)?;
+            }
+            rest %= size;
+        }
+        if self.0 == 0 { f.write_str("0s") } else { Ok(()) }
+    }
+}
+
+/// A text of a client's: in quotes, escaped, cut to so many bytes; a cut is shown behind the closing quote.
+struct Quoted<'a> {
+    text: Option<&'a [u8]>,
+    limit: usize,
+}
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(text) = self.text else { return f.write_char('-') };
+        f.write_char('"')?;
+        let mut length = 0;
+        let mut cut = false;
+        for &byte in text {
+            let escaped = match byte {
+                b'"' | b'\\' => 2,
+                b' '..=b'~' => 1,
+                _ => 4,
+            };
+            length += escaped;
+            if length > self.limit {
+                cut = true;
+                break;
+            }
+            match escaped {
+                1 => f.write_char(char::from(byte))?,
+                2 => write!(f, "\\{}", char::from(byte))?,
+                _ => write!(f, "\\x{byte:02x}")?,
+            }
+        }
+        f.write_str(if cut { "\"..." } else { "\"" })
+    }
+}
+
+/// The address that the broker reports: an IP address, or the path of a Unix socket.
+struct Address<'a>(Option<&'a [u8]>);
+
+impl fmt::Display for Address<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(address) = self.0 else { return f.write_char('-') };
+        for &byte in address.iter().take(108) {
+            let plain = byte.is_ascii_alphanumeric() || b"/.:%_-".contains(&byte);
+            f.write_char(if plain { char::from(byte) } else { '?' })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::login::Refusal;
+
+    fn text(line: &Line) -> String {
+        String::from_utf8(line.as_bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn is_the_contracts_line() {
+        let connect = Connect {
+            client_id: Some(b"lamp-01_0_1_2026112209"),
+            username: Some(b"lamp-01"),
+            password: Some(b"secret"),
+            keep_alive: 120,
+        };
+        let detail = Detail::Clock { age: 3 * 3600, password_right: false };
+        let line = refusal(
+            &connect,
+            Some(b"203.0.113.7"),
+            Refused { reason: Refusal::StaleTimestamp, detail },
+        );
+        assert_eq!(
+            text(&line),
+            "iotda-auth: refused client=\"lamp-01_0_1_2026112209\" user=\"lamp-01\" address=203.0.113.7 \
+             reason=stale_timestamp age=3h"
+        );
+        let refused = Refused { reason: Refusal::BadClientId, detail: Detail::None };
+        assert_eq!(
+            text(&refusal(&Connect::default(), None, refused)),
+            "iotda-auth: refused client=- user=- address=- reason=bad_client_id"
+        );
+    }
+
+    #[test]
+    fn tells_the_detail() {
+        for (detail, expected) in [
+            (Detail::KeepAlive(0), " keepalive=0"),
+            (Detail::SignType(b'7'), " sign_type=7"),
+            (Detail::Clock { age: 7260, password_right: true }, " age=2h1m password=right"),
+            (Detail::Clock { age: -90, password_right: false }, " ahead=1m30s"),
+            (Detail::Clock { age: i64::MIN, password_right: false }, " ahead=106751991167300d15h"),
+        ] {
+            assert_eq!(detail.to_string(), expected);
+        }
+        for (seconds, expected) in [
+            (0, "0s"),
+            (59, "59s"),
+            (60, "1m"),
+            (3600, "1h"),
+            (3601, "1h"),
+            (86_399, "23h59m"),
+            (90_000, "1d1h"),
+        ] {
+            assert_eq!(Span(seconds).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn cannot_be_forged() {
+        let connect = Connect {
+            client_id: Some(b"a\" address=1.2.3.4 reason=frozen x=\"\n\x1b[31m\\\"\x7f"),
+            username: Some("ü".as_bytes()),
+            ..Connect::default()
+        };
+        let refused = Refused { reason: Refusal::BadClientId, detail: Detail::None };
+        assert_eq!(
+            text(&refusal(&connect, Some(b"::1 x=\"\n"), refused)),
+            "iotda-auth: refused client=\"a\\\" address=1.2.3.4 reason=frozen x=\\\"\\x0a\\x1b[31m\\\\\\\"\\x7f\" \
+             user=\"\\xc3\\xbc\" address=::1?x??? reason=bad_client_id"
+        );
+    }
+
+    #[test]
+    fn stays_short() {
+        for byte in [b'a', b'"', 0xFF, b'\n'] {
+            let long = vec![byte; 65_535];
+            let connect = Connect {
+                client_id: Some(&long),
+                username: Some(&long),
+                password: Some(&long),
+                keep_alive: 0,
+            };
+            let detail = Detail::Clock { age: i64::MIN, password_right: true };
+            let line = refusal(
+                &connect,
+                Some(&long),
+                Refused { reason: Refusal::WrongCertificate, detail },
+            );
+            assert!(line.as_bytes().len() < MAX_REFUSAL, "{}", line.as_bytes().len());
+            assert!(text(&line).ends_with(" password=right"));
+        }
+        let longest = [vec![b'd'; 128], b"_0_1_2026112209".to_vec()].concat();
+        let connect = Connect {
+            client_id: Some(&longest),
+            username: Some(&longest[..128]),
+            ..Connect::default()
+        };
+        let refused = Refused { reason: Refusal::WrongPassword, detail: Detail::None };
+        assert!(!text(&refusal(&connect, None, refused)).contains("..."));
+    }
+
+    #[test]
+    fn a_line_is_cut_at_its_end_and_is_one_line() {
+        let line = Line::of(format_args!("{}", "x\n".repeat(1000)));
+        assert_eq!(line.as_bytes().len(), Line::CAPACITY - 1);
+        assert!(
+            text(&line).starts_with("iotda-auth: x?x?") && text(&line).ends_with("?..."),
+            "{line:?}"
+        );
+    }
+}

@@ -1,0 +1,92 @@
+//! The rules that an operator may change, as values.
+
+use super::client_id::SignType;
+
+/// What [`verify`](super::verify()) holds a login against, besides the device table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// `timestamp_max_age`, in seconds.
+    pub timestamp_max_age: i64,
+    /// `timestamp_max_ahead`, in seconds; `None` is `unlimited`.
+    pub timestamp_max_ahead: Option<i64>,
+    /// `sign_types`.
+    pub sign_types: SignTypes,
+    /// `keepalive`.
+    pub keep_alive: KeepAlive,
+    /// `other_clients`.
+    pub other_clients: OtherClients,
+}
+
+impl Default for Policy {
+    /// What the platform itself does, as far as it is documented.
+    fn default() -> Self {
+        Self {
+            timestamp_max_age: 3600,
+            timestamp_max_ahead: None,
+            sign_types: SignTypes::ALL,
+            keep_alive: KeepAlive::Within { lowest: 30, highest: 1200 },
+            other_clients: OtherClients::Refuse,
+        }
+    }
+}
+
+/// A set of sign types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignTypes(u8);
+
+impl SignTypes {
+    /// No sign type at all.
+    pub const NONE: Self = Self(0);
+    /// Every sign type there is.
+    pub const ALL: Self = Self(0b111);
+
+    /// The set with one more in it.
+    #[must_use]
+    pub fn with(self, sign_type: SignType) -> Self {
+        Self(self.0 | Self::bit(sign_type))
+    }
+
+    /// Whether a sign type is in the set.
+    #[must_use]
+    pub fn contains(self, sign_type: SignType) -> bool {
+        self.0 & Self::bit(sign_type) != 0
+    }
+
+    fn bit(sign_type: SignType) -> u8 {
+        1 << (sign_type.digit() - b'0')
+    }
+}
+
+/// The heartbeats that are accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeepAlive {
+    /// Any, none included.
+    Any,
+    /// From `lowest` to `highest` seconds; 0, which means none, never lies within.
+    Within {
+        /// The shortest, in seconds, at least 1.
+        lowest: u16,
+        /// The longest, in seconds.
+        highest: u16,
+    },
+}
+
+impl KeepAlive {
+    /// Whether a CONNECT's keep alive is accepted.
+    #[must_use]
+    pub fn accepts(self, seconds: u16) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Within { lowest, highest } => (lowest..=highest).contains(&seconds),
+        }
+    }
+}
+
+/// What becomes of a client whose ClientId has not a device's shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherClients {
+    /// It is refused.
+    Refuse,
+    /// It is left to the broker's password file and other plugins.
+    Defer,
+}

@@ -1,0 +1,176 @@
+//! Does the password prove the secret? Password = lower-case hex of HMAC(key = timestamp, message = secret).
+//!
+//! The key is the timestamp, which a whole fleet shares for an hour, so the keyed state is kept and cloned: two SHA-256
+//! compressions a login instead of four. The states are kept by timestamp, so the edge of an hour changes nothing.
+
+use super::timestamp::Stamp;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+use std::fmt;
+
+/// The length of an HMAC-SHA256, in bytes.
+pub const MAC_LENGTH: usize = 32;
+
+/// A password, decoded.
+///
+/// One that cannot be right is kept all the same, so that it costs the same time as one that can.
+#[derive(Clone, Copy)]
+pub struct Password {
+    mac: [u8; MAC_LENGTH],
+    well_formed: bool,
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Password").field("well_formed", &self.well_formed).finish_non_exhaustive()
+    }
+}
+
+impl Password {
+    /// Reads a password: 64 hex digits, lower case as the platform's example and every official SDK have them.
+    #[must_use]
+    pub fn parse(bytes: Option<&[u8]>) -> Self {
+        let mut mac = [0; MAC_LENGTH];
+        // The length comes first: a client may send 65,535 bytes, and none of them shall be looked at.
+        let well_formed = bytes.is_some_and(|bytes| {
+            bytes.len() == 2 * MAC_LENGTH
+                && !bytes.iter().any(u8::is_ascii_uppercase)
+                && hex::decode_to_slice(bytes, &mut mac).is_ok()
+        });
+        Self { mac, well_formed }
+    }
+
+    /// The bytes that the password stands for; `None` if it cannot be right.
+    #[must_use]
+    pub fn mac(&self) -> Option<&[u8; MAC_LENGTH]> {
+        self.well_formed.then_some(&self.mac)
+    }
+}
+
+/// The HMAC of one timestamp, ready for a secret.
+#[derive(Clone)]
+pub struct HourKey(Hmac<Sha256>);
+
+impl fmt::Debug for HourKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HourKey")
+    }
+}
+
+impl HourKey {
+    /// Keys an HMAC with a timestamp.
+    #[must_use]
+    pub fn new(stamp: &Stamp) -> Self {
+        // A key of any length is taken (RFC 2104), and ten bytes need no hashing: this cannot fail, and if it could,
+        // a key that nobody has would be the right answer.
+        Self(Hmac::new_from_slice(stamp).unwrap_or_else(|_| Hmac::new(&Default::default())))
+    }
+
+    /// Whether a password proves a secret, in a time that does not depend on either.
+    #[must_use]
+    pub fn proves(&self, password: &Password, secret: &[u8]) -> bool {
+        let matches = self.0.clone().chain_update(secret).verify_slice(&password.mac).is_ok();
+        matches & password.well_formed
+    }
+
+    /// The password of a device: 64 lower-case hex digits.
+    #[must_use]
+    pub fn password(&self, secret: &[u8]) -> String {
+        let mut text = [0; 2 * MAC_LENGTH];
+        let mac = self.0.clone().chain_update(secret).finalize().into_bytes();
+        // The buffer fits by its type.
+        let _ = hex::encode_to_slice(mac, &mut text);
+        text.iter().copied().map(char::from).collect()
+    }
+}
+
+/// The keyed states of the timestamps seen last.
+///
+/// It holds a few because not all devices agree on the hour: some are early, some keep their first credentials, the C
+/// SDK shifts the hour, and sign type 0 sends what it likes.
+#[derive(Debug, Default)]
+pub struct HourKeys {
+    slots: [Option<(Stamp, HourKey)>; Self::SLOTS],
+    oldest: usize,
+}
+
+impl HourKeys {
+    const SLOTS: usize = 4;
+
+    /// The keyed state of a timestamp.
+    pub fn key(&mut self, stamp: &Stamp) -> HourKey {
+        if let Some((_, key)) = self.slots.iter().flatten().find(|(known, _)| known == stamp) {
+            return key.clone();
+        }
+        let key = HourKey::new(stamp);
+        if let Some(slot) = self.slots.get_mut(self.oldest) {
+            *slot = Some((*stamp, key.clone()));
+        }
+        self.oldest = (self.oldest + 1) % Self::SLOTS;
+        key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RIGHT: &str = "c75150e6cb841417396819e4d2ee4358a416344a03a083e3a8567074ddec820a";
+
+    fn proves(password: &[u8]) -> bool {
+        HourKey::new(b"2025041401").proves(&Password::parse(Some(password)), b"12345678")
+    }
+
+    #[test]
+    fn signs_and_verifies_the_documented_example() {
+        assert_eq!(HourKey::new(b"2025041401").password(b"12345678"), RIGHT);
+        assert!(proves(RIGHT.as_bytes()));
+    }
+
+    #[test]
+    fn refuses_every_other_password() {
+        assert!(!proves(RIGHT.to_uppercase().as_bytes()));
+        assert!(!proves(RIGHT.replacen('c', "C", 1).as_bytes()));
+        assert!(!proves(&RIGHT.as_bytes()[..63]));
+        assert!(!proves(format!("{RIGHT}0").as_bytes()));
+        assert!(!proves(format!(" {RIGHT}").as_bytes()));
+        assert!(!proves(b""));
+        assert!(!proves(&[0xFF; 64]));
+        assert!(!proves("é".repeat(32).as_bytes()));
+        assert!(!HourKey::new(b"2025041401").proves(&Password::parse(None), b"12345678"));
+        for at in 0..64 {
+            let mut wrong = RIGHT.as_bytes().to_vec();
+            wrong[at] = if wrong[at] == b'0' { b'1' } else { b'0' };
+            assert!(!proves(&wrong), "digit {at}");
+        }
+    }
+
+    #[test]
+    fn a_password_that_cannot_be_right_does_not_pass_as_zeroes() {
+        // An ill-formed password is compared as 32 zero bytes; it must lose even where the HMAC were just that.
+        assert!(Password::parse(Some(&[b'x'; 64])).mac().is_none());
+        assert!(Password::parse(Some(&[b'0'; 64])).mac().is_some());
+    }
+
+    #[test]
+    fn kept_states_are_those_of_their_hour() {
+        let mut keys = HourKeys::default();
+        for round in 0..3 {
+            for hour in 0..10u8 {
+                let mut stamp = *b"2025041400";
+                stamp[9] += hour;
+                let fresh = HourKey::new(&stamp).password(b"12345678");
+                assert_eq!(
+                    keys.key(&stamp).password(b"12345678"),
+                    fresh,
+                    "round {round} hour {hour}"
+                );
+                assert_eq!(
+                    keys.key(&stamp).password(b"12345678"),
+                    fresh,
+                    "round {round} hour {hour}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The hour in a ClientId: `YYYYMMDDHH`, UTC.
+//!
+//! Huawei's C SDK adds 1 to the whole timestamp, as an integer, when the HMAC holds a zero byte. So hours from 24 on are
+//! sent by real devices and roll over into the next day, here as in the platform's own (lenient) date parser.
+//!
+//! # Limits
+//!
+//! Days are counted by the Gregorian calendar, years 0000 to 9999; leap seconds do not exist.
+
+/// A timestamp as it is sent: ten digits.
+pub type Stamp = [u8; 10];
+
+/// Seconds since 1970-01-01T00:00:00Z.
+pub type UnixSeconds = i64;
+
+/// The beginning of an hour, in Unix seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hour(UnixSeconds);
+
+/// One hour, in seconds.
+pub const HOUR: UnixSeconds = 3600;
+const DAY: UnixSeconds = 24 * HOUR;
+
+impl Hour {
+    /// Reads `YYYYMMDDHH`: a date of the calendar, and an hour of 00 to 99 that rolls over into the following days.
+    #[must_use]
+    pub fn parse(stamp: &Stamp) -> Option<Self> {
+        let &[y1, y2, y3, y4, m1, m2, d1, d2, h1, h2] = stamp;
+        let year = number(&[y1, y2, y3, y4])?;
+        let month = number(&[m1, m2])?;
+        let day = number(&[d1, d2])?;
+        let hour = number(&[h1, h2])?;
+        if !(1..=days_in_month(year, month)?).contains(&day) {
+            return None;
+        }
+        Some(Self(days_since_1970(year, month, day) * DAY + hour * HOUR))
+    }
+
+    /// How long ago the hour began, in seconds; negative when it is yet to come.
+    #[must_use]
+    pub fn age(self, now: UnixSeconds) -> i64 {
+        now.saturating_sub(self.0)
+    }
+
+    /// The hour's first second.
+    #[must_use]
+    pub fn start(self) -> UnixSeconds {
+        self.0
+    }
+}
+
+/// A run of digits as a number; `None` if one of them is no digit.
+fn number(digits: &[u8]) -> Option<i64> {
+    digits
+        .iter()
+        .try_fold(0, |n, digit| digit.is_ascii_digit().then(|| n * 10 + i64::from(digit - b'0')))
+}
+
+fn is_leap(year: i64) -> bool {
+    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+}
+
+fn days_in_month(year: i64, month: i64) -> Option<i64> {
+    match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => Some(31),
+        4 | 6 | 9 | 11 => Some(30),
+        2 => Some(if is_leap(year) { 29 } else { 28 }),
+        _ => None,
+    }
+}
+
+/// Days from 1970-01-01 to a date. Counted with March as the first month, so that the leap day is the year's last.
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    const TO_1970: i64 = 719_468; // days from 0000-03-01
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    year * 365 + leap_days + (month * 153 + 2) / 5 + day - 1 - TO_1970
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(text: &str) -> Option<i64> {
+        Hour::parse(text.as_bytes().try_into().unwrap()).map(Hour::start)
+    }
+
+    #[test]
+    fn reads_the_calendar() {
+        for (text, seconds) in [
+            ("1970010100", 0),
+            ("1969123123", -3600),
+            ("2018072417", 1_532_451_600),
+            ("2000022900", 951_782_400),
+            ("2028022900", 1_835_395_200),
+            ("2026123123", 1_798_758_000),
+            ("2999010100", 32_472_144_000),
+            ("0000010100", -62_167_219_200),
+            ("9999123123", 253_402_297_200),
+        ] {
+            assert_eq!(start(text), Some(seconds), "{text}");
+        }
+    }
+
+    #[test]
+    fn rolls_hours_over() {
+        assert_eq!(start("2026112224"), start("2026112300"));
+        assert_eq!(start("2026123124"), start("2027010100"));
+        assert_eq!(start("2028022825"), start("2028022901"));
+        assert_eq!(start("2026112299"), start("2026112603"));
+    }
+
+    #[test]
+    fn refuses_what_is_no_date() {
+        for text in [
+            "2026001503",
+            "2026131503",
+            "2026991503",
+            "2026110003",
+            "2026113103",
+            "2026113203",
+            "2026022900",
+            "2026023103",
+            "1900022900",
+            "2100022900",
+            "202611220x",
+            "x026112209",
+            "2026-1-209",
+            "+026112209",
+            "          ",
+            "2026 12209",
+        ] {
+            assert_eq!(start(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn has_an_age() {
+        let hour = Hour::parse(b"2018072417").unwrap();
+        assert_eq!(hour.age(1_532_451_600 + 3600), 3600);
+        assert_eq!(hour.age(1_532_451_600 - 1), -1);
+        assert_eq!(hour.age(i64::MIN), i64::MIN);
+    }
+}

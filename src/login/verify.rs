@@ -1,0 +1,155 @@
+//! All checks of a login, in the contract's order, top to bottom, once.
+
+use super::{
+    client_id::{ClientId, ClientIdError, SignType},
+    connect::{Connect, MAX_FIELD},
+    policy::{OtherClients, Policy},
+    refusal::Refusal,
+    signature::{HourKeys, Password},
+    timestamp::UnixSeconds,
+};
+use crate::registry::{Credential, Table};
+
+/// Why the broker asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// A CONNECT packet: everything is checked.
+    Connect,
+    /// A session that once logged in is checked again with the password it logged in with, as the broker does at
+    /// SIGHUP. Its hour has passed, and its keep alive was looked at when it came: neither is asked.
+    Recheck,
+    /// A session that the broker restored from its persistence file is checked again. The file keeps neither password
+    /// nor keep alive: what is asked is whether the device is still one of ours.
+    Restored,
+}
+
+/// The answer to a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict<'a> {
+    /// The device is the one it says it is.
+    Accept(ClientId<'a>),
+    /// Not a device: the broker's password file and other plugins decide.
+    Defer,
+    /// No.
+    Refuse(Refused),
+}
+
+/// A refusal with what is known about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The first check that failed.
+    pub reason: Refusal,
+    /// The value that decided it, where a reader of the log would ask for it.
+    pub detail: Detail,
+}
+
+/// The value that decided a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Nothing that the reason does not say.
+    None,
+    /// The keep alive, in seconds.
+    KeepAlive(u16),
+    /// The sign type's digit.
+    SignType(u8),
+    /// How far off the timestamp is.
+    Clock {
+        /// Seconds since the timestamp; negative when it lies ahead.
+        age: i64,
+        /// Whether the password is right: then it is a device of ours with a wrong clock.
+        password_right: bool,
+    },
+}
+
+/// Stands in for the secret of a device that is not there, so that "unknown" takes as long as "wrong".
+const NO_SECRET: &[u8; 32] = b"no device has this secret: 33+ !";
+
+/// Checks a login.
+///
+/// `now` is the platform's time, in Unix seconds. `keys` only saves time: the verdict does not depend on what is in it.
+pub fn verify<'a>(
+    connect: &Connect<'a>,
+    registry: &Table,
+    policy: &Policy,
+    now: UnixSeconds,
+    occasion: Occasion,
+    keys: &mut HourKeys,
+) -> Verdict<'a> {
+    let client_id = match ClientId::parse(connect.client_id.unwrap_or_default()) {
+        Ok(client_id) => client_id,
+        Err(ClientIdError::OtherClient) if policy.other_clients == OtherClients::Defer => {
+            return Verdict::Defer;
+        }
+        Err(_) => return refuse(Refusal::BadClientId),
+    };
+
+    if !accepts_sign_type(client_id.sign_digit, policy) {
+        return refuse_because(Refusal::BadSignType, Detail::SignType(client_id.sign_digit));
+    }
+
+    if occasion == Occasion::Connect && !policy.keep_alive.accepts(connect.keep_alive) {
+        return refuse_because(Refusal::BadKeepAlive, Detail::KeepAlive(connect.keep_alive));
+    }
+
+    if !connect.username.is_some_and(|name| name.len() <= MAX_FIELD && name == client_id.device_id)
+    {
+        return refuse(Refusal::UserMismatch);
+    }
+
+    let device = registry.find(client_id.device_id);
+    if occasion == Occasion::Restored {
+        return match device {
+            None => refuse(Refusal::UnknownDevice),
+            Some(device) if device.frozen => refuse(Refusal::Frozen),
+            Some(_) => Verdict::Accept(client_id),
+        };
+    }
+
+    // From here on each secret device, known or not, stale or not, costs its HMAC: the time tells nothing.
+    let password = Password::parse(connect.password);
+    let (primary, secondary) = match device.map(|device| device.credential) {
+        Some(Credential::Certificate { .. }) => return refuse(Refusal::NoCertificate),
+        Some(Credential::Secret { primary, secondary }) => (primary, secondary),
+        None => (NO_SECRET.as_slice(), None),
+    };
+    let key = keys.key(client_id.stamp);
+    let password_right = key.proves(&password, primary)
+        || secondary.is_some_and(|secondary| key.proves(&password, secondary));
+
+    let Some(device) = device else {
+        return refuse(Refusal::UnknownDevice);
+    };
+    if let (Occasion::Connect, Some(hour)) = (occasion, client_id.hour) {
+        let age = hour.age(now);
+        let detail = Detail::Clock { age, password_right };
+        if age > policy.timestamp_max_age {
+            return refuse_because(Refusal::StaleTimestamp, detail);
+        }
+        if policy.timestamp_max_ahead.is_some_and(|limit| age < -limit) {
+            return refuse_because(Refusal::FutureTimestamp, detail);
+        }
+    }
+    if !password_right {
+        return refuse(Refusal::WrongPassword);
+    }
+    if device.frozen {
+        return refuse(Refusal::Frozen);
+    }
+    Verdict::Accept(client_id)
+}
+
+/// Whether the sign type behind a ClientId's digit may log in.
+fn accepts_sign_type(digit: u8, policy: &Policy) -> bool {
+    SignType::from_digit(digit).is_some_and(|sign_type| {
+        // HMAC-SM3 cannot be computed yet.
+        policy.sign_types.contains(sign_type) && sign_type != SignType::Sm3Timestamp
+    })
+}
+
+fn refuse<'a>(reason: Refusal) -> Verdict<'a> {
+    refuse_because(reason, Detail::None)
+}
+
+fn refuse_because<'a>(reason: Refusal, detail: Detail) -> Verdict<'a> {
+    Verdict::Refuse(Refused { reason, detail })
+}

@@ -1,0 +1,319 @@
+//! What did the operator ask for? The `plugin_opt_…` lines of `mosquitto.conf` as values.
+//!
+//! Every error is one line that names the option, what was found and what was expected.
+
+use crate::login::{
+    Policy, SignType,
+    policy::{KeepAlive, OtherClients, SignTypes},
+};
+use std::{fmt, path::PathBuf};
+
+/// All options.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// `secrets_file`.
+    pub secrets_file: PathBuf,
+    /// The options that a login is checked against.
+    pub policy: Policy,
+}
+
+/// What is wrong with the options.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OptionError {
+    /// There is no such option.
+    Unknown {
+        /// Its name, without `plugin_opt_`.
+        name: String,
+    },
+    /// The option is given twice.
+    Repeated {
+        /// Its name.
+        name: &'static str,
+    },
+    /// A required option is not given.
+    Missing {
+        /// Its name.
+        name: &'static str,
+    },
+    /// The value is not one of the option's.
+    Malformed {
+        /// The option's name.
+        name: &'static str,
+        /// The value.
+        found: String,
+        /// What it could be.
+        expected: &'static str,
+    },
+}
+
+impl fmt::Display for OptionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown { name } => {
+                write!(f, "plugin_opt_{}: unknown option, expected one of", name.escape_debug())?;
+                for (n, (known, _)) in RULES.iter().enumerate() {
+                    write!(f, "{} {known}", if n == 0 { "" } else { "," })?;
+                }
+                Ok(())
+            }
+            Self::Repeated { name } => write!(f, "plugin_opt_{name}: found twice, expected once"),
+            Self::Missing { name } => write!(f, "plugin_opt_{name}: not found, but required"),
+            Self::Malformed { name, found, expected } => {
+                write!(
+                    f,
+                    "plugin_opt_{name}: expected {expected}, found \"{}\"",
+                    found.escape_debug()
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for OptionError {}
+
+/// Reads a value into its place; an error is what was expected.
+type Rule = fn(&str, &mut Draft) -> Result<(), &'static str>;
+
+/// The options while they are read.
+struct Draft {
+    secrets_file: Option<PathBuf>,
+    policy: Policy,
+}
+
+const RULES: [(&str, Rule); 6] = [
+    ("secrets_file", |value, draft| {
+        draft.secrets_file = Some(not_empty(value)?.into());
+        Ok(())
+    }),
+    ("timestamp_max_age", |value, draft| {
+        draft.policy.timestamp_max_age = duration(value).ok_or(DURATION)?;
+        Ok(())
+    }),
+    ("timestamp_max_ahead", |value, draft| {
+        draft.policy.timestamp_max_ahead = match value {
+            "unlimited" => None,
+            _ => Some(
+                duration(value).ok_or("unlimited, or a duration like 90, 90s, 15m, 1h or 2d")?,
+            ),
+        };
+        Ok(())
+    }),
+    ("sign_types", |value, draft| {
+        draft.policy.sign_types =
+            sign_types(value).ok_or("some of 0, 1 and 2, separated by commas")?;
+        Ok(())
+    }),
+    ("keepalive", |value, draft| {
+        draft.policy.keep_alive =
+            keep_alive(value).ok_or("any, or a range of seconds like 30-1200, from 1 to 65535")?;
+        Ok(())
+    }),
+    ("other_clients", |value, draft| {
+        draft.policy.other_clients = match value {
+            "refuse" => OtherClients::Refuse,
+            "defer" => OtherClients::Defer,
+            _ => return Err("refuse or defer"),
+        };
+        Ok(())
+    }),
+];
+
+const DURATION: &str = "a duration like 90, 90s, 15m, 1h or 2d";
+
+impl Options {
+    /// Reads the options: names without `plugin_opt_`, and values, whose surrounding blanks do not count.
+    ///
+    /// # Errors
+    ///
+    /// [`OptionError`], the first.
+    pub fn parse<'a>(
+        given: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, OptionError> {
+        let mut draft = Draft { secrets_file: None, policy: Policy::default() };
+        let mut seen = [false; RULES.len()];
+        for (name, value) in given {
+            let rule = RULES.iter().zip(&mut seen).find(|((known, _), _)| *known == name);
+            let Some(((name, rule), seen)) = rule else {
+                return Err(OptionError::Unknown { name: name.into() });
+            };
+            if std::mem::replace(seen, true) {
+                return Err(OptionError::Repeated { name });
+            }
+            let value = value.trim();
+            rule(value, &mut draft).map_err(|expected| OptionError::Malformed {
+                name,
+                found: value.into(),
+                expected,
+            })?;
+        }
+        match draft.secrets_file {
+            Some(secrets_file) => Ok(Self { secrets_file, policy: draft.policy }),
+            None => Err(OptionError::Missing { name: "secrets_file" }),
+        }
+    }
+
+    /// The names of all options, without `plugin_opt_`.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        RULES.iter().map(|(name, _)| *name)
+    }
+}
+
+fn not_empty(value: &str) -> Result<&str, &'static str> {
+    if value.is_empty() { Err("the path of a file") } else { Ok(value) }
+}
+
+/// A number of ASCII digits, without a sign.
+fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    text.parse().ok()
+}
+
+/// `90`, `90s`, `15m`, `1h` or `2d`, in seconds.
+fn duration(text: &str) -> Option<i64> {
+    let (digits, unit) = match text.bytes().last()? {
+        b's' => (text.strip_suffix('s')?, 1),
+        b'm' => (text.strip_suffix('m')?, 60),
+        b'h' => (text.strip_suffix('h')?, 3600),
+        b'd' => (text.strip_suffix('d')?, 86_400),
+        _ => (text, 1),
+    };
+    // More than 32 bits of a unit is a slip of the hand, and would only meet the end of time.
+    i64::from(number::<u32>(digits)?).checked_mul(unit)
+}
+
+fn sign_types(text: &str) -> Option<SignTypes> {
+    text.split(',').try_fold(SignTypes::NONE, |set, item| match item.trim().as_bytes() {
+        [digit] => Some(set.with(SignType::from_digit(*digit)?)),
+        _ => None,
+    })
+}
+
+fn keep_alive(text: &str) -> Option<KeepAlive> {
+    if text == "any" {
+        return Some(KeepAlive::Any);
+    }
+    let (lowest, highest) = text.split_once('-')?;
+    let (lowest, highest) = (number(lowest.trim())?, number(highest.trim())?);
+    (1 <= lowest && lowest <= highest).then_some(KeepAlive::Within { lowest, highest })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(given: &[(&str, &str)]) -> Result<Options, OptionError> {
+        Options::parse([("secrets_file", "/s")].into_iter().chain(given.iter().copied()))
+    }
+
+    #[test]
+    fn defaults_are_the_platforms() {
+        let options = parse(&[]).unwrap();
+        assert_eq!(options.secrets_file, PathBuf::from("/s"));
+        assert_eq!(options.policy, Policy::default());
+    }
+
+    #[test]
+    fn reads_every_option() {
+        let policy = parse(&[
+            ("timestamp_max_age", " 2h\t"),
+            ("timestamp_max_ahead", "15m"),
+            ("sign_types", "1, 0"),
+            ("keepalive", "10 - 20"),
+            ("other_clients", "defer"),
+        ])
+        .unwrap()
+        .policy;
+        assert_eq!(policy.timestamp_max_age, 7200);
+        assert_eq!(policy.timestamp_max_ahead, Some(900));
+        assert!(
+            policy.sign_types.contains(SignType::Sha256)
+                && !policy.sign_types.contains(SignType::Sm3Timestamp)
+        );
+        assert_eq!(policy.keep_alive, KeepAlive::Within { lowest: 10, highest: 20 });
+        assert_eq!(policy.other_clients, OtherClients::Defer);
+        for (text, seconds) in
+            [("0", 0), ("90", 90), ("90s", 90), ("15m", 900), ("1h", 3600), ("2d", 172_800)]
+        {
+            assert_eq!(duration(text), Some(seconds), "{text}");
+        }
+        assert_eq!(keep_alive("any"), Some(KeepAlive::Any));
+        assert_eq!(keep_alive("1-65535"), Some(KeepAlive::Within { lowest: 1, highest: 65535 }));
+    }
+
+    #[test]
+    fn refuses_every_other_value() {
+        for (name, values) in [
+            (
+                "timestamp_max_age",
+                &[
+                    "",
+                    "h",
+                    "1w",
+                    "1 h",
+                    "-1h",
+                    "+1h",
+                    "1.5h",
+                    "1h30m",
+                    "unlimited",
+                    "4294967296",
+                    "1H",
+                    "１h",
+                    "ٱ",
+                ][..],
+            ),
+            ("timestamp_max_ahead", &["", "none", "-1", "1y"]),
+            ("sign_types", &["", ",", "0,", "3", "01", "0 1", "a", "0,1,2,3"]),
+            (
+                "keepalive",
+                &[
+                    "",
+                    "0-1200",
+                    "30",
+                    "30-",
+                    "-30",
+                    "1200-30",
+                    "30-65536",
+                    "30-1200s",
+                    "Any",
+                    "+30-1200",
+                    "30–1200",
+                ],
+            ),
+            ("other_clients", &["", "allow", "Refuse"]),
+        ] {
+            for value in values {
+                match parse(&[(name, value)]) {
+                    Err(error @ OptionError::Malformed { .. }) => {
+                        let message = error.to_string();
+                        assert!(
+                            message.contains(name) && message.contains("expected"),
+                            "{message}"
+                        );
+                        assert!(!message.contains('\n'), "{message}");
+                    }
+                    other => panic!("{name} {value:?}: {other:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_unknown_repeated_and_missing_options() {
+        let unknown = parse(&[("secret_file", "/s")]).unwrap_err();
+        assert!(
+            unknown.to_string().starts_with("plugin_opt_secret_file: unknown option"),
+            "{unknown}"
+        );
+        assert!(unknown.to_string().contains("secrets_file, timestamp_max_age"), "{unknown}");
+        let repeated = parse(&[("secrets_file", "/t")]).unwrap_err();
+        assert_eq!(repeated.to_string(), "plugin_opt_secrets_file: found twice, expected once");
+        let missing = Options::parse([]).unwrap_err();
+        assert_eq!(missing.to_string(), "plugin_opt_secrets_file: not found, but required");
+        assert!(matches!(
+            Options::parse([("secrets_file", " ")]),
+            Err(OptionError::Malformed { .. })
+        ));
+    }
+}

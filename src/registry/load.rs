@@ -1,0 +1,329 @@
+//! From a file to a table, or to the list of all that is wrong with it. Never to half a table.
+
+use super::{
+    line::{self, Line, LineFault, MAX_LINE},
+    table::{Arena, MAX_ARENA, Table},
+};
+use std::{
+    fmt,
+    fs::OpenOptions,
+    io::{self, Read},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::Path,
+};
+use zeroize::Zeroizing;
+
+/// How many errors of a file are told one by one in the log; the rest is a count.
+pub const MAX_ERRORS: usize = 20;
+
+/// A file that was read without an error.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The devices.
+    pub table: Table,
+    /// Whether every user of the machine may read the secrets.
+    pub world_readable: bool,
+}
+
+/// Why a file makes no table.
+#[derive(Debug)]
+pub enum LoadError {
+    /// It cannot be opened or read.
+    Io(io::Error),
+    /// It is a directory, a pipe or a device.
+    NotAFile,
+    /// Any user of the machine may write to it.
+    WritableByOthers {
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It is larger than a table can be.
+    TooLarge {
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// It became longer while it was read.
+    Grew,
+    /// Some of its lines are wrong.
+    Lines(LineErrors),
+}
+
+/// The lines that are wrong, in order.
+#[derive(Debug, Default)]
+pub struct LineErrors {
+    /// The first of them, with the line numbers, from 1.
+    pub first: Vec<(u64, LineFault)>,
+    /// How many there are in all.
+    pub total: u64,
+}
+
+impl fmt::Display for LoadError {
+    /// One line; the wrong lines themselves are in [`LoadError::Lines`].
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => write!(f, "cannot be read: {error}"),
+            Self::NotAFile => f.write_str("expected a regular file, found something else"),
+            Self::WritableByOthers { mode } => {
+                write!(
+                    f,
+                    "expected a file that others cannot write, found mode {mode:04o} (chmod o-w)"
+                )
+            }
+            Self::TooLarge { size } => {
+                write!(f, "expected at most {MAX_ARENA} bytes, found {size}")
+            }
+            Self::Grew => f.write_str("became longer while it was read"),
+            Self::Lines(errors) => {
+                write!(f, "{} wrong line{}", errors.total, if errors.total == 1 { "" } else { "s" })
+            }
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+impl From<io::Error> for LoadError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Reads a secrets file. Of its wrong lines, the first `max_errors` are kept.
+///
+/// # Errors
+///
+/// [`LoadError`]; there is no table then.
+pub fn load(path: &Path, max_errors: usize) -> Result<Loaded, LoadError> {
+    // A pipe in place of the file must not stop the broker, so the open does not wait (O_NONBLOCK has no meaning for a
+    // regular file).
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(LoadError::NotAFile);
+    }
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o002 != 0 {
+        return Err(LoadError::WritableByOthers { mode });
+    }
+    let table = read(file, metadata.len(), max_errors)?;
+    Ok(Loaded { table, world_readable: mode & 0o004 != 0 })
+}
+
+/// Reads the content of a secrets file that is said to have so many bytes.
+fn read(mut content: impl Read, size: u64, max_errors: usize) -> Result<Table, LoadError> {
+    let capacity = usize::try_from(size).ok().filter(|size| *size < MAX_ARENA);
+    let capacity = capacity.ok_or(LoadError::TooLarge { size })?;
+    let mut reader = Reader {
+        // A record is no longer than its line with the newline, which the last line may lack.
+        arena: Arena::with_capacity(capacity + 1),
+        lines: LineCount::default(),
+        errors: LineErrors::default(),
+        max_errors,
+    };
+    each_line(&mut content, |line| reader.line(line))?;
+    reader.finish()
+}
+
+/// What is known of a file while it is read.
+struct Reader {
+    arena: Arena,
+    lines: LineCount,
+    errors: LineErrors,
+    max_errors: usize,
+}
+
+impl Reader {
+    fn line(&mut self, line: &[u8]) -> Result<(), LoadError> {
+        match line::parse(line) {
+            Ok(Line::Device(entry)) => {
+                self.lines.devices += 1;
+                self.arena.push(&entry).map_err(|_| LoadError::Grew)
+            }
+            Ok(Line::Nothing) => {
+                self.lines.skip();
+                Ok(())
+            }
+            Err(fault) => {
+                self.lines.skip();
+                self.error(self.lines.current(), fault);
+                Ok(())
+            }
+        }
+    }
+
+    fn error(&mut self, line: u64, fault: LineFault) {
+        self.errors.total += 1;
+        if self.errors.first.len() < self.max_errors {
+            self.errors.first.push((line, fault));
+        }
+    }
+
+    fn finish(mut self) -> Result<Table, LoadError> {
+        let arena = std::mem::replace(&mut self.arena, Arena::with_capacity(0));
+        let (table, twice) = arena.index();
+        for (later, earlier) in twice {
+            let first = self.lines.of_device(earlier);
+            self.error(self.lines.of_device(later), LineFault::Duplicate { first });
+        }
+        if self.errors.total == 0 {
+            return Ok(table);
+        }
+        self.errors.first.sort_by_key(|(line, _)| *line);
+        Err(LoadError::Lines(self.errors))
+    }
+}
+
+/// Tells on which line the n-th device is, without keeping a number for each: only the lines between devices are noted,
+/// a run of them at a time.
+#[derive(Default)]
+struct LineCount {
+    devices: u64,
+    skipped: u64,
+    /// For each run: the number of devices before it, and of skipped lines up to its end.
+    runs: Vec<(u64, u64)>,
+}
+
+impl LineCount {
+    fn skip(&mut self) {
+        self.skipped += 1;
+        match self.runs.last_mut() {
+            Some((devices, skipped)) if *devices == self.devices => *skipped = self.skipped,
+            _ => self.runs.push((self.devices, self.skipped)),
+        }
+    }
+
+    /// The number of the line that was counted last, from 1.
+    fn current(&self) -> u64 {
+        self.devices + self.skipped
+    }
+
+    /// The line of a device, from 1; devices are numbered from 0.
+    fn of_device(&self, ordinal: u64) -> u64 {
+        let runs = self.runs.partition_point(|(devices, _)| *devices <= ordinal);
+        let skipped = runs
+            .checked_sub(1)
+            .and_then(|last| self.runs.get(last))
+            .map_or(0, |(_, skipped)| *skipped);
+        ordinal + skipped + 1
+    }
+}
+
+/// Hands on each line of a content, without its newline. Of a line that is too long only so much is kept that it can be
+/// seen to be too long, or to be a comment.
+fn each_line(
+    content: &mut impl Read,
+    mut line: impl FnMut(&[u8]) -> Result<(), LoadError>,
+) -> Result<(), LoadError> {
+    const CHUNK: usize = 1 << 18;
+    const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+    let mut buffer = Zeroizing::new(vec![0; CHUNK]);
+    let mut kept = 0; // bytes of an unfinished line, at the buffer's beginning
+    let mut start_of_file = true;
+    loop {
+        let count = match content.read(buffer.get_mut(kept..).unwrap_or_default()) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let filled = kept + count;
+        let mut rest = buffer.get(..filled).unwrap_or_default();
+        if start_of_file {
+            if count > 0 && rest.len() < BYTE_ORDER_MARK.len() {
+                kept = filled;
+                continue;
+            }
+            start_of_file = false;
+            rest = rest.strip_prefix(BYTE_ORDER_MARK).unwrap_or(rest);
+        }
+        if count == 0 {
+            return if rest.is_empty() { Ok(()) } else { line(rest) };
+        }
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            let (whole, newline) = rest.split_at(end);
+            line(whole)?;
+            rest = newline.get(1..).unwrap_or_default();
+        }
+        let unfinished = filled - rest.len();
+        buffer.copy_within(unfinished..filled, 0);
+        kept = (filled - unfinished).min(MAX_LINE + 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(content: &[u8]) -> Result<Table, LoadError> {
+        read(content, content.len() as u64, MAX_ERRORS)
+    }
+
+    fn errors(content: &[u8]) -> LineErrors {
+        match table(content) {
+            Err(LoadError::Lines(errors)) => errors,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Gives one byte at a time.
+    struct Drip<'a>(&'a [u8]);
+
+    impl Read for Drip<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = self.0.len().min(1);
+            buffer[..count].copy_from_slice(&self.0[..count]);
+            self.0 = &self.0[count..];
+            Ok(count)
+        }
+    }
+
+    #[test]
+    fn reads_marks_line_ends_and_a_last_line_without_one() {
+        let content = b"\xEF\xBB\xBFlamp-1:5f2b9c0e7d\r\n\r\n# lamp-9:5f2b9c0e7d\nlamp-2:5f2b9c0e7e  \n\nlamp-3:5f2b9c0e7f";
+        for table in
+            [table(content).unwrap(), read(Drip(content), content.len() as u64, 1).unwrap()]
+        {
+            assert_eq!(table.len(), 3);
+            assert!(table.find(b"lamp-1").is_some() && table.find(b"lamp-3").is_some());
+            assert!(table.find(b"lamp-9").is_none());
+        }
+        assert!(table(b"").unwrap().is_empty());
+        assert!(table(b"\xEF\xBB\xBF").unwrap().is_empty());
+        assert!(table(b"\n\xEF\xBB\xBFlamp-1:5f2b9c0e7d").is_err());
+    }
+
+    #[test]
+    fn counts_lines() {
+        let found = errors(b"# one\n\nlamp-1:5f2b9c0e7d\nlamp-2\n\nlamp-3:5f2b9c0e7d\nlamp-4:no\nlamp-3:5f2b9c0e7d\nlamp-1:5f2b9c0e7d\n");
+        let lines: Vec<u64> = found.first.iter().map(|(line, _)| *line).collect();
+        assert_eq!(lines, [4, 7, 8, 9]);
+        assert_eq!(found.first[2].1, LineFault::Duplicate { first: 6 });
+        assert_eq!(found.first[3].1, LineFault::Duplicate { first: 3 });
+    }
+
+    #[test]
+    fn tells_twenty_errors_and_counts_the_rest() {
+        let found = errors("x\n".repeat(1000).as_bytes());
+        assert_eq!((found.first.len(), found.total), (20, 1000));
+        let found = errors("lamp:5f2b9c0e7d\n".repeat(1000).as_bytes());
+        assert_eq!((found.first.len(), found.total), (20, 999));
+        assert_eq!(found.first[19], (21, LineFault::Duplicate { first: 1 }));
+    }
+
+    #[test]
+    fn long_lines_are_errors_or_comments_wherever_they_lie() {
+        for length in [MAX_LINE + 1, 1 << 18, 1_000_000] {
+            let long = "d".repeat(length);
+            let content = format!("a:5f2b9c0e7d\n{long}\n#{long}\nb:5f2b9c0e7d\n{long}");
+            let found = errors(content.as_bytes());
+            assert_eq!(found.first, [(2, LineFault::TooLong), (5, LineFault::TooLong)], "{length}");
+            let blanks = format!("a:5f2b9c0e7d{}\n", " ".repeat(length));
+            assert_eq!(errors(blanks.as_bytes()).first, [(1, LineFault::TooLong)], "{length}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_grows_is_not_read_past_its_size() {
+        let content = b"lamp-1:5f2b9c0e7d\nlamp-2:5f2b9c0e7d\n";
+        assert!(matches!(read(content.as_slice(), 18, MAX_ERRORS), Err(LoadError::Grew)));
+    }
+}

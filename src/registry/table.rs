@@ -1,0 +1,359 @@
+//! All devices: one arena of records, and a hash table of offsets into it.
+//!
+//! A record takes no more bytes than its line in the file, so a table takes the file's size and 6 to 12 bytes a device.
+//!
+//! ```text
+//! record:  id length (1 byte)  shape (1 byte)  id  secret  [secondary: length (1 byte), bytes]
+//! shape:   bits 0–4  secret length − 8      (certificate: bits 0–3, which digests)
+//!          bit 5     frozen
+//!          bit 6     has a second secret or fingerprint
+//!          bit 7     certificate, not secret
+//! ```
+
+use super::line::{Credential, Entry, Fingerprint, Fingerprints};
+use hashbrown::{HashTable, hash_table};
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+};
+use zeroize::Zeroize;
+
+const FROZEN: u8 = 1 << 5;
+const SECONDARY: u8 = 1 << 6;
+const CERTIFICATE: u8 = 1 << 7;
+const SHORTEST_SECRET: u8 = 8;
+const SECRET_LENGTH: u8 = 0b1_1111;
+const PRIMARY_SHA256: u8 = 1;
+const SECONDARY_SHA256: u8 = 1 << 1;
+
+/// The most that an arena may hold: offsets are 32 bits wide.
+pub const MAX_ARENA: usize = u32::MAX as usize;
+
+/// The devices, by device id.
+///
+/// The memory that held secrets is wiped when the table is dropped.
+pub struct Table {
+    arena: Arena,
+    index: HashTable<u32>,
+    hasher: RandomState,
+}
+
+/// A device that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Device<'a> {
+    /// What proves the device.
+    pub credential: Credential<'a>,
+    /// Whether the device may not log in for now.
+    pub frozen: bool,
+}
+
+impl Table {
+    /// A table without devices.
+    #[must_use]
+    pub fn empty() -> Self {
+        Arena::with_capacity(0).index().0
+    }
+
+    /// How many devices there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether there is no device.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// Finds a device. Allocates nothing.
+    #[must_use]
+    pub fn find(&self, device_id: &[u8]) -> Option<Device<'_>> {
+        // Keyed SipHash: device ids may come from strangers, and a table must not be made slow by what they choose.
+        let hash = self.hasher.hash_one(device_id);
+        let offset = self.index.find(hash, |at| self.arena.device_id(*at) == Some(device_id))?;
+        Some(self.arena.record(*offset)?.1)
+    }
+
+    /// Every device with its id, in the order of the file.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], Device<'_>)> {
+        self.arena.offsets().filter_map(|at| self.arena.record(at))
+    }
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("devices", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// The records of a table that is being built.
+pub struct Arena(Vec<u8>);
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for Arena {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arena").field("bytes", &self.0.len()).finish_non_exhaustive()
+    }
+}
+
+/// The arena has no room left: the file holds more than it said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArenaFull;
+
+impl Arena {
+    /// An arena that takes so many bytes and never more: it does not move, so no copy of a secret is left behind.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self(Vec::with_capacity(bytes.min(MAX_ARENA)))
+    }
+
+    /// Adds a device. Whether it is there already is found by [`Arena::index`].
+    ///
+    /// # Errors
+    ///
+    /// [`ArenaFull`], when the capacity is used up.
+    pub fn push(&mut self, entry: &Entry<'_>) -> Result<(), ArenaFull> {
+        let Ok(id_length) = u8::try_from(entry.device_id.len()) else { return Err(ArenaFull) };
+        let mut shape = if entry.frozen { FROZEN } else { 0 };
+        match entry.credential {
+            Credential::Secret { primary, secondary } => {
+                let Some(length) = stored_length(primary) else { return Err(ArenaFull) };
+                shape |= length;
+                let second_length = match secondary {
+                    None => None,
+                    Some(secondary) => {
+                        shape |= SECONDARY;
+                        Some(stored_length(secondary).ok_or(ArenaFull)?)
+                    }
+                };
+                let head = [id_length, shape];
+                let parts = [
+                    head.as_slice(),
+                    entry.device_id,
+                    primary,
+                    second_length.as_slice(),
+                    secondary.unwrap_or_default(),
+                ];
+                self.append(&parts)
+            }
+            Credential::Certificate(Fingerprints { primary, secondary }) => {
+                shape |= CERTIFICATE;
+                if matches!(primary, Fingerprint::Sha256(_)) {
+                    shape |= PRIMARY_SHA256;
+                }
+                if matches!(secondary, Some(Fingerprint::Sha256(_))) {
+                    shape |= SECONDARY_SHA256;
+                }
+                if secondary.is_some() {
+                    shape |= SECONDARY;
+                }
+                let second = secondary.as_ref().map(Fingerprint::bytes).unwrap_or_default();
+                self.append(&[&[id_length, shape], entry.device_id, primary.bytes(), second])
+            }
+        }
+    }
+
+    fn append(&mut self, parts: &[&[u8]]) -> Result<(), ArenaFull> {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        if self.0.capacity() - self.0.len() < length {
+            return Err(ArenaFull);
+        }
+        parts.iter().for_each(|part| self.0.extend_from_slice(part));
+        Ok(())
+    }
+
+    /// Makes the table, and lists the devices that are in the arena twice: the ordinals, from 0, of the later and the
+    /// earlier record.
+    #[must_use]
+    pub fn index(self) -> (Table, Vec<(u64, u64)>) {
+        let hasher = RandomState::new();
+        let hash = |at: &u32| hasher.hash_one(self.device_id(*at).unwrap_or_default());
+        let mut index = HashTable::with_capacity(self.offsets().count());
+        let mut twice = Vec::new();
+        for (ordinal, at) in (0..).zip(self.offsets()) {
+            let id = self.device_id(at);
+            match index.entry(hash(&at), |known| self.device_id(*known) == id, hash) {
+                hash_table::Entry::Vacant(place) => {
+                    place.insert(at);
+                }
+                hash_table::Entry::Occupied(known) => twice.push((ordinal, *known.get())),
+            }
+        }
+        if twice.is_empty() {
+            return (Table { index, hasher, arena: self }, Vec::new());
+        }
+        // Errors are rare: only now the records are numbered.
+        let numbers: Vec<u32> = self.offsets().collect();
+        let number = |at| numbers.binary_search(&at).unwrap_or_default() as u64;
+        let twice = twice.into_iter().map(|(later, earlier)| (later, number(earlier))).collect();
+        (Table { index, hasher, arena: self }, twice)
+    }
+
+    /// Where each record begins.
+    fn offsets(&self) -> impl Iterator<Item = u32> {
+        let mut next = 0;
+        std::iter::from_fn(move || {
+            let at = u32::try_from(next).ok()?;
+            next += self.record_length(at)?;
+            Some(at)
+        })
+    }
+
+    fn bytes(&self, at: u32) -> Option<&[u8]> {
+        self.0.get(at as usize..)
+    }
+
+    fn device_id(&self, at: u32) -> Option<&[u8]> {
+        let [id_length, _, rest @ ..] = self.bytes(at)? else { return None };
+        rest.get(..usize::from(*id_length))
+    }
+
+    fn record(&self, at: u32) -> Option<(&[u8], Device<'_>)> {
+        let [id_length, shape, rest @ ..] = self.bytes(at)? else { return None };
+        let (device_id, rest) = rest.split_at_checked(usize::from(*id_length))?;
+        let frozen = shape & FROZEN != 0;
+        let credential = if shape & CERTIFICATE != 0 {
+            let (primary, rest) = Fingerprint::split_off(rest, shape & PRIMARY_SHA256 != 0)?;
+            let secondary = match shape & SECONDARY != 0 {
+                true => Some(Fingerprint::split_off(rest, shape & SECONDARY_SHA256 != 0)?.0),
+                false => None,
+            };
+            Credential::Certificate(Fingerprints { primary, secondary })
+        } else {
+            let (primary, rest) = rest.split_at_checked(secret_length(*shape))?;
+            let secondary = match (shape & SECONDARY != 0, rest) {
+                (true, [length, rest @ ..]) => Some(rest.get(..secret_length(*length))?),
+                _ => None,
+            };
+            Credential::Secret { primary, secondary }
+        };
+        Some((device_id, Device { credential, frozen }))
+    }
+
+    fn record_length(&self, at: u32) -> Option<usize> {
+        let (id, device) = self.record(at)?;
+        let credential = match device.credential {
+            Credential::Secret { primary, secondary } => {
+                primary.len() + secondary.map_or(0, |s| 1 + s.len())
+            }
+            Credential::Certificate(Fingerprints { primary, secondary }) => {
+                primary.bytes().len() + secondary.map_or(0, |s| s.bytes().len())
+            }
+        };
+        Some(2 + id.len() + credential)
+    }
+}
+
+/// A secret's length as it is stored: less the shortest one's, in five bits.
+fn stored_length(secret: &[u8]) -> Option<u8> {
+    let length = u8::try_from(secret.len()).ok()?.checked_sub(SHORTEST_SECRET)?;
+    (length <= SECRET_LENGTH).then_some(length)
+}
+
+fn secret_length(shape: u8) -> usize {
+    usize::from((shape & SECRET_LENGTH) + SHORTEST_SECRET)
+}
+
+impl Fingerprint {
+    /// The digest.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Sha1(digest) => digest,
+            Self::Sha256(digest) => digest,
+        }
+    }
+
+    fn split_off(bytes: &[u8], sha256: bool) -> Option<(Self, &[u8])> {
+        if sha256 {
+            let (digest, rest) = bytes.split_first_chunk()?;
+            Some((Self::Sha256(*digest), rest))
+        } else {
+            let (digest, rest) = bytes.split_first_chunk()?;
+            Some((Self::Sha1(*digest), rest))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::line::{self, Line};
+
+    fn arena(lines: &[&str]) -> Arena {
+        let mut arena = Arena::with_capacity(lines.iter().map(|line| line.len() + 1).sum());
+        for line in lines {
+            let Ok(Line::Device(entry)) = line::parse(line.as_bytes()) else { panic!("{line}") };
+            arena.push(&entry).unwrap();
+        }
+        arena
+    }
+
+    #[test]
+    fn gives_back_what_went_in() {
+        let sha1 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b";
+        let sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+        let mut lines = vec![
+            format!("a:{}", "s".repeat(8)),
+            format!("b:{}:frozen", "s".repeat(32)),
+            format!("c:{}:secondary={}", "s".repeat(9), "t".repeat(32)),
+            format!("d:{}:secondary={}:frozen", "s".repeat(31), "t".repeat(8)),
+            format!("e:x509={sha1}"),
+            format!("f:x509={sha256}:frozen"),
+            format!("g:x509={sha1},{sha256}"),
+            format!("h:x509={sha256},{sha1}"),
+            format!("i:x509={sha256},{sha256}:frozen"),
+            format!("{}:{}", "j".repeat(128), "s".repeat(20)),
+        ];
+        lines.extend((0..500).map(|n| format!("lamp-{n}:secret-of-lamp-{n}")));
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let (table, twice) = arena(&lines).index();
+        assert!(twice.is_empty());
+        assert_eq!(table.len(), lines.len());
+        for (line, (id, device)) in lines.iter().zip(table.iter()) {
+            let Ok(Line::Device(entry)) = line::parse(line.as_bytes()) else { panic!("{line}") };
+            assert_eq!(id, entry.device_id, "{line}");
+            assert_eq!(
+                device,
+                Device { credential: entry.credential, frozen: entry.frozen },
+                "{line}"
+            );
+            assert_eq!(table.find(id), Some(device), "{line}");
+        }
+        for absent in
+            [b"".as_slice(), b"lamp", b"lamp-500", b"A", &[b'j'; 127], &[b'j'; 129], &[0xFF; 300]]
+        {
+            assert_eq!(table.find(absent), None);
+        }
+    }
+
+    #[test]
+    fn a_record_is_no_longer_than_its_line() {
+        for line in [
+            "a:12345678",
+            "a:12345678:secondary=12345678:frozen",
+            "a:x509=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b",
+        ] {
+            assert!(arena(&[line]).0.len() <= line.len() + 1, "{line}");
+        }
+    }
+
+    #[test]
+    fn lists_devices_that_are_there_twice() {
+        let lines =
+            ["a:12345678", "b:12345678", "a:12345679", "c:12345678", "b:12345678", "a:12345678"];
+        assert_eq!(arena(&lines).index().1, [(2, 0), (4, 1), (5, 0)]);
+    }
+
+    #[test]
+    fn shows_no_secret() {
+        let table = arena(&["lamp:topsecret1"]).index().0;
+        assert!(!format!("{table:?} {:?}", table.find(b"lamp")).contains("topsecret"));
+    }
+}
