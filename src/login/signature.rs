@@ -76,11 +76,7 @@ impl HourKey {
     /// The password of a device: 64 lower-case hex digits.
     #[must_use]
     pub fn password(&self, secret: &[u8]) -> String {
-        let mut text = [0; 2 * MAC_LENGTH];
-        let mac = self.0.clone().chain_update(secret).finalize().into_bytes();
-        // The buffer fits by its type.
-        let _ = hex::encode_to_slice(mac, &mut text);
-        text.iter().copied().map(char::from).collect()
+        hex::encode(self.0.clone().chain_update(secret).finalize().into_bytes())
     }
 }
 

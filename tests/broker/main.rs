@@ -1,0 +1,15 @@
+//! The plugin in real brokers, spoken to in raw MQTT. One file a behaviour; each test runs once for each broker version.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod example;
+mod fault;
+mod hostile;
+mod login;
+mod other_clients;
+mod recorded;
+mod sighup;
+mod start;

@@ -1,0 +1,80 @@
+//! Clients that are no devices: refused, or left to the broker's password file.
+
+use crate::support::{
+    broker::{Setup, installation, on_every_broker},
+    device::{LAMP, secrets},
+    mqtt::{ACCEPTED, Client, Connect, VERSIONS, not_authorized},
+};
+use std::process::Command;
+
+on_every_broker!(
+    others_are_refused,
+    others_are_left_to_the_password_file,
+    anonymous_access_opens_no_door
+);
+
+fn backend() -> Connect {
+    Connect::new("backend").username("backend").password("backendpassword")
+}
+
+/// A broker that knows `backend` from its password file.
+fn with_password_file(version: &str, other_clients: &str) -> Setup {
+    let setup = Setup::new(version).secrets(secrets()).option("other_clients", other_clients);
+    let file = setup.scratch().path().join("passwords");
+    let made = Command::new(installation(version).join("mosquitto_passwd"))
+        .args(["-b", "-c"])
+        .arg(&file)
+        .args(["backend", "backendpassword"])
+        .output()
+        .expect("mosquitto_passwd runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    setup.line(&format!("password_file {}", file.display()))
+}
+
+fn others_are_refused(version: &str) {
+    let broker = with_password_file(version, "refuse").start();
+    for level in VERSIONS {
+        let (_, answer) = Client::connect(&broker, &backend().level(level));
+        assert_eq!(answer, not_authorized(level));
+    }
+    assert!(
+        broker.refusals()[0]
+            .contains("client=\"backend\" user=\"backend\" address=127.0.0.1 reason=bad_client_id")
+    );
+}
+
+fn others_are_left_to_the_password_file(version: &str) {
+    let broker = with_password_file(version, "defer").start();
+    for level in VERSIONS {
+        assert_eq!(Client::connect(&broker, &backend().level(level)).1, ACCEPTED);
+        assert_eq!(Client::connect(&broker, &LAMP.connect_now().level(level)).1, ACCEPTED);
+        let wrong = backend().password("wrong").level(level);
+        assert_eq!(Client::connect(&broker, &wrong).1, not_authorized(level));
+        // A device-shaped login is ours, whatever the password file says of its user name.
+        for client_id in
+            ["x_0_0_2026112209", "x_0_1_2026023103", "x_0_7_2026112209", "_0_0_2026112209"]
+        {
+            let shaped = Connect { client_id: client_id.into(), ..backend() }.level(level);
+            assert_eq!(Client::connect(&broker, &shaped).1, not_authorized(level), "{client_id}");
+        }
+    }
+    assert_eq!(broker.refusals().len(), 4 * VERSIONS.len());
+}
+
+fn anonymous_access_opens_no_door(version: &str) {
+    for other_clients in ["refuse", "defer"] {
+        let broker = Setup::new(version)
+            .secrets(secrets())
+            .option("other_clients", other_clients)
+            .line("allow_anonymous true")
+            .start();
+        for level in VERSIONS {
+            let wrong = LAMP.connect_now().password("0".repeat(64)).level(level);
+            assert_eq!(Client::connect(&broker, &wrong).1, not_authorized(level));
+            let nameless =
+                Connect { username: None, password: None, ..LAMP.connect_now() }.level(level);
+            assert_eq!(Client::connect(&broker, &nameless).1, not_authorized(level));
+            assert_eq!(Client::connect(&broker, &LAMP.connect_now().level(level)).1, ACCEPTED);
+        }
+    }
+}

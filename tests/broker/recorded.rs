@@ -1,0 +1,96 @@
+//! CONNECT packets that real clients sent (our own recording, `tests/data/device-connects.json`), byte for byte.
+
+use crate::support::{
+    broker::{Broker, Setup, on_every_broker},
+    mqtt::{Answer, Client},
+};
+use std::collections::HashMap;
+
+on_every_broker!(recorded_devices_get_the_answers_of_the_contract);
+
+/// One packet and what is known about it.
+struct Recorded {
+    client: String,
+    note: String,
+    device_id: String,
+    secret: String,
+    level: u64,
+    packet: Vec<u8>,
+}
+
+fn recorded() -> Vec<Recorded> {
+    let entries: Vec<serde_json::Value> =
+        serde_json::from_str(include_str!("../data/device-connects.json"))
+            .expect("the recording is JSON");
+    let text =
+        |entry: &serde_json::Value, field: &str| entry[field].as_str().expect(field).to_string();
+    entries
+        .iter()
+        .map(|entry| Recorded {
+            client: text(entry, "client"),
+            note: text(entry, "note"),
+            device_id: text(entry, "device_id"),
+            secret: text(entry, "secret"),
+            level: entry["level"].as_u64().expect("a protocol level"),
+            packet: hex::decode(text(entry, "raw")).expect("the packet is in hex"),
+        })
+        .collect()
+}
+
+impl Recorded {
+    /// Whether a secrets file can hold the device: the platform's own charset has neither UTF-8 nor blanks.
+    fn is_registrable(&self) -> bool {
+        let allowed =
+            |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        allowed(&self.device_id) && allowed(&self.secret)
+    }
+
+    /// What the contract gives it; `None` is a login.
+    fn expected(&self) -> Option<&'static str> {
+        match self.note.as_str() {
+            "bridge: identity type 3" | "registration group (scope id)" => Some("bad_client_id"),
+            note if note.starts_with("SM3") => Some("bad_sign_type"),
+            _ if !self.is_registrable() => Some("unknown_device"),
+            _ => None,
+        }
+    }
+}
+
+fn recorded_devices_get_the_answers_of_the_contract(version: &str) {
+    // The same device was recorded with several secrets, so each secret has a broker of its own.
+    let mut brokers: HashMap<String, Broker> = HashMap::new();
+    let recorded = recorded();
+    assert_eq!(recorded.len(), 48);
+    let mut logins = 0;
+    for recorded in recorded {
+        let broker = brokers.entry(recorded.secret.clone()).or_insert_with(|| {
+            let known = format!("{}:{}\n", recorded.device_id, recorded.secret);
+            let file = if recorded.is_registrable() { known } else { "other:5f2b9c0e7d\n".into() };
+            Setup::new(version).secrets(file).option("timestamp_max_age", "36500d").start()
+        });
+        let before = broker.refusals().len();
+        let mut client = Client::dial(broker);
+        client.send(&recorded.packet);
+        let answer = client.answer();
+        let refusals = broker.refusals();
+        let name = format!("{} {:?}", recorded.client, recorded.note);
+        match recorded.expected() {
+            None => {
+                assert_eq!(answer, Answer::Connack(0), "{name} level {}", recorded.level);
+                assert!(client.is_alive(), "{name}");
+                logins += 1;
+            }
+            Some(slug) => {
+                assert_eq!(answer, Answer::Connack(5), "{name}");
+                assert_eq!(refusals.len(), before + 1, "{name}");
+                assert!(
+                    refusals[before].ends_with(&format!("reason={slug}"))
+                        || refusals[before].contains(&format!("reason={slug} ")),
+                    "{name}: {}",
+                    refusals[before]
+                );
+            }
+        }
+    }
+    assert_eq!(logins, 32);
+}

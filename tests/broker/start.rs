@@ -1,0 +1,155 @@
+//! A broker starts with a plugin that works, or does not start and says why.
+
+use crate::support::{
+    broker::{Setup, on_every_broker},
+    device::{LAMP, secrets},
+    mqtt::{ACCEPTED, Client},
+    scratch::set_mode,
+};
+use std::{fs, process::Command};
+
+on_every_broker!(
+    option_errors_stop_the_broker,
+    files_that_cannot_be_read_stop_the_broker,
+    wrong_lines_stop_the_broker,
+    odd_but_right_files_are_read,
+    a_world_readable_file_is_warned_of,
+    a_broker_that_starts_says_what_it_has,
+);
+
+/// The plugin's own lines of a log.
+fn lines(log: &str) -> Vec<&str> {
+    log.lines().filter_map(|line| line.find("iotda-auth: ").map(|at| &line[at + 12..])).collect()
+}
+
+fn option_errors_stop_the_broker(version: &str) {
+    let duration = "expected a duration like 90, 90s, 15m, 1h or 2d, found";
+    for (name, value, expected) in [
+        ("secret_file", "/x", "plugin_opt_secret_file: unknown option, expected one of secrets_file, timestamp_max_age, timestamp_max_ahead, sign_types, keepalive, other_clients".to_string()),
+        ("reload_interval", "10s", "plugin_opt_reload_interval: unknown option".into()),
+        ("secrets_file", "/x", "plugin_opt_secrets_file: found twice, expected once".into()),
+        ("timestamp_max_age", "1 hour", format!("plugin_opt_timestamp_max_age: {duration} \"1 hour\"")),
+        ("timestamp_max_age", "-1", format!("plugin_opt_timestamp_max_age: {duration} \"-1\"")),
+        ("timestamp_max_ahead", "never", "plugin_opt_timestamp_max_ahead: expected unlimited, or a duration".into()),
+        ("sign_types", "0,3", "plugin_opt_sign_types: expected some of 0, 1 and 2, separated by commas, found \"0,3\"".into()),
+        ("keepalive", "0-1200", "plugin_opt_keepalive: expected any, or a range of seconds like 30-1200, from 1 to 65535, found \"0-1200\"".into()),
+        ("other_clients", "accept", "plugin_opt_other_clients: expected refuse or defer, found \"accept\"".into()),
+    ] {
+        let log = Setup::new(version).secrets(secrets()).option(name, value).fail();
+        let found = lines(&log);
+        assert_eq!(found.len(), 1, "{log}");
+        assert!(found[0].starts_with(&format!("not started: {expected}")), "expected {expected}, found {}", found[0]);
+    }
+    let log = Setup::new(version).fail();
+    assert_eq!(lines(&log), ["not started: plugin_opt_secrets_file: not found, but required"]);
+}
+
+fn files_that_cannot_be_read_stop_the_broker(version: &str) {
+    let setup = Setup::new(version);
+    let missing = setup.scratch().path().join("missing");
+    let log = setup.secrets_file(&missing).fail();
+    assert_eq!(lines(&log).len(), 1, "{log}");
+    assert!(
+        log.contains(&format!(
+            "not started: secrets_file {missing:?}: cannot be read: No such file"
+        )),
+        "{log}"
+    );
+
+    let setup = Setup::new(version);
+    let folder = setup.scratch().path().to_path_buf();
+    let log = setup.secrets_file(&folder).fail();
+    assert!(log.contains("expected a regular file, found something else"), "{log}");
+
+    // Nobody writes to the pipe: who waits for it, waits for ever.
+    let setup = Setup::new(version);
+    let pipe = setup.scratch().path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let log = setup.secrets_file(&pipe).fail();
+    assert!(log.contains("expected a regular file, found something else"), "{log}");
+
+    let setup = Setup::new(version).secrets(secrets());
+    set_mode(&setup.scratch().path().join("secrets"), 0o602);
+    let log = setup.fail();
+    assert!(log.contains("expected a file that others cannot write, found mode 0602"), "{log}");
+}
+
+fn wrong_lines_stop_the_broker(version: &str) {
+    let one = "good:5f2b9c0e7d\nbad-but-secret\n";
+    let log = Setup::new(version).secrets(one).fail();
+    let found = lines(&log);
+    assert!(
+        found[0].starts_with("not started: secrets_file \"")
+            && found[0].ends_with("secrets\": 1 wrong line"),
+        "{log}"
+    );
+    assert!(found[1].ends_with("line 2: expected device_id:secret, found no colon"), "{log}");
+    assert_eq!(found.len(), 2, "{log}");
+
+    let many: String = (0..50)
+        .map(|n| format!("lamp-{n}:topsecret{n}\nlamp-{n}:topsecret{n}:topsecret\n"))
+        .collect();
+    let log = Setup::new(version).secrets(many).fail();
+    let found = lines(&log);
+    assert_eq!(found.len(), 22, "{log}");
+    assert!(found[0].ends_with(": 50 wrong lines"), "{log}");
+    assert!(found[1].contains("line 2: attribute 1 after the secret: expected"), "{log}");
+    assert!(found[21].ends_with(": and 30 more"), "{log}");
+    assert!(!log.contains("topsecret"), "{log}");
+
+    let log = Setup::new(version).secrets("a:5f2b9c0e7d\n\nb:5f2b9c0e7d\na:5f2b9c0e7e\n").fail();
+    assert!(log.contains("line 4: device: given on line 1 already"), "{log}");
+
+    for (content, expected) in [
+        (vec![b'x'; 1_000_000], "line 1: expected at most 1024 bytes, found more"),
+        (b"a:5f2b9c0e7d\0\n".to_vec(), "line 1: secret: expected only A-Z a-z 0-9 _ -"),
+        (vec![0; 4096], "line 1: expected at most 1024 bytes"),
+        (
+            b"a:5f2b9c0e7d\nb\xFF:5f2b9c0e7d\n".to_vec(),
+            "line 2: device id: expected only A-Z a-z 0-9 _ -",
+        ),
+    ] {
+        let log = Setup::new(version).secrets(&content).fail();
+        assert!(log.contains(expected), "{log}");
+    }
+}
+
+fn odd_but_right_files_are_read(version: &str) {
+    let plain = secrets();
+    let windows = plain.replace('\n', " \t\r\n");
+    let marked = format!("\u{FEFF}{plain}");
+    let open_end = plain.trim_end().to_string();
+    let long_comment = format!("#{}\n{plain}", "x".repeat(1_000_000));
+    for content in [plain, windows, marked, open_end, long_comment] {
+        let broker = Setup::new(version).secrets(&content).start();
+        assert_eq!(Client::connect(&broker, &LAMP.connect_now()).1, ACCEPTED, "{content:.60}");
+    }
+    // A file without devices is a file; that nobody can log in is said.
+    let broker = Setup::new(version).secrets("# none yet\n").start();
+    assert!(broker.log().contains("holds no device"), "{}", broker.log());
+}
+
+fn a_world_readable_file_is_warned_of(version: &str) {
+    let setup = Setup::new(version).secrets(secrets());
+    let path = setup.scratch().path().join("secrets");
+    set_mode(&path, 0o644);
+    let broker = setup.start();
+    assert!(
+        broker.log().contains("can be read by every user of this machine (chmod o-r)"),
+        "{}",
+        broker.log()
+    );
+    assert_eq!(Client::connect(&broker, &LAMP.connect_now()).1, ACCEPTED);
+
+    set_mode(&path, 0o640);
+    fs::write(broker.scratch().path().join("log"), "").unwrap();
+    let mut broker = broker;
+    broker.restart();
+    assert!(!broker.log().contains("every user"), "{}", broker.log());
+}
+
+fn a_broker_that_starts_says_what_it_has(version: &str) {
+    let broker = Setup::new(version).secrets(secrets()).start();
+    let expected = format!("version {}, 2 devices from \"", env!("CARGO_PKG_VERSION"));
+    assert!(lines(&broker.log())[0].starts_with(&expected), "{}", broker.log());
+}

@@ -1,0 +1,328 @@
+//! Real brokers: Debian's Mosquittos, each on a port of its own.
+
+use super::{library, scratch::Scratch};
+use std::{
+    env, fs,
+    io::ErrorKind,
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long a broker may take for anything before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Makes of each named function, which takes a broker's version, a test for each supported version.
+macro_rules! on_every_broker {
+    ($($name:ident),+ $(,)?) => {
+        mod on_2_0_11 { $(#[test] fn $name() { super::$name("2.0.11"); })+ }
+        mod on_2_0_21 { $(#[test] fn $name() { super::$name("2.0.21"); })+ }
+        mod on_2_1_2 { $(#[test] fn $name() { super::$name("2.1.2"); })+ }
+    };
+}
+pub(crate) use on_every_broker;
+
+/// The unpacked broker of a version.
+///
+/// # Panics
+///
+/// When it is not there: a test of a broker without the broker must not pass.
+pub fn installation(version: &str) -> PathBuf {
+    let cache = env::var_os("IOTDA_BROKERS").map_or_else(default_cache, PathBuf::from);
+    let folder = cache.join(version);
+    assert!(
+        folder.join("mosquitto").is_file(),
+        "no Mosquitto {version} in {}: ./dev test brings it",
+        folder.display()
+    );
+    folder
+}
+
+fn default_cache() -> PathBuf {
+    let cache = env::var_os("XDG_CACHE_HOME").map_or_else(
+        || PathBuf::from(env::var_os("HOME").expect("a home folder")).join(".cache"),
+        PathBuf::from,
+    );
+    cache.join("mosquitto-iotda-auth/brokers")
+}
+
+/// A broker's configuration.
+pub struct Setup {
+    version: String,
+    plugin: PathBuf,
+    scratch: Scratch,
+    secrets: Option<PathBuf>,
+    before: String,
+    after: String,
+}
+
+impl Setup {
+    /// A broker with our plugin, and nothing set but a listener.
+    pub fn new(version: &str) -> Self {
+        Self {
+            version: version.into(),
+            plugin: library::release().into(),
+            scratch: Scratch::new(),
+            secrets: None,
+            before: String::new(),
+            after: String::new(),
+        }
+    }
+
+    /// Another library than the one that ships.
+    pub fn plugin(mut self, library: &Path) -> Self {
+        self.plugin = library.into();
+        self
+    }
+
+    /// The content of the secrets file.
+    pub fn secrets(mut self, content: impl AsRef<[u8]>) -> Self {
+        self.secrets = Some(self.scratch.file("secrets", content));
+        self
+    }
+
+    /// A secrets file elsewhere.
+    pub fn secrets_file(mut self, path: &Path) -> Self {
+        self.secrets = Some(path.into());
+        self
+    }
+
+    /// An option of the plugin.
+    pub fn option(self, name: &str, value: &str) -> Self {
+        self.line(&format!("plugin_opt_{name} {value}"))
+    }
+
+    /// A line behind the plugin's.
+    pub fn line(mut self, line: &str) -> Self {
+        self.after.push_str(line);
+        self.after.push('\n');
+        self
+    }
+
+    /// A line before the listener's.
+    pub fn line_before(mut self, line: &str) -> Self {
+        self.before.push_str(line);
+        self.before.push('\n');
+        self
+    }
+
+    pub fn scratch(&self) -> &Scratch {
+        &self.scratch
+    }
+
+    /// Starts the broker and waits until it listens.
+    pub fn start(self) -> Broker {
+        let mut broker = self.launch();
+        broker.wait_until_listening();
+        broker
+    }
+
+    /// Starts a broker that must not start, and gives back its log.
+    pub fn fail(self) -> String {
+        let mut broker = self.launch();
+        let status = broker.wait_for_exit();
+        assert!(!status.success(), "the broker ended as if nothing was wrong:\n{}", broker.log());
+        broker.log()
+    }
+
+    fn config(&self, port: u16) -> String {
+        let plugin = self.plugin.display();
+        let secrets = self
+            .secrets
+            .as_ref()
+            .map(|path| format!("plugin_opt_secrets_file {}\n", path.display()));
+        format!(
+            "{}{}listener {port} 127.0.0.1\nplugin {plugin}\n{}{}",
+            user_line(),
+            self.before,
+            secrets.unwrap_or_default(),
+            self.after
+        )
+    }
+
+    fn launch(self) -> Broker {
+        let port = free_port();
+        let config = self.scratch.file("mosquitto.conf", self.config(port));
+        let log = self.scratch.path().join("log");
+        let child = spawn(&installation(&self.version), &config, &log);
+        Broker { child, port, config, log, setup: self }
+    }
+}
+
+/// As root the broker would become another user, who may not read a test's files.
+pub fn user_line() -> &'static str {
+    let id = Command::new("id").arg("-u").output().expect("id runs");
+    if id.stdout == b"0\n" { "user root\n" } else { "" }
+}
+
+/// A port that nobody listens on just now.
+pub fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Starts a broker; what it writes goes to the end of a file.
+pub fn spawn(installation: &Path, config: &Path, log: &Path) -> Child {
+    let log = fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
+    Command::new(installation.join("mosquitto"))
+        .arg("-c")
+        .arg(config)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .expect("the broker runs")
+}
+
+/// A running broker, killed with the value.
+pub struct Broker {
+    child: Child,
+    port: u16,
+    config: PathBuf,
+    log: PathBuf,
+    setup: Setup,
+}
+
+impl Broker {
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn scratch(&self) -> &Scratch {
+        &self.setup.scratch
+    }
+
+    /// The secrets file.
+    pub fn secrets(&self) -> &Path {
+        self.setup.secrets.as_deref().expect("a secrets file")
+    }
+
+    /// All that the broker has written.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap()).into_owned()
+    }
+
+    /// The plugin's lines about refused logins, from the plugin's name on.
+    pub fn refusals(&self) -> Vec<String> {
+        let log = self.log();
+        let from = |line: &str| line.find("iotda-auth: refused").map(|at| line[at..].to_string());
+        log.lines().filter_map(from).collect()
+    }
+
+    /// Waits for a text in the log.
+    pub fn wait_for_log(&self, text: &str) {
+        self.wait_for_log_count(text, 1);
+    }
+
+    /// Waits until a text is in the log so many times.
+    pub fn wait_for_log_count(&self, text: &str, count: usize) {
+        wait(|| self.log().matches(text).count() >= count).unwrap_or_else(|| {
+            panic!("the broker's log does not come to hold {text:?}:\n{}", self.log())
+        });
+    }
+
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args(["-s", name, &self.pid().to_string()])
+            .status()
+            .expect("kill runs");
+        assert!(status.success());
+    }
+
+    /// SIGHUP, and waits until the broker has seen it through.
+    pub fn reload(&self) {
+        let count = self.log().matches("Reloading config").count();
+        self.signal("HUP");
+        self.wait_for_log_count("Reloading config", count + 1);
+        // The line is written first; what follows is done once the broker takes the next connection.
+        drop(TcpStream::connect(("127.0.0.1", self.port)));
+    }
+
+    /// Ends the broker as an operator would, and starts it again on the same files.
+    pub fn restart(&mut self) {
+        self.stop();
+        self.child = spawn(&installation(&self.setup.version), &self.config, &self.log);
+        self.wait_until_listening();
+    }
+
+    /// Ends the broker as an operator would.
+    pub fn stop(&mut self) {
+        self.signal("TERM");
+        let status = self.wait_for_exit();
+        assert!(status.success(), "{status}:\n{}", self.log());
+    }
+
+    /// Whether the broker still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    pub fn wait_for_exit(&mut self) -> ExitStatus {
+        wait(|| self.child.try_wait().unwrap())
+            .unwrap_or_else(|| panic!("the broker does not end:\n{}", self.log()))
+    }
+
+    fn wait_until_listening(&mut self) {
+        let port = self.port;
+        let listening = wait(|| {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("the broker ended with {status}:\n{}", self.log());
+            }
+            match TcpStream::connect(("127.0.0.1", port)) {
+                Ok(_) => true,
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => false,
+                Err(error) => panic!("{error}"),
+            }
+        });
+        assert!(listening.is_some(), "the broker does not listen:\n{}", self.log());
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("{} on port {}:\n{}", self.setup.version, self.port, self.log());
+        }
+    }
+}
+
+/// What can be waited for.
+pub trait Ready {
+    type Value;
+    fn ready(self) -> Option<Self::Value>;
+}
+
+impl Ready for bool {
+    type Value = ();
+    fn ready(self) -> Option<()> {
+        self.then_some(())
+    }
+}
+
+impl<T> Ready for Option<T> {
+    type Value = T;
+    fn ready(self) -> Self {
+        self
+    }
+}
+
+/// Asks again and again, with a deadline.
+pub fn wait<R: Ready>(mut ask: impl FnMut() -> R) -> Option<R::Value> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = ask().ready() {
+            return Some(value);
+        }
+        if Instant::now() > deadline {
+            return None;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}

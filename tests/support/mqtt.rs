@@ -1,0 +1,217 @@
+//! MQTT by hand: packets as bytes, so that a test can send what a client library refuses to.
+
+use super::broker::Broker;
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpStream},
+    time::Duration,
+};
+
+/// MQTT 3.1, 3.1.1 and 5, as the protocol level of CONNECT.
+pub const VERSIONS: [u8; 3] = [3, 4, 5];
+
+/// A CONNECT packet.
+#[derive(Clone)]
+pub struct Connect {
+    pub level: u8,
+    pub client_id: Vec<u8>,
+    pub username: Option<Vec<u8>>,
+    pub password: Option<Vec<u8>>,
+    pub keep_alive: u16,
+    pub clean: bool,
+}
+
+impl Connect {
+    /// A CONNECT of MQTT 3.1.1 with a clean session and the platform's usual keep alive.
+    pub fn new(client_id: impl Into<Vec<u8>>) -> Self {
+        Self {
+            level: 4,
+            client_id: client_id.into(),
+            username: None,
+            password: None,
+            keep_alive: 120,
+            clean: true,
+        }
+    }
+
+    pub fn level(self, level: u8) -> Self {
+        Self { level, ..self }
+    }
+
+    pub fn username(self, username: impl Into<Vec<u8>>) -> Self {
+        Self { username: Some(username.into()), ..self }
+    }
+
+    pub fn password(self, password: impl Into<Vec<u8>>) -> Self {
+        Self { password: Some(password.into()), ..self }
+    }
+
+    pub fn keep_alive(self, keep_alive: u16) -> Self {
+        Self { keep_alive, ..self }
+    }
+
+    /// A session that outlives its connection.
+    pub fn persistent(self) -> Self {
+        Self { clean: false, ..self }
+    }
+
+    pub fn packet(&self) -> Vec<u8> {
+        let mut body = string(if self.level == 3 { b"MQIsdp" } else { b"MQTT" });
+        let flag = |on: bool, bit: u8| u8::from(on) << bit;
+        body.push(self.level);
+        body.push(
+            flag(self.username.is_some(), 7)
+                | flag(self.password.is_some(), 6)
+                | flag(self.clean, 1),
+        );
+        body.extend(self.keep_alive.to_be_bytes());
+        if self.level == 5 {
+            // Session expiry interval: an hour, where the session shall outlive the connection.
+            body.extend(if self.clean { vec![0] } else { vec![5, 0x11, 0, 0, 0x0E, 0x10] });
+        }
+        body.extend(string(&self.client_id));
+        for text in [&self.username, &self.password].into_iter().flatten() {
+            body.extend(string(text));
+        }
+        packet(0x10, &body)
+    }
+}
+
+/// A length of two bytes, and the bytes.
+pub fn string(bytes: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(bytes.len()).expect("a string of MQTT has at most 65,535 bytes");
+    [length.to_be_bytes().as_slice(), bytes].concat()
+}
+
+/// A packet: its first byte, its length, its body.
+pub fn packet(first: u8, body: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![first];
+    let mut length = body.len();
+    loop {
+        let digit = u8::try_from(length % 128).unwrap();
+        length /= 128;
+        bytes.push(digit | if length > 0 { 0x80 } else { 0 });
+        if length == 0 {
+            break;
+        }
+    }
+    bytes.extend(body);
+    bytes
+}
+
+/// What a broker answers to a CONNECT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A CONNACK with its code.
+    Connack(u8),
+    /// The connection is closed without a word.
+    Closed,
+}
+
+/// "Not authorized", which is what a stock broker answers to a refusal.
+pub fn not_authorized(level: u8) -> Answer {
+    Answer::Connack(if level == 5 { 0x87 } else { 5 })
+}
+
+pub const ACCEPTED: Answer = Answer::Connack(0);
+
+/// A connection to a broker.
+pub struct Client {
+    stream: TcpStream,
+}
+
+impl Client {
+    pub fn dial(broker: &Broker) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", broker.port())).expect("the broker listens");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream }
+    }
+
+    /// Connects, sends a CONNECT, and waits for what comes back.
+    pub fn connect(broker: &Broker, connect: &Connect) -> (Self, Answer) {
+        let mut client = Self::dial(broker);
+        client.send(&connect.packet());
+        let answer = client.answer();
+        (client, answer)
+    }
+
+    /// Sends bytes; a broker that has closed the connection is noticed by who reads.
+    pub fn send(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes);
+    }
+
+    pub fn answer(&mut self) -> Answer {
+        match self.receive() {
+            Some(packet) if packet[0] == 0x20 => Answer::Connack(packet[3]),
+            Some(packet) => panic!("expected a CONNACK, found {packet:02x?}"),
+            None => Answer::Closed,
+        }
+    }
+
+    /// The next packet, whole; `None` when the connection is over.
+    pub fn receive(&mut self) -> Option<Vec<u8>> {
+        let mut bytes = vec![self.byte()?];
+        let mut length = 0;
+        for shift in [0, 7, 14, 21] {
+            let digit = self.byte()?;
+            bytes.push(digit);
+            length |= usize::from(digit & 0x7F) << shift;
+            if digit & 0x80 == 0 {
+                break;
+            }
+        }
+        let start = bytes.len();
+        bytes.resize(start + length, 0);
+        self.stream.read_exact(&mut bytes[start..]).ok()?;
+        Some(bytes)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        let mut byte = [0];
+        match self.stream.read_exact(&mut byte) {
+            Ok(()) => Some(byte[0]),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+                ) =>
+            {
+                panic!("the broker neither answers nor hangs up")
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// Whether the broker still answers a PINGREQ on this connection.
+    pub fn is_alive(&mut self) -> bool {
+        self.send(&[0xC0, 0]);
+        self.receive().is_some_and(|packet| packet == [0xD0, 0])
+    }
+
+    /// Subscribes at QoS 1 and waits for the SUBACK; its code.
+    pub fn subscribe(&mut self, level: u8, filter: &str) -> u8 {
+        let properties: &[u8] = if level == 5 { &[0] } else { &[] };
+        let body = [&[0, 1], properties, &string(filter.as_bytes()), &[1]].concat();
+        self.send(&packet(0x82, &body));
+        let suback = self.receive().expect("a SUBACK");
+        assert_eq!(suback[0], 0x90, "{suback:02x?}");
+        *suback.last().unwrap()
+    }
+
+    /// Publishes at QoS 1 and waits for the PUBACK.
+    pub fn publish(&mut self, level: u8, topic: &str, payload: &[u8]) {
+        let properties: &[u8] = if level == 5 { &[0] } else { &[] };
+        let body = [&string(topic.as_bytes()), [0, 7].as_slice(), properties, payload].concat();
+        self.send(&packet(0x32, &body));
+        let puback = self.receive().expect("a PUBACK");
+        assert_eq!(puback[0], 0x40, "{puback:02x?}");
+    }
+
+    /// Ends the connection as a client should.
+    pub fn disconnect(mut self) {
+        self.send(&[0xE0, 0]);
+        let _ = self.stream.shutdown(Shutdown::Write);
+        while self.receive().is_some() {}
+    }
+}
