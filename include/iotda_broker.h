@@ -66,7 +66,15 @@ struct iotda_evt_disconnect {
 /* What the broker calls for an event. */
 typedef int (*iotda_callback)(int event, void *event_data, void *userdata);
 
-/* The broker's functions. */
+/* Our entry points. */
+typedef int (*iotda_plugin_version)(int supported_version_count, const int *supported_versions);
+typedef int (*iotda_plugin_init)(mosquitto_plugin_id_t *identifier, void **userdata, struct iotda_opt *options,
+		int option_count);
+typedef int (*iotda_plugin_cleanup)(void *userdata, struct iotda_opt *options, int option_count);
+
+/* The broker's functions. plugin_set_info exists since broker 2.1. */
+typedef int (*iotda_plugin_set_info)(mosquitto_plugin_id_t *identifier, const char *plugin_name,
+		const char *plugin_version);
 typedef int (*iotda_callback_register)(mosquitto_plugin_id_t *identifier, int event, iotda_callback callback,
 		const void *event_data, void *userdata);
 typedef int (*iotda_callback_unregister)(mosquitto_plugin_id_t *identifier, int event, iotda_callback callback,

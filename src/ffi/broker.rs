@@ -9,15 +9,10 @@ use crate::{
     plugin::{Host, Level},
 };
 use std::{
-    ffi::{CStr, c_char, c_int, c_void},
+    ffi::{CStr, c_int, c_void},
     fmt,
     ptr::NonNull,
 };
-
-/// `mosquitto_plugin_set_info`, new in 2.1: (identifier, name, version).
-type PluginSetInfo = Option<
-    unsafe extern "C" fn(*mut c::mosquitto_plugin_id_t, *const c_char, *const c_char) -> c_int,
->;
 
 /// The functions of the broker that has loaded us.
 #[derive(Clone)]
@@ -30,7 +25,7 @@ pub(super) struct Broker {
     client_keepalive: c::iotda_client_int,
     client_protocol_version: c::iotda_client_int,
     client_sub_count: c::iotda_client_int,
-    plugin_set_info: PluginSetInfo,
+    plugin_set_info: c::iotda_plugin_set_info,
 }
 
 /// A function that every supported broker has, and this one lacks.
@@ -69,7 +64,9 @@ impl Broker {
             client_sub_count: required!(c"mosquitto_client_sub_count"),
             plugin_set_info: look_up(c"mosquitto_plugin_set_info").and_then(|function| {
                 // SAFETY: as above.
-                unsafe { std::mem::transmute::<NonNull<c_void>, PluginSetInfo>(function) }
+                unsafe {
+                    std::mem::transmute::<NonNull<c_void>, c::iotda_plugin_set_info>(function)
+                }
             }),
         })
     }

@@ -49,6 +49,11 @@ const EVENTS: [(c_int, c::iotda_callback); 5] = [
     (c::IOTDA_EVT_BASIC_AUTH, Some(on_basic_auth)),
 ];
 
+// The entry points have the types that tests/abi holds against the broker's own header.
+const _: c::iotda_plugin_version = Some(mosquitto_plugin_version);
+const _: c::iotda_plugin_init = Some(mosquitto_plugin_init);
+const _: c::iotda_plugin_cleanup = Some(mosquitto_plugin_cleanup);
+
 /// Chooses the interface version: 5 if the broker speaks it, -1 if not.
 ///
 /// # Safety

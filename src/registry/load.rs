@@ -110,7 +110,11 @@ pub fn load(path: &Path, max_errors: usize) -> Result<Loaded, LoadError> {
 }
 
 /// Reads the content of a secrets file that is said to have so many bytes.
-fn read(mut content: impl Read, size: u64, max_errors: usize) -> Result<Table, LoadError> {
+///
+/// # Errors
+///
+/// [`LoadError`]; there is no table then.
+pub fn read(mut content: impl Read, size: u64, max_errors: usize) -> Result<Table, LoadError> {
     let capacity = usize::try_from(size).ok().filter(|size| *size < MAX_ARENA);
     let capacity = capacity.ok_or(LoadError::TooLarge { size })?;
     let mut reader = Reader {

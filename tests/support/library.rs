@@ -16,7 +16,9 @@ pub fn release() -> &'static Path {
 /// The same library, but with ClientIds that make it panic.
 pub fn with_fault_injection() -> &'static Path {
     static PATH: OnceCell<PathBuf> = OnceCell::new();
-    PATH.get_or_init(|| build(&target_directory().join("fault"), &["--features", "fault-injection"]))
+    PATH.get_or_init(|| {
+        build(&target_directory().join("fault"), &["--features", "fault-injection"])
+    })
 }
 
 /// The crate's own folder.
@@ -33,7 +35,15 @@ pub fn target_directory() -> PathBuf {
 fn build(target: &Path, extra: &[&str]) -> PathBuf {
     let output = Command::new(env!("CARGO"))
         .current_dir(crate_directory())
-        .args(["rustc", "--release", "--lib", "--crate-type", "cdylib", "--no-default-features", "--quiet"])
+        .args([
+            "rustc",
+            "--release",
+            "--lib",
+            "--crate-type",
+            "cdylib",
+            "--no-default-features",
+            "--quiet",
+        ])
         .args(extra)
         .arg("--target-dir")
         .arg(target)

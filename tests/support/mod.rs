@@ -1,5 +1,15 @@
 //! What several tests need: the library under test, brokers to load it, and clients to speak to them.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
+pub mod broker;
+pub mod device;
 pub mod library;
+pub mod mqtt;
+pub mod scratch;

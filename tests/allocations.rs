@@ -1,0 +1,132 @@
+//! A login allocates nothing on its way to the verdict: a flood of them cannot make the broker's heap grow.
+
+#![allow(unsafe_code, clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use mosquitto_iotda_auth::{
+    journal::Line,
+    login::{Connect, HourKeys, Occasion, Policy, SignType, Verdict, verify},
+    plugin::{Answer, Host, Level, Login, Plugin},
+    registry::load,
+    sessions::ClientHandle,
+};
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+};
+use support::{
+    device::{LAMP, METER, now, secrets, stamp},
+    mqtt,
+    scratch::Scratch,
+};
+
+/// The system's allocator, counting what each thread asks of it.
+struct Counting;
+
+thread_local!(static COUNT: Cell<usize> = const { Cell::new(0) });
+
+// SAFETY: everything is left to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        // SAFETY: the caller's promise, passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise, passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations<T>(call: impl FnOnce() -> T) -> (T, usize) {
+    let before = COUNT.get();
+    let value = call();
+    (value, COUNT.get() - before)
+}
+
+/// Logins of every kind, with a right one first.
+fn connects() -> Vec<mqtt::Connect> {
+    let right = LAMP.connect_now();
+    vec![
+        right.clone(),
+        METER.connect(SignType::Sha256, "2999010100"),
+        LAMP.connect(SignType::Sha256Timestamp, &stamp(now() - 7200)),
+        right.clone().password("0".repeat(64)),
+        right.clone().password(vec![0xFF; 60_000]),
+        right.clone().username("other"),
+        right.clone().keep_alive(0),
+        support::device::Device { id: "stranger", secret: LAMP.secret }.connect_now(),
+        mqtt::Connect::new(vec![b'"'; 60_000]),
+        mqtt::Connect::new(""),
+    ]
+}
+
+fn borrowed(connect: &mqtt::Connect) -> Connect<'_> {
+    Connect {
+        client_id: Some(&connect.client_id),
+        username: connect.username.as_deref(),
+        password: connect.password.as_deref(),
+        keep_alive: connect.keep_alive,
+    }
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(allocations(|| Box::new(1)).1, 1);
+    assert_eq!(allocations(|| 1).1, 0);
+}
+
+#[test]
+fn a_verdict_allocates_nothing() {
+    let file = secrets();
+    let table = load::read(file.as_bytes(), file.len() as u64, 1).unwrap();
+    let mut keys = HourKeys::default();
+    for connect in connects() {
+        for occasion in [Occasion::Connect, Occasion::Recheck, Occasion::Restored] {
+            let connect = borrowed(&connect);
+            let (_, count) = allocations(|| {
+                matches!(
+                    verify(&connect, &table, &Policy::default(), now(), occasion, &mut keys),
+                    Verdict::Accept(_)
+                )
+            });
+            assert_eq!(count, 0, "{connect:?}");
+        }
+    }
+}
+
+/// A broker whose log is nowhere.
+struct Silent;
+
+impl Host for Silent {
+    fn log(&self, _level: Level, _line: &Line) {}
+}
+
+#[test]
+fn a_refusal_allocates_nothing_its_log_line_included() {
+    let scratch = Scratch::new();
+    let file = scratch.file("secrets", secrets());
+    let plugin = Plugin::start([("secrets_file", file.to_str().unwrap())], &Silent).unwrap();
+    for (number, connect) in connects().iter().enumerate() {
+        let login = Login {
+            client: ClientHandle(number),
+            connect: borrowed(connect),
+            address: Some(b"203.0.113.7"),
+            protocol_version: 4,
+            subscriptions: 0,
+        };
+        let (answer, count) = allocations(|| plugin.login(&Silent, &login));
+        if answer == Answer::Accept {
+            // The login is remembered, after the verdict.
+            assert!(number < 2 && count > 0, "{connect:?}", connect = login.connect);
+        } else {
+            assert_eq!(count, 0, "{connect:?}", connect = login.connect);
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Properties that hold for any input: no panic, the same answer as an obviously correct twin, and what the tool makes
+//! the plugin takes.
+
+#![allow(clippy::unwrap_used)]
+
+use mosquitto_iotda_auth::{
+    login::{
+        ClientId, Connect, HourKeys, Occasion, Policy, Refusal, SignType, Verdict,
+        signature::HourKey, timestamp::Hour, verify, verify::Refused,
+    },
+    options::Options,
+    registry::{LoadError, Table, line, load},
+};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+/// Bytes that are now anything, now close to a ClientId.
+fn client_ids() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..300),
+        "[a-z_0-9-]{0,20}(_[0-3]){0,3}(_[0-9]{9,11}){0,2}".prop_map(String::into_bytes),
+        "[a-z_0-9]{1,250}_0_[0-9]_[0-9]{10}".prop_map(String::into_bytes),
+    ]
+}
+
+/// What a ClientId is, written as one would say it: split at the last three underscores.
+fn client_id_twin(text: &str) -> Option<(&str, u8, &str)> {
+    let mut parts = text.rsplitn(4, '_');
+    let (stamp, sign, identity, device) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let digits =
+        |text: &str, count| text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
+    let shaped = digits(stamp, 10)
+        && digits(sign, 1)
+        && identity == "0"
+        && !device.is_empty()
+        && text.len() <= 256;
+    let dated = !matches!(sign, "1" | "2") || date_twin(stamp).is_some();
+    (shaped && dated).then(|| (device, sign.as_bytes()[0], stamp))
+}
+
+/// The hour's first second, by a library that knows the calendar.
+fn date_twin(stamp: &str) -> Option<i64> {
+    let number = |range: std::ops::Range<usize>| stamp.get(range)?.parse::<i16>().ok();
+    let month = i8::try_from(number(4..6)?).ok()?;
+    let day = i8::try_from(number(6..8)?).ok()?;
+    let date = jiff::civil::Date::new(number(0..4)?, month, day).ok()?;
+    let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second();
+    Some(midnight + 3600 * i64::from(number(8..10)?))
+}
+
+/// The lines of a secrets file: now right, now almost, now anything.
+fn secrets_files() -> impl Strategy<Value = Vec<u8>> {
+    let line = prop_oneof![
+        8 => "[a-c]{1,2}:[a-z0-9_-]{8,32}".prop_map(String::into_bytes),
+        2 => "[a-zA-Z0-9_-]{1,130}:[a-z]{7,33}(:frozen|:secondary=[a-z]{7,33}){0,3}".prop_map(String::into_bytes),
+        1 => "[a-c]:x509=([0-9a-fA-F]{40}|[0-9a-f]{64}|[0-9a-g]{39,41})(,[0-9a-f]{40}){0,2}(:frozen)?".prop_map(String::into_bytes),
+        1 => "#.{0,40}|[ \t]{0,3}".prop_map(String::into_bytes),
+        1 => prop::collection::vec(any::<u8>(), 0..60),
+    ];
+    let end = prop_oneof![8 => Just(b"\n".to_vec()), 1 => Just(b"\r\n".to_vec()), 1 => Just(b" \n".to_vec())];
+    let mark = prop_oneof![3 => Just(b"".to_vec()), 1 => Just(b"\xEF\xBB\xBF".to_vec())];
+    (mark, prop::collection::vec((line, end), 0..30), any::<bool>()).prop_map(
+        |(mark, lines, closed)| {
+            let mut file = mark;
+            for (line, end) in lines {
+                file.extend(line);
+                file.extend(end);
+            }
+            if !closed && file.last() == Some(&b'\n') {
+                file.pop();
+            }
+            file
+        },
+    )
+}
+
+/// The devices of a file and its wrong lines, by splitting and a map.
+fn file_twin(file: &[u8]) -> (BTreeMap<Vec<u8>, Vec<u8>>, Vec<u64>) {
+    let file = file.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(file);
+    let (mut devices, mut wrong) = (BTreeMap::new(), Vec::new());
+    for (number, text) in (1..).zip(file.split(|byte| *byte == b'\n')) {
+        match line::parse(text) {
+            Ok(line::Line::Nothing) => {}
+            Ok(line::Line::Device(entry)) => {
+                if devices.contains_key(entry.device_id) {
+                    wrong.push(number);
+                } else {
+                    devices.insert(entry.device_id.to_vec(), text.to_vec());
+                }
+            }
+            Err(_) => wrong.push(number),
+        }
+    }
+    (devices, wrong)
+}
+
+fn table_of(file: &[u8]) -> Result<Table, LoadError> {
+    load::read(file, file.len() as u64, usize::MAX)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_client_id_is_what_its_twin_says(bytes in client_ids()) {
+        let found = ClientId::parse(&bytes).ok();
+        let expected = match std::str::from_utf8(&bytes) {
+            Ok(text) => client_id_twin(text).map(|(device, sign, stamp)| (device.as_bytes(), sign, stamp.as_bytes())),
+            // The broker lets no such ClientId through; it must merely do no harm.
+            Err(_) => return Ok(()),
+        };
+        prop_assert_eq!(found.map(|id| (id.device_id, id.sign_digit, id.stamp.as_slice())), expected);
+    }
+
+    #[test]
+    fn a_timestamp_is_what_the_calendar_says(stamp in prop_oneof!["[0-9]{10}", "(19|20)[0-9]{2}(0[1-9]|1[0-2])([0-2][0-9]|3[01])[0-9]{2}"]) {
+        let found = Hour::parse(stamp.as_bytes().try_into().unwrap()).map(Hour::start);
+        prop_assert_eq!(found, date_twin(&stamp));
+    }
+
+    #[test]
+    fn any_ten_bytes_are_a_timestamp_or_not(stamp: [u8; 10], now: i64) {
+        if let Some(hour) = Hour::parse(&stamp) {
+            prop_assert_eq!(hour.age(now), now.saturating_sub(hour.start()));
+        }
+    }
+
+    #[test]
+    fn any_line_is_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
+        if let Err(fault) = line::parse(&bytes) {
+            prop_assert!(!fault.to_string().is_empty());
+        }
+    }
+
+    #[test]
+    fn any_option_is_read_or_refused(name in "[a-z_]{0,20}|timestamp_max_age|keepalive|sign_types", value in ".{0,20}") {
+        if let Err(error) = Options::parse([("secrets_file", "/s"), (name.as_str(), value.as_str())]) {
+            prop_assert!(!error.to_string().contains('\n'));
+        }
+    }
+
+    #[test]
+    fn what_a_device_sends_is_accepted(
+        device_id in "[A-Za-z0-9_-]{1,128}",
+        secret in "[A-Za-z0-9_-]{8,32}",
+        other in "[A-Za-z0-9_-]{8,32}",
+        sign_type in prop_oneof![Just(SignType::Sha256), Just(SignType::Sha256Timestamp)],
+        since in 0..=3600i64,
+    ) {
+        let stamp = "2026112209";
+        let now = Hour::parse(b"2026112209").unwrap().start() + since;
+        let client_id = ClientId::format(&device_id, sign_type, stamp);
+        let password = HourKey::new(b"2026112209").password(secret.as_bytes());
+        let connect = Connect {
+            client_id: Some(client_id.as_bytes()),
+            username: Some(device_id.as_bytes()),
+            password: Some(password.as_bytes()),
+            keep_alive: 120,
+        };
+        let answer = |file: &str, connect: &Connect<'_>, now| {
+            let table = table_of(file.as_bytes()).unwrap();
+            let verdict = verify(connect, &table, &Policy::default(), now, Occasion::Connect, &mut HourKeys::default());
+            match verdict {
+                Verdict::Accept(_) => None,
+                Verdict::Refuse(Refused { reason, .. }) => Some(reason),
+                Verdict::Defer => panic!("deferred"),
+            }
+        };
+        let registered = format!("{device_id}:{secret}\n");
+        prop_assert_eq!(answer(&registered, &connect, now), None);
+        prop_assert_eq!(answer("", &connect, now), Some(Refusal::UnknownDevice));
+        if sign_type == SignType::Sha256Timestamp {
+            let past = Hour::parse(b"2026112209").unwrap().start() + 3601;
+            prop_assert_eq!(answer(&registered, &connect, past), Some(Refusal::StaleTimestamp));
+        }
+        if other != secret {
+            prop_assert_eq!(answer(&format!("{device_id}:{other}\n"), &connect, now), Some(Refusal::WrongPassword));
+        }
+        // Either of two secrets will do.
+        prop_assert_eq!(answer(&format!("{device_id}:{other}:secondary={secret}\n"), &connect, now), None);
+    }
+
+    #[test]
+    fn any_login_has_a_verdict(
+        client_id in prop::option::of(client_ids()),
+        username in prop::option::of(prop::collection::vec(any::<u8>(), 0..300)),
+        password in prop::option::of(prop::collection::vec(any::<u8>(), 0..300)),
+        keep_alive: u16,
+        now: i64,
+    ) {
+        let table = Table::empty();
+        let connect = Connect {
+            client_id: client_id.as_deref(),
+            username: username.as_deref(),
+            password: password.as_deref(),
+            keep_alive,
+        };
+        for occasion in [Occasion::Connect, Occasion::Recheck, Occasion::Restored] {
+            let verdict = verify(&connect, &table, &Policy::default(), now, occasion, &mut HourKeys::default());
+            // Nobody is in the table, so nobody gets in.
+            prop_assert!(matches!(verdict, Verdict::Refuse(_)));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_file_is_what_its_twin_says(file in secrets_files()) {
+        let (devices, wrong) = file_twin(&file);
+        match table_of(&file) {
+            Ok(table) => {
+                prop_assert!(wrong.is_empty(), "lines {:?} went unnoticed", wrong);
+                prop_assert_eq!(table.len(), devices.len());
+                for (id, text) in devices {
+                    let Ok(line::Line::Device(entry)) = line::parse(&text) else { panic!() };
+                    let device = table.find(&id).unwrap();
+                    prop_assert_eq!((device.credential, device.frozen), (entry.credential, entry.frozen));
+                }
+            }
+            Err(LoadError::Lines(errors)) => {
+                let lines: Vec<u64> = errors.first.iter().map(|(line, _)| *line).collect();
+                prop_assert_eq!(lines, wrong);
+            }
+            Err(error) => prop_assert!(false, "{}", error),
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Golden vectors, from `tests/data/vectors.txt`, in both directions: what a device would send, and what is accepted.
+
+use mosquitto_iotda_auth::login::signature::{HourKey, Password};
+
+#[test]
+fn passwords_are_the_platforms() {
+    let (mut good, mut bad) = (0, 0);
+    for (number, line) in (1..).zip(include_str!("data/vectors.txt").lines()) {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [kind, stamp, secret, password] = fields[..] else {
+            panic!("line {number}: expected four fields: {line}")
+        };
+        let key = HourKey::new(stamp.as_bytes().try_into().expect("ten digits"));
+        let proves = key.proves(&Password::parse(Some(password.as_bytes())), secret.as_bytes());
+        let makes = key.password(secret.as_bytes()) == password;
+        match kind {
+            "good" => {
+                assert!(makes && proves, "line {number}: made {makes}, accepted {proves}: {line}");
+                good += 1;
+            }
+            "bad" => {
+                assert!(
+                    !makes && !proves,
+                    "line {number}: made {makes}, accepted {proves}: {line}"
+                );
+                bad += 1;
+            }
+            _ => panic!("line {number}: expected good or bad: {line}"),
+        }
+    }
+    assert_eq!((good, bad), (5, 13));
+}
