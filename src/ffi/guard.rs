@@ -17,8 +17,10 @@ pub(super) struct Failure(pub(super) Line);
 /// Calls a function and turns a panic into a [`Failure`].
 pub(super) fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, Failure> {
     panic::catch_unwind(AssertUnwindSafe(call)).map_err(|payload| {
-        // Dropping a payload may panic once more. It is never ours, so it is left where it is.
-        std::mem::forget(payload);
+        // Dropping a payload may panic once more; what comes of that is left where it is.
+        if let Err(another) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(another);
+        }
         Failure(
             FAILED_AT.with(|line| line.try_borrow().map(|line| line.clone()).unwrap_or_default()),
         )

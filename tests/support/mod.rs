@@ -2,6 +2,9 @@
 
 #![allow(
     dead_code,
+    unreachable_pub,
+    unused_imports,
+    unused_macros,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
@@ -9,6 +12,7 @@
 )]
 
 pub mod broker;
+pub mod c;
 pub mod device;
 pub mod library;
 pub mod mqtt;

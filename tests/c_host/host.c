@@ -1,0 +1,1091 @@
+/*
+ * A broker that is not one: it loads the plugin as Mosquitto does, and plays one scenario with it.
+ *
+ *     host LIBRARY FOLDER SCENARIO [keep-loaded] [NAME=VALUE ...]
+ *     host list
+ *
+ * FOLDER holds the files that tests/c_host.rs puts there. The exit code is 0 if all was as it should be. A broker is
+ * compiled in as HOST_2_0 or HOST_2_1; WITHOUT_... leaves one of its functions out. It is C because the plugin logs
+ * through a variadic function.
+ */
+#include <dlfcn.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "iotda_broker.h"
+
+#if defined(HOST_2_0) == defined(HOST_2_1)
+#error "one of HOST_2_0 and HOST_2_1"
+#endif
+#ifdef HOST_2_0
+#define IS_2_1 0
+#define OPEN_FLAGS (RTLD_NOW | RTLD_GLOBAL)
+#else
+#define IS_2_1 1
+#define OPEN_FLAGS (RTLD_NOW | RTLD_LOCAL)
+#endif
+
+#define REFUSED IOTDA_ERR_AUTH
+#define ERR_NOT_SUPPORTED 10
+#define ERR_ALREADY_EXISTS 31
+#define UNREGISTERED (-1000)
+
+#define DEVICE "6203cc94c7fb24029b110408_88888888"
+#define CLIENT_ID DEVICE "_0_0_2999010100"
+#define PASSWORD "5888ea6f4631ce76d621f452e8823507c36dd68a61f6e08518c8935e280c3c72"
+
+/* ---- the log ---- */
+
+static struct {
+	int level;
+	char text[2048];
+} lines[256];
+static int line_count;
+
+static void show_log(void)
+{
+	for(int i = 0; i < line_count; i++){
+		fprintf(stderr, "  log %d: %s\n", lines[i].level, lines[i].text);
+	}
+}
+
+#define CHECK(condition) \
+	do{ \
+		if(!(condition)){ \
+			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
+			show_log(); \
+			exit(1); \
+		} \
+	}while(0)
+
+#define CHECK_CODE(expression, code) \
+	do{ \
+		int found = (expression); \
+		if(found != (code)){ \
+			fprintf(stderr, "%s:%d: %s is %d, expected %d\n", __FILE__, __LINE__, #expression, found, (code)); \
+			show_log(); \
+			exit(1); \
+		} \
+	}while(0)
+
+#ifndef WITHOUT_LOG_PRINTF
+/* Parts of all secrets in our files, and of the passwords. */
+static const char *const secrets[] = {"123456789", "5f2b9c0e7d", "hunter2", "5888ea6f", "wrong-password"};
+
+static void check_line(const char *text)
+{
+	CHECK(strncmp(text, "iotda-auth: ", 12) == 0);
+	CHECK(strlen(text) < 1000);
+	bool refusal = strstr(text, ": refused ");
+	if(refusal) CHECK(strlen(text) < 700);
+	for(const char *c = text; *c; c++){
+		CHECK((unsigned char)*c >= ' ' && *c != 0x7f);
+		/* What an operator wrote may be any text; what a client sent is escaped. */
+		if(refusal) CHECK((unsigned char)*c < 0x7f);
+	}
+	for(size_t i = 0; i < sizeof(secrets) / sizeof(*secrets); i++) CHECK(!strstr(text, secrets[i]));
+}
+
+void mosquitto_log_printf(int level, const char *format, ...)
+{
+	CHECK(line_count < (int)(sizeof(lines) / sizeof(*lines)));
+	CHECK(level >= IOTDA_LOG_INFO && level <= IOTDA_LOG_DEBUG);
+	/* What a client sent must never be the format. */
+	CHECK(strcmp(format, "%s") == 0);
+	va_list arguments;
+	va_start(arguments, format);
+	vsnprintf(lines[line_count].text, sizeof(lines->text), format, arguments);
+	va_end(arguments);
+	lines[line_count].level = level;
+	check_line(lines[line_count++].text);
+}
+const iotda_log_printf log_printf_type = mosquitto_log_printf;
+#endif
+
+/* How many lines of the log hold a text. */
+static int logged(const char *text)
+{
+	int count = 0;
+	for(int i = 0; i < line_count; i++) count += strstr(lines[i].text, text) != NULL;
+	return count;
+}
+
+static int logged_at(int level)
+{
+	int count = 0;
+	for(int i = 0; i < line_count; i++) count += lines[i].level == level;
+	return count;
+}
+
+static void forget_log(void)
+{
+	line_count = 0;
+}
+
+/* ---- clients ---- */
+
+struct mosquitto {
+	const char *id;
+	const char *address;
+	int keepalive;
+	int protocol_version;
+	int sub_count;
+};
+
+static struct mosquitto client(const char *id)
+{
+	return (struct mosquitto){.id = id, .address = "203.0.113.7", .keepalive = 120, .protocol_version = 4};
+}
+
+#ifndef WITHOUT_CLIENT_ID
+const char *mosquitto_client_id(const struct mosquitto *client)
+{
+	return client->id;
+}
+const iotda_client_string client_id_type = mosquitto_client_id;
+#endif
+
+const char *mosquitto_client_address(const struct mosquitto *client)
+{
+	return client->address;
+}
+const iotda_client_string client_address_type = mosquitto_client_address;
+
+int mosquitto_client_keepalive(const struct mosquitto *client)
+{
+	return client->keepalive;
+}
+const iotda_client_int client_keepalive_type = mosquitto_client_keepalive;
+
+int mosquitto_client_protocol_version(const struct mosquitto *client)
+{
+	return client->protocol_version;
+}
+const iotda_client_int client_protocol_version_type = mosquitto_client_protocol_version;
+
+int mosquitto_client_sub_count(const struct mosquitto *client)
+{
+	return client->sub_count;
+}
+const iotda_client_int client_sub_count_type = mosquitto_client_sub_count;
+
+/* ---- plugins ---- */
+
+struct mosquitto_plugin_id_t {
+	struct {
+		int event;
+		iotda_callback callback;
+		void *userdata;
+	} callbacks[16];
+	int count;
+	int refused_event; /* 0: none */
+	char name[64];
+	char version[64];
+	void *userdata;
+};
+
+int mosquitto_callback_register(mosquitto_plugin_id_t *identifier, int event, iotda_callback callback,
+		const void *event_data, void *userdata)
+{
+	CHECK(identifier && callback && userdata && !event_data);
+	if(event == identifier->refused_event) return ERR_ALREADY_EXISTS;
+	if(event == IOTDA_EVT_CLIENT_OFFLINE && !IS_2_1) return ERR_NOT_SUPPORTED;
+	CHECK(identifier->count < 16);
+	int i = identifier->count++;
+	identifier->callbacks[i].event = event;
+	identifier->callbacks[i].callback = callback;
+	identifier->callbacks[i].userdata = userdata;
+	return IOTDA_SUCCESS;
+}
+const iotda_callback_register callback_register_type = mosquitto_callback_register;
+
+int mosquitto_callback_unregister(mosquitto_plugin_id_t *identifier, int event, iotda_callback callback,
+		const void *event_data)
+{
+	CHECK(identifier && callback && !event_data);
+	for(int i = 0; i < identifier->count; i++){
+		if(identifier->callbacks[i].event == event && identifier->callbacks[i].callback == callback){
+			identifier->callbacks[i] = identifier->callbacks[--identifier->count];
+			return IOTDA_SUCCESS;
+		}
+	}
+	return ERR_NOT_SUPPORTED;
+}
+const iotda_callback_unregister callback_unregister_type = mosquitto_callback_unregister;
+
+#ifdef HOST_2_1
+int mosquitto_plugin_set_info(mosquitto_plugin_id_t *identifier, const char *name, const char *version)
+{
+	CHECK(identifier && name && version);
+	snprintf(identifier->name, sizeof(identifier->name), "%s", name);
+	snprintf(identifier->version, sizeof(identifier->version), "%s", version);
+	return IOTDA_SUCCESS;
+}
+const iotda_plugin_set_info plugin_set_info_type = mosquitto_plugin_set_info;
+#endif
+
+/* ---- the command line ---- */
+
+static const char *library_path;
+static const char *folder;
+static bool keep_loaded;
+static char **arguments;
+
+/* What comes after NAME= on the command line. */
+static const char *argument(const char *name)
+{
+	size_t length = strlen(name);
+	for(char **at = arguments; *at; at++){
+		if(strncmp(*at, name, length) == 0 && (*at)[length] == '=') return *at + length + 1;
+	}
+	fprintf(stderr, "no %s= on the command line\n", name);
+	exit(2);
+}
+
+/* ---- the library ---- */
+
+static void *library;
+static iotda_plugin_version plugin_version;
+static iotda_plugin_init plugin_init;
+static iotda_plugin_cleanup plugin_cleanup;
+
+static void *entry_point(const char *name)
+{
+	void *function = dlsym(library, name);
+	if(!function){
+		fprintf(stderr, "%s\n", dlerror());
+		exit(2);
+	}
+	return function;
+}
+
+static void open_library(void)
+{
+	library = dlopen(library_path, OPEN_FLAGS);
+	if(!library){
+		fprintf(stderr, "%s\n", dlerror());
+		exit(2);
+	}
+	plugin_version = (iotda_plugin_version)entry_point("mosquitto_plugin_version");
+	plugin_init = (iotda_plugin_init)entry_point("mosquitto_plugin_init");
+	plugin_cleanup = (iotda_plugin_cleanup)entry_point("mosquitto_plugin_cleanup");
+}
+
+/* As a 2.0 does at its end, and a 2.1 does not; valgrind would lose the names of what is gone. */
+static void close_library(void)
+{
+	if(!IS_2_1 && !keep_loaded) CHECK(dlclose(library) == 0);
+}
+
+/* ---- what a broker does ---- */
+
+/* A copy in a block of its own, so that a byte read beyond its end is noticed, and one read after its end. */
+static char *copy(const char *text)
+{
+	if(!text) return NULL;
+	char *block = strdup(text);
+	CHECK(block);
+	return block;
+}
+
+static void overwrite_and_free(char *block)
+{
+	if(block) memset(block, '?', strlen(block));
+	free(block);
+}
+
+struct option {
+	const char *key;
+	const char *value;
+};
+
+static int init_with(mosquitto_plugin_id_t *plugin, void **userdata, int count, const struct option *given)
+{
+	struct iotda_opt *options = calloc(count ? count : 1, sizeof(*options));
+	CHECK(options);
+	for(int i = 0; i < count; i++){
+		options[i].key = copy(given[i].key);
+		options[i].value = copy(given[i].value);
+	}
+	int code = plugin_init(plugin, userdata, count ? options : NULL, count);
+	for(int i = 0; i < count; i++){
+		overwrite_and_free(options[i].key);
+		overwrite_and_free(options[i].value);
+	}
+	free(options);
+	return code;
+}
+
+#define INIT(plugin, ...) \
+	init_with((plugin), &(plugin)->userdata, (int)(sizeof((struct option[]){__VA_ARGS__}) / sizeof(struct option)), \
+			(struct option[]){__VA_ARGS__})
+
+/* The path of a file in the folder. */
+static const char *file(const char *name)
+{
+	static char paths[8][4096];
+	static unsigned next;
+	char *path = paths[next++ % 8];
+	CHECK(snprintf(path, sizeof(*paths), "%s/%s", folder, name) < (int)sizeof(*paths));
+	return path;
+}
+
+static int cleanup(mosquitto_plugin_id_t *plugin)
+{
+	return plugin_cleanup(plugin->userdata, NULL, 0);
+}
+
+/* The index of an event's callback. */
+static int callback_of(const mosquitto_plugin_id_t *plugin, int event)
+{
+	for(int i = 0; i < plugin->count; i++){
+		if(plugin->callbacks[i].event == event) return i;
+	}
+	return -1;
+}
+
+static int deliver(mosquitto_plugin_id_t *plugin, int event, void *data)
+{
+	int i = callback_of(plugin, event);
+	if(i < 0) return UNREGISTERED;
+	return plugin->callbacks[i].callback(event, data, plugin->callbacks[i].userdata);
+}
+
+/* BASIC_AUTH: a CONNECT, or the sweep after a SIGHUP; the broker does not say which. */
+static int ask(mosquitto_plugin_id_t *plugin, const struct mosquitto *client, const char *username,
+		const char *password)
+{
+	struct mosquitto *same = (struct mosquitto *)client;
+	struct iotda_evt_basic_auth event = {.client = same, .username = copy(username), .password = copy(password)};
+	const char *id = client->id, *address = client->address;
+	same->id = copy(id);
+	same->address = copy(address);
+	int code = deliver(plugin, IOTDA_EVT_BASIC_AUTH, &event);
+	overwrite_and_free((char *)same->id);
+	overwrite_and_free((char *)same->address);
+	same->id = id;
+	same->address = address;
+	overwrite_and_free(event.username);
+	overwrite_and_free(event.password);
+	return code;
+}
+
+static int gone(mosquitto_plugin_id_t *plugin, int event, struct mosquitto *client)
+{
+	struct iotda_evt_disconnect data = {.client = client};
+	return deliver(plugin, event, &data);
+}
+
+/* What a 2.0 and a 2.1 give with RELOAD. */
+static int reload(mosquitto_plugin_id_t *plugin)
+{
+	struct {
+		void *future;
+		struct iotda_opt *options;
+		int option_count;
+		void *future2[4];
+	} data = {0};
+	return deliver(plugin, IOTDA_EVT_RELOAD, &data);
+}
+
+static int tick(mosquitto_plugin_id_t *plugin)
+{
+	struct {
+		void *future;
+		long now_ns, next_ns;
+		time_t now_s, next_s;
+		void *future2[4];
+	} data = {0};
+	return deliver(plugin, IOTDA_EVT_TICK, &data);
+}
+
+/* A SIGHUP up to the sweep. */
+static void hang_up(mosquitto_plugin_id_t *plugin)
+{
+	CHECK_CODE(reload(plugin), IS_2_1 ? IOTDA_SUCCESS : IOTDA_ERR_PLUGIN_DEFER);
+}
+
+static void start(mosquitto_plugin_id_t *plugin)
+{
+	CHECK_CODE(INIT(plugin, {"secrets_file", file("secrets")}), IOTDA_SUCCESS);
+	CHECK(plugin->userdata);
+}
+
+static void stop(mosquitto_plugin_id_t *plugin)
+{
+	CHECK_CODE(cleanup(plugin), IOTDA_SUCCESS);
+	CHECK(plugin->count == 0);
+}
+
+/* The device that is always right. */
+static int right_login(mosquitto_plugin_id_t *plugin)
+{
+	struct mosquitto device = client(CLIENT_ID);
+	int code = ask(plugin, &device, DEVICE, PASSWORD);
+	gone(plugin, IOTDA_EVT_DISCONNECT, &device);
+	return code;
+}
+
+/* A login that is refused, for one reason, in one line. */
+static void check_refused(mosquitto_plugin_id_t *plugin, const struct mosquitto *client, const char *username,
+		const char *password, const char *reason)
+{
+	forget_log();
+	CHECK_CODE(ask(plugin, client, username, password), REFUSED);
+	CHECK(line_count == 1);
+	CHECK(lines[0].level == IOTDA_LOG_NOTICE);
+	CHECK(logged(" refused client="));
+	CHECK(logged(reason));
+}
+
+/* A text of one character. */
+static char *text_of(char character, size_t length)
+{
+	char *text = malloc(length + 1);
+	CHECK(text);
+	memset(text, character, length);
+	text[length] = '\0';
+	return text;
+}
+
+/* ---- scenarios: entry points ---- */
+
+#define VERSION_OF(...) \
+	plugin_version((int)(sizeof((int[]){__VA_ARGS__}) / sizeof(int)), (int[]){__VA_ARGS__})
+
+static void versions(void)
+{
+	int five = 5;
+	CHECK_CODE(plugin_version(0, NULL), -1);
+	CHECK_CODE(plugin_version(4, NULL), -1);
+	CHECK_CODE(plugin_version(0, &five), -1);
+	CHECK_CODE(plugin_version(-1, &five), -1);
+	CHECK_CODE(plugin_version(INT32_MIN, &five), -1);
+	CHECK_CODE(VERSION_OF(5), 5);
+	CHECK_CODE(VERSION_OF(2, 3, 4, 5), 5);
+	CHECK_CODE(VERSION_OF(5, 4, 3, 2), 5);
+	CHECK_CODE(VERSION_OF(5, 6), 5);
+	CHECK_CODE(VERSION_OF(3, 4), -1);
+	CHECK_CODE(VERSION_OF(6), -1);
+	CHECK_CODE(VERSION_OF(0, -5), -1);
+}
+
+static void init_and_cleanup(void)
+{
+	mosquitto_plugin_id_t plugin = {0};
+	start(&plugin);
+	CHECK(plugin.count == (IS_2_1 ? 5 : 4));
+	CHECK(callback_of(&plugin, IOTDA_EVT_BASIC_AUTH) == plugin.count - 1);
+	CHECK(callback_of(&plugin, IOTDA_EVT_RELOAD) >= 0);
+	CHECK(callback_of(&plugin, IOTDA_EVT_TICK) >= 0);
+	CHECK(callback_of(&plugin, IOTDA_EVT_DISCONNECT) >= 0);
+	CHECK((callback_of(&plugin, IOTDA_EVT_CLIENT_OFFLINE) >= 0) == IS_2_1);
+	for(int i = 0; i < plugin.count; i++) CHECK(plugin.callbacks[i].userdata == plugin.userdata);
+	CHECK(strcmp(plugin.name, IS_2_1 ? "iotda-auth" : "") == 0);
+	CHECK(strcmp(plugin.version, IS_2_1 ? argument("version") : "") == 0);
+	CHECK(logged("2 devices") == 1 && logged_at(IOTDA_LOG_ERR) == 0 && logged_at(IOTDA_LOG_WARNING) == 0);
+	stop(&plugin);
+}
+
+static void cleanup_twice(void)
+{
+	mosquitto_plugin_id_t plugin = {0};
+	start(&plugin);
+	stop(&plugin);
+	stop(&plugin);
+	start(&plugin);
+	CHECK_CODE(right_login(&plugin), IOTDA_SUCCESS);
+	stop(&plugin);
+	stop(&plugin);
+}
+
+static void cleanup_of_strangers(void)
+{
+	mosquitto_plugin_id_t plugin = {0};
+	int stranger = 0;
+	for(int round = 0; round < 2; round++){
+		CHECK_CODE(plugin_cleanup(NULL, NULL, 0), IOTDA_SUCCESS);
+		CHECK_CODE(plugin_cleanup(&stranger, NULL, 0), IOTDA_SUCCESS);
+		CHECK_CODE(plugin_cleanup((void *)(uintptr_t)1, NULL, -1), IOTDA_SUCCESS);
+		if(round == 0) start(&plugin);
+	}
+	CHECK_CODE(right_login(&plugin), IOTDA_SUCCESS);
+	stop(&plugin);
+}
+
+static void init_without_user_data(void)
+{
+	mosquitto_plugin_id_t plugin = {0};
+	struct option options[] = {{"secrets_file", file("secrets")}};
+	CHECK(init_with(&plugin, NULL, 1, options) != IOTDA_SUCCESS);
+	CHECK(plugin.count == 0);
+}
+
+static void two_instances(void)
+{
+	for(int first = 0; first < 2; first++){
+		mosquitto_plugin_id_t plugins[2] = {0};
+		start(&plugins[0]);
+		CHECK_CODE(INIT(&plugins[1], {"secrets_file", file("others")}, {"other_clients", "defer"}), IOTDA_SUCCESS);
+		CHECK(plugins[0].userdata != plugins[1].userdata);
+		struct mosquitto other = client("someone");
+		for(int round = 0; round < 2; round++){
+			CHECK_CODE(right_login(&plugins[0]), IOTDA_SUCCESS);
+			CHECK_CODE(right_login(&plugins[1]), REFUSED);
+			CHECK_CODE(ask(&plugins[0], &other, "name", "wrong-password"), REFUSED);
+			CHECK_CODE(ask(&plugins[1], &other, "name", "wrong-password"), IOTDA_ERR_PLUGIN_DEFER);
+		}
+		stop(&plugins[first]);
+		if(first == 0){
+			CHECK_CODE(right_login(&plugins[1]), REFUSED);
+			CHECK_CODE(ask(&plugins[1], &other, "name", "wrong-password"), IOTDA_ERR_PLUGIN_DEFER);
+		}else{
+			CHECK_CODE(right_login(&plugins[0]), IOTDA_SUCCESS);
+			CHECK_CODE(ask(&plugins[0], &other, "name", "wrong-password"), REFUSED);
+		}
+		stop(&plugins[!first]);
+	}
+}
+
+/* The broker refuses a callback, as a 2.0 does for the second plugin line of one path. */
+static void registration_refused(void)
+{
+	int events[] = {IOTDA_EVT_BASIC_AUTH, IOTDA_EVT_RELOAD, IOTDA_EVT_TICK, IOTDA_EVT_DISCONNECT};
+	mosquitto_plugin_id_t other = {0};
+	start(&other);
+	for(int i = 0; i < 4; i++){
+		mosquitto_plugin_id_t plugin = {.refused_event = events[i]};
+		forget_log();
+		CHECK_CODE(INIT(&plugin, {"secrets_file", file("secrets")}), ERR_ALREADY_EXISTS);
+		CHECK(plugin.count == 0 && !plugin.userdata);
+		CHECK(logged_at(IOTDA_LOG_ERR) == 1 && logged("answers 31"));
+		CHECK_CODE(cleanup(&plugin), IOTDA_SUCCESS);
+	}
+	CHECK_CODE(right_login(&other), IOTDA_SUCCESS);
+	stop(&other);
+}
+
+/* A start that fails leaves a line that says why, and nothing else. */
+#define FAILS(message, ...) \
+	do{ \
+		mosquitto_plugin_id_t plugin = {0}; \
+		forget_log(); \
+		CHECK_CODE(INIT(&plugin, __VA_ARGS__), IOTDA_ERR_INVAL); \
+		CHECK(!plugin.userdata && plugin.count == 0); \
+		CHECK(logged_at(IOTDA_LOG_ERR) == line_count); \
+		CHECK(logged("not started: ") == 1); \
+		CHECK(strstr(lines[0].text, message)); \
+	}while(0)
+
+static void init_errors(void)
+{
+	mosquitto_plugin_id_t plugin = {0};
+	CHECK_CODE(plugin_init(&plugin, &plugin.userdata, NULL, 0), IOTDA_ERR_INVAL);
+	CHECK(logged("plugin_opt_secrets_file") == 1);
+	CHECK_CODE(plugin_init(&plugin, &plugin.userdata, NULL, 3), IOTDA_ERR_INVAL);
+	CHECK_CODE(plugin_init(&plugin, &plugin.userdata, (struct iotda_opt[]){{0}}, -1), IOTDA_ERR_INVAL);
+	CHECK(!plugin.userdata && plugin.count == 0);
+
+	const char *secrets_file = file("secrets");
+	FAILS("plugin_opt_keepalive", {"keepalive", "0-10"}, {"secrets_file", secrets_file});
+	FAILS("plugin_opt_secret_file: unknown option", {"secret_file", secrets_file});
+	FAILS("plugin_opt_secrets_file: found twice", {"secrets_file", secrets_file}, {"secrets_file", secrets_file});
+	FAILS("plugin_opt_timestamp_max_age", {"secrets_file", secrets_file}, {"timestamp_max_age", "soon\n\x1b\xff"});
+	FAILS("plugin_opt_: unknown option", {NULL, "1h"}, {"secrets_file", secrets_file});
+	FAILS("plugin_opt_: unknown option", {NULL, NULL});
+	FAILS("plugin_opt_secrets_file", {"secrets_file", NULL});
+	FAILS("plugin_opt_secrets_file", {"secrets_file", " \t"});
+	FAILS("unknown option", {"\xff\xfe\n%s%n", "%s%n"});
+
+	char *longest = text_of('k', 60000);
+	FAILS("plugin_opt_kkkkkkkk", {longest, "1h"});
+	CHECK(strstr(lines[0].text, "kkk..."));
+	FAILS("plugin_opt_keepalive: expected any", {"keepalive", longest});
+	CHECK(strstr(lines[0].text, "kkk..."));
+	FAILS("secrets_file \"kkk", {"secrets_file", longest});
+	free(longest);
+}
+
+static void init_with_bad_files(void)
+{
+	FAILS("cannot be read", {"secrets_file", file("missing")});
+	FAILS("expected a regular file", {"secrets_file", file("directory")});
+	FAILS("expected a regular file", {"secrets_file", "/dev/null"});
+	FAILS("others cannot write", {"secrets_file", file("writable")});
+	FAILS("25 wrong lines", {"secrets_file", file("wrong")});
+	CHECK(line_count == 22);
+	CHECK(logged(" line ") == 20);
+	CHECK(strstr(lines[1].text, " line 1: ") && strstr(lines[20].text, " line 20: "));
+	CHECK(strstr(lines[21].text, "and 5 more"));
+
+	mosquitto_plugin_id_t plugin = {0};
+	forget_log();
+	CHECK_CODE(INIT(&plugin, {"secrets_file", file("readable")}), IOTDA_SUCCESS);
+	CHECK(logged_at(IOTDA_LOG_WARNING) == 1 && logged("chmod o-r") == 1);
+	stop(&plugin);
+	forget_log();
+	CHECK_CODE(INIT(&plugin, {"secrets_file", file("empty")}), IOTDA_SUCCESS);
+	CHECK(logged_at(IOTDA_LOG_WARNING) == 1 && logged("no device") == 1);
+	stop(&plugin);
+}
+
+/* ---- scenarios: logins ---- */
+
+static void logins(void)
+{
+	mosquitto_plugin_id_t plugin = {0};
+	start(&plugin);
+	struct mosquitto device = client(CLIENT_ID);
+	for(int version = 3; version <= 5; version++){
+		device.protocol_version = version;
+		forget_log();
+		CHECK_CODE(ask(&plugin, &device, DEVICE, PASSWORD), IOTDA_SUCCESS);
+		CHECK(logged_at(IOTDA_LOG_NOTICE) == 0);
+		CHECK_CODE(gone(&plugin, IOTDA_EVT_DISCONNECT, &device), IOTDA_SUCCESS);
+	}
+
+	check_refused(&plugin, &device, DEVICE, "wrong-password", "reason=wrong_password");
+	check_refused(&plugin, &device, DEVICE, "", "reason=wrong_password");
+	check_refused(&plugin, &device, "someone", PASSWORD, "reason=user_mismatch");
+	struct mosquitto unknown = client("nobody_0_0_2999010100");
+	check_refused(&plugin, &unknown, "nobody", PASSWORD, "reason=unknown_device");
+	struct mosquitto slow = client(CLIENT_ID);
+	for(int i = 0; i < 4; i++){
+		slow.keepalive = (int[]){0, 65535, -1, INT32_MAX}[i];
+		check_refused(&plugin, &slow, DEVICE, PASSWORD, "reason=bad_keepalive");
+	}
+	struct mosquitto other = client("someone");
+	check_refused(&plugin, &other, "name", "wrong-password", "reason=bad_client_id");
+	CHECK(logged("client=\"someone\" user=\"name\" address=203.0.113.7 ") == 1);
+	CHECK_CODE(ask(&plugin, &device, DEVICE, PASSWORD), IOTDA_SUCCESS);
+	stop(&plugin);
+}
+
+/* Each of a login's four texts can be missing. */
+static void nulls(void)
+{
+	mosquitto_plugin_id_t plugin = {0};
+	start(&plugin);
+	for(int missing = 1; missing < 16; missing++){
+		struct mosquitto device = client(missing & 1 ? NULL : CLIENT_ID);
+		if(missing & 2) device.address = NULL;
+		const char *username = missing & 4 ? NULL : DEVICE;
+		const char *password = missing & 8 ? NULL : PASSWORD;
+		if(missing == 2){
+			CHECK_CODE(ask(&plugin, &device, username, password), IOTDA_SUCCESS);
+			continue;
+		}
+		const char *reason = missing & 1 ? "reason=bad_client_id"
+				: missing & 4 ? "reason=user_mismatch" : "reason=wrong_password";
+		check_refused(&plugin, &device, username, password, reason);
+		CHECK(logged("client=- ") == !!(missing & 1));
+		CHECK(logged("address=- ") == !!(missing & 2));
+		CHECK(logged("user=- ") == !!(missing & 4));
+	}
+	stop(&plugin);
+}
+
+static void null_events(void)
+{
+	mosquitto_plugin_id_t plugin = {0};
+	start(&plugin);
+	CHECK_CODE(deliver(&plugin, IOTDA_EVT_BASIC_AUTH, NULL), REFUSED);
+	struct iotda_evt_basic_auth nobody = {.username = DEVICE, .password = PASSWORD};
+	CHECK_CODE(deliver(&plugin, IOTDA_EVT_BASIC_AUTH, &nobody), REFUSED);
+
+	CHECK_CODE(deliver(&plugin, IOTDA_EVT_DISCONNECT, NULL), IOTDA_SUCCESS);
+	CHECK_CODE(gone(&plugin, IOTDA_EVT_DISCONNECT, NULL), IOTDA_SUCCESS);
+	int offline = IS_2_1 ? IOTDA_SUCCESS : UNREGISTERED;
+	CHECK_CODE(deliver(&plugin, IOTDA_EVT_CLIENT_OFFLINE, NULL), offline);
+	CHECK_CODE(gone(&plugin, IOTDA_EVT_CLIENT_OFFLINE, NULL), offline);
+	CHECK_CODE(deliver(&plugin, IOTDA_EVT_TICK, NULL), IOTDA_SUCCESS);
+	CHECK_CODE(deliver(&plugin, IOTDA_EVT_RELOAD, NULL), IS_2_1 ? IOTDA_SUCCESS : IOTDA_ERR_PLUGIN_DEFER);
+	CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
+	CHECK_CODE(right_login(&plugin), IOTDA_SUCCESS);
+	stop(&plugin);
+}
+
+static void null_user_data(void)
+{
+	mosquitto_plugin_id_t plugin = {0};
+	start(&plugin);
+	struct mosquitto device = client(CLIENT_ID);
+	struct iotda_evt_basic_auth login = {.client = &device, .username = DEVICE, .password = PASSWORD};
+	struct iotda_evt_disconnect disconnect = {.client = &device};
+	for(int i = 0; i < plugin.count; i++){
+		int event = plugin.callbacks[i].event;
+		void *data = event == IOTDA_EVT_BASIC_AUTH ? (void *)&login : (void *)&disconnect;
+		int expected = event == IOTDA_EVT_BASIC_AUTH ? REFUSED : IOTDA_SUCCESS;
+		CHECK_CODE(plugin.callbacks[i].callback(event, data, NULL), expected);
+		CHECK_CODE(plugin.callbacks[i].callback(event, NULL, NULL), expected);
+	}
+	stop(&plugin);
+}
+
+/* Everything that a client may send as a password, a user name or a ClientId. */
+static void long_and_odd_texts(void)
+{
+	mosquitto_plugin_id_t plugin = {0};
+	start(&plugin);
+	struct mosquitto device = client(CLIENT_ID);
+	for(int i = 0; i < 6; i++){
+		char *text = text_of((char[]){'a', '0', '"', '\n', '%', '\xff'}[i], 60000);
+		check_refused(&plugin, &device, DEVICE, text, "reason=wrong_password");
+		check_refused(&plugin, &device, text, PASSWORD, "reason=user_mismatch");
+		struct mosquitto odd = client(text);
+		odd.address = text;
+		check_refused(&plugin, &odd, text, text, "reason=bad_client_id");
+		text[300] = '\0';
+		check_refused(&plugin, &odd, text, text, "reason=bad_client_id");
+		strcpy(text + 300 - strlen("_0_0_2999010100"), "_0_0_2999010100");
+		check_refused(&plugin, &odd, text, text, "reason=bad_client_id");
+		text[256] = '\0';
+		strcpy(text + 256 - strlen("_0_0_2999010100"), "_0_0_2999010100");
+		check_refused(&plugin, &odd, DEVICE, text, "reason=user_mismatch");
+		free(text);
+	}
+	check_refused(&plugin, &device, DEVICE, "\xff\xfe\x80 \xc3(", "reason=wrong_password");
+	check_refused(&plugin, &device, "\xff\xfe\x80\n\x1b[31m", PASSWORD, "reason=user_mismatch");
+	struct mosquitto forged = client("x\" address=192.0.2.1 reason=frozen \"");
+	check_refused(&plugin, &forged, "%s%n", "%s%n", "reason=bad_client_id");
+	CHECK(logged("client=\"x\\\" address=192.0.2.1 reason=frozen \\\"\" user=\"%s%n\" address=203.0.113.7 ") == 1);
+	CHECK_CODE(right_login(&plugin), IOTDA_SUCCESS);
+	stop(&plugin);
+}
+
+static void other_clients(void)
+{
+	mosquitto_plugin_id_t plugin = {0};
+	CHECK_CODE(INIT(&plugin, {"secrets_file", file("secrets")}, {"other_clients", "defer"}), IOTDA_SUCCESS);
+	struct mosquitto other = client("someone");
+	forget_log();
+	CHECK_CODE(ask(&plugin, &other, "name", "wrong-password"), IOTDA_ERR_PLUGIN_DEFER);
+	CHECK_CODE(ask(&plugin, &other, NULL, NULL), IOTDA_ERR_PLUGIN_DEFER);
+	other.id = NULL;
+	CHECK_CODE(ask(&plugin, &other, "name", NULL), IOTDA_ERR_PLUGIN_DEFER);
+	CHECK(line_count == 0);
+	struct mosquitto device = client(CLIENT_ID);
+	check_refused(&plugin, &device, DEVICE, "wrong-password", "reason=wrong_password");
+	struct mosquitto unknown = client("nobody_0_0_2999010100");
+	check_refused(&plugin, &unknown, "nobody", "wrong-password", "reason=unknown_device");
+	CHECK_CODE(right_login(&plugin), IOTDA_SUCCESS);
+	stop(&plugin);
+}
+
+/* ---- scenarios: sessions ---- */
+
+static void reload_answers(void)
+{
+	mosquitto_plugin_id_t plugin = {0};
+	start(&plugin);
+	for(int round = 0; round < 3; round++){
+		hang_up(&plugin);
+		CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
+		CHECK_CODE(right_login(&plugin), IOTDA_SUCCESS);
+	}
+	stop(&plugin);
+}
+
+/* A plugin for which an hour has some seconds left, from now on. */
+static void start_with_short_hour(mosquitto_plugin_id_t *plugin)
+{
+	char age[32];
+	snprintf(age, sizeof(age), "%lld", (long long)time(NULL) - atoll(argument("hour")) + 3);
+	CHECK_CODE(INIT(plugin, {"secrets_file", file("secrets")}, {"timestamp_max_age", age}), IOTDA_SUCCESS);
+}
+
+static int fresh_login(mosquitto_plugin_id_t *plugin, struct mosquitto *client)
+{
+	return ask(plugin, client, argument("device"), argument("fresh_password"));
+}
+
+/* Waits until the hour has passed. */
+static void wait_until_stale(mosquitto_plugin_id_t *plugin)
+{
+	struct mosquitto probe = client(argument("fresh_client"));
+	for(int tenths = 0; tenths < 100; tenths++){
+		forget_log();
+		int code = fresh_login(plugin, &probe);
+		if(code == REFUSED){
+			CHECK(logged("reason=stale_timestamp") && logged("password=right"));
+			return;
+		}
+		CHECK_CODE(code, IOTDA_SUCCESS);
+		CHECK_CODE(gone(plugin, IOTDA_EVT_DISCONNECT, &probe), IOTDA_SUCCESS);
+		usleep(100 * 1000);
+	}
+	CHECK(!"stale at last");
+}
+
+/* A SIGHUP hours after a login does not end the session; a new login with the old credentials is refused. */
+static void sweep(void)
+{
+	mosquitto_plugin_id_t plugin = {0};
+	start_with_short_hour(&plugin);
+	CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
+	struct mosquitto session = client(argument("fresh_client")), other = client(CLIENT_ID);
+	CHECK_CODE(fresh_login(&plugin, &session), IOTDA_SUCCESS);
+	CHECK_CODE(ask(&plugin, &other, DEVICE, PASSWORD), IOTDA_SUCCESS);
+	wait_until_stale(&plugin);
+
+	for(int round = 0; round < 2; round++){
+		hang_up(&plugin);
+		forget_log();
+		CHECK_CODE(fresh_login(&plugin, &session), IOTDA_SUCCESS);
+		CHECK_CODE(ask(&plugin, &other, DEVICE, PASSWORD), IOTDA_SUCCESS);
+		CHECK(line_count == 0);
+		CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
+
+		struct mosquitto late = client(argument("fresh_client"));
+		check_refused(&plugin, &late, argument("device"), argument("fresh_password"), "reason=stale_timestamp");
+	}
+	/* And where the session itself asks again outside of a sweep, it is a new login. */
+	check_refused(&plugin, &session, argument("device"), argument("fresh_password"), "reason=stale_timestamp");
+	stop(&plugin);
+}
+
+/* A 2.0 with per_listener_settings sends no TICK: nothing tells that the sweep is over. */
+static void sweep_without_ticks(void)
+{
+	mosquitto_plugin_id_t plugin = {0};
+	start_with_short_hour(&plugin);
+	struct mosquitto session = client(argument("fresh_client"));
+	CHECK_CODE(fresh_login(&plugin, &session), IOTDA_SUCCESS);
+	wait_until_stale(&plugin);
+	hang_up(&plugin);
+	CHECK_CODE(fresh_login(&plugin, &session), IOTDA_SUCCESS);
+	struct mosquitto late = client(argument("fresh_client"));
+	check_refused(&plugin, &late, argument("device"), argument("fresh_password"), "reason=stale_timestamp");
+	/* It can only be a session that waits for its device: a CONNECT has no subscriptions. */
+	late.sub_count = 1;
+	CHECK_CODE(fresh_login(&plugin, &late), IOTDA_SUCCESS);
+	stop(&plugin);
+}
+
+/* Sessions that came back from the persistence file have no password. */
+static void sweep_of_restored_sessions(void)
+{
+	mosquitto_plugin_id_t plugin = {0};
+	start(&plugin);
+	CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
+	struct mosquitto known = {.id = CLIENT_ID}, unknown = {.id = "nobody_0_0_2999010100"};
+	check_refused(&plugin, &known, DEVICE, NULL, "reason=bad_keepalive");
+	hang_up(&plugin);
+	CHECK_CODE(ask(&plugin, &known, DEVICE, NULL), IOTDA_SUCCESS);
+	check_refused(&plugin, &unknown, "nobody", NULL, "reason=unknown_device");
+	check_refused(&plugin, &known, "nobody", NULL, "reason=user_mismatch");
+	check_refused(&plugin, &known, DEVICE, "wrong-password", "reason=wrong_password");
+
+	/* With an address, or a version, it is a session that once logged in. */
+	struct mosquitto online = {.id = CLIENT_ID, .address = "203.0.113.7"};
+	check_refused(&plugin, &online, DEVICE, NULL, "reason=wrong_password");
+	struct mosquitto spoken = {.id = CLIENT_ID, .protocol_version = 4};
+	check_refused(&plugin, &spoken, DEVICE, NULL, "reason=wrong_password");
+
+	CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
+	check_refused(&plugin, &known, DEVICE, NULL, "reason=bad_keepalive");
+	known.keepalive = 120;
+	check_refused(&plugin, &known, DEVICE, NULL, "reason=wrong_password");
+	stop(&plugin);
+}
+
+/* The broker gives the address of a client that is gone to the next one. */
+static void reused_pointers(void)
+{
+	const char *device = argument("device"), *stale_id = argument("stale_client");
+	mosquitto_plugin_id_t plugin = {0};
+	start(&plugin);
+	struct mosquitto place = client(argument("fresh_client"));
+
+	/* What was known of the first client does not help the second. No TICK has been seen: what is not known is a new
+	 * login, in a sweep as well. */
+	int events[] = {IOTDA_EVT_DISCONNECT, IS_2_1 ? IOTDA_EVT_CLIENT_OFFLINE : IOTDA_EVT_DISCONNECT, 0};
+	for(int i = 0; i < 3; i++){
+		place.id = argument("fresh_client");
+		CHECK_CODE(fresh_login(&plugin, &place), IOTDA_SUCCESS);
+		if(events[i]) CHECK_CODE(gone(&plugin, events[i], &place), IOTDA_SUCCESS);
+		place.id = stale_id;
+		check_refused(&plugin, &place, device, argument("stale_password"), "reason=stale_timestamp");
+		hang_up(&plugin);
+		check_refused(&plugin, &place, device, argument("stale_password"), "reason=stale_timestamp");
+		check_refused(&plugin, &place, device, argument("fresh_password"), "reason=stale_timestamp");
+		/* The refusal has made the place anyone's: the first client's credentials are checked again, and are right. */
+		place.id = CLIENT_ID;
+		check_refused(&plugin, &place, DEVICE, argument("fresh_password"), "reason=wrong_password");
+	}
+
+	/* With a TICK it is known to be no login, but a session that is offline: only its hour is forgiven. */
+	CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
+	check_refused(&plugin, &place, DEVICE, argument("fresh_password"), "reason=wrong_password");
+	place.id = stale_id;
+	check_refused(&plugin, &place, device, argument("stale_password"), "reason=stale_timestamp");
+	hang_up(&plugin);
+	check_refused(&plugin, &place, device, argument("fresh_password"), "reason=wrong_password");
+	CHECK_CODE(ask(&plugin, &place, device, argument("stale_password")), IOTDA_SUCCESS);
+	CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
+	check_refused(&plugin, &place, device, argument("stale_password"), "reason=stale_timestamp");
+	stop(&plugin);
+}
+
+/* Many clients come and go, some of them without a word. */
+static void many_clients(void)
+{
+	mosquitto_plugin_id_t plugin = {0};
+	start(&plugin);
+	struct mosquitto *clients = calloc(500, sizeof(*clients));
+	CHECK(clients);
+	for(int round = 0; round < 3; round++){
+		for(int i = 0; i < 500; i++){
+			clients[i] = client(CLIENT_ID);
+			CHECK_CODE(ask(&plugin, &clients[i], DEVICE, PASSWORD), IOTDA_SUCCESS);
+		}
+		hang_up(&plugin);
+		for(int i = 0; i < 500; i++) CHECK_CODE(ask(&plugin, &clients[i], DEVICE, PASSWORD), IOTDA_SUCCESS);
+		CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
+		for(int i = round; i < 500; i += 2) gone(&plugin, IOTDA_EVT_DISCONNECT, &clients[i]);
+	}
+	stop(&plugin);
+	free(clients);
+}
+
+/* ---- scenarios: faults, and the end ---- */
+
+/* For a library with fault injection: a fault refuses its own login and no other. */
+static void panic_in_a_login(void)
+{
+	mosquitto_plugin_id_t plugins[2] = {0};
+	start(&plugins[0]);
+	start(&plugins[1]);
+	struct mosquitto bad = client("fault-injection: panic");
+	for(int round = 0; round < 3; round++){
+		if(round == 1) hang_up(&plugins[0]);
+		if(round == 2) CHECK_CODE(tick(&plugins[0]), IOTDA_SUCCESS);
+		forget_log();
+		CHECK_CODE(ask(&plugins[0], &bad, DEVICE, PASSWORD), REFUSED);
+		CHECK(line_count == 2);
+		CHECK(lines[0].level == IOTDA_LOG_ERR && strstr(lines[0].text, "internal error at src/"));
+		CHECK(lines[1].level == IOTDA_LOG_NOTICE && strstr(lines[1].text, "reason=internal_error"));
+		CHECK_CODE(right_login(&plugins[0]), IOTDA_SUCCESS);
+		CHECK_CODE(right_login(&plugins[1]), IOTDA_SUCCESS);
+	}
+	stop(&plugins[0]);
+	forget_log();
+	CHECK_CODE(ask(&plugins[1], &bad, DEVICE, PASSWORD), REFUSED);
+	CHECK(logged("internal error at src/") == 1);
+	CHECK_CODE(right_login(&plugins[1]), IOTDA_SUCCESS);
+	stop(&plugins[1]);
+}
+
+/* A 2.0 unmaps the library at its end; nothing of it may be called after that. */
+static void unload(void)
+{
+	for(int round = 0; round < 3; round++){
+		mosquitto_plugin_id_t plugin = {0}, wrong = {0};
+		CHECK(INIT(&wrong, {"secrets_file", file("missing")}) != IOTDA_SUCCESS);
+		start(&plugin);
+		CHECK_CODE(right_login(&plugin), IOTDA_SUCCESS);
+		stop(&plugin);
+		if(keep_loaded) continue;
+		CHECK(dlclose(library) == 0);
+		CHECK(!dlopen(library_path, RTLD_NOW | RTLD_NOLOAD));
+		open_library();
+	}
+}
+
+/* ---- for the host's own test ---- */
+
+static void self_failed_check(void)
+{
+	CHECK(1 + 1 == 3);
+}
+
+static void self_leak(void)
+{
+	char *volatile block = text_of('x', 100);
+	block = NULL;
+	(void)block;
+}
+
+static void self_read_after_end(void)
+{
+	char *volatile block = text_of('x', 7);
+	if(block[8] == 'y') puts("not so");
+	free(block);
+}
+
+static void self_lost_instance(void)
+{
+	mosquitto_plugin_id_t plugin = {0};
+	start(&plugin);
+}
+
+/* For a host that lacks a function: the start fails, and says which. */
+static void missing_function(void)
+{
+	mosquitto_plugin_id_t plugin = {0};
+	CHECK(INIT(&plugin, {"secrets_file", file("secrets")}) == IOTDA_ERR_UNKNOWN);
+	CHECK(!plugin.userdata && plugin.count == 0 && line_count == 0);
+}
+
+static const struct {
+	const char *name;
+	void (*play)(void);
+} scenarios[] = {
+#define SCENARIO(name) {#name, name}
+	SCENARIO(versions),
+	SCENARIO(init_and_cleanup),
+	SCENARIO(cleanup_twice),
+	SCENARIO(cleanup_of_strangers),
+	SCENARIO(init_without_user_data),
+	SCENARIO(two_instances),
+	SCENARIO(registration_refused),
+	SCENARIO(init_errors),
+	SCENARIO(init_with_bad_files),
+	SCENARIO(logins),
+	SCENARIO(nulls),
+	SCENARIO(null_events),
+	SCENARIO(null_user_data),
+	SCENARIO(long_and_odd_texts),
+	SCENARIO(other_clients),
+	SCENARIO(reload_answers),
+	SCENARIO(sweep),
+	SCENARIO(sweep_without_ticks),
+	SCENARIO(sweep_of_restored_sessions),
+	SCENARIO(reused_pointers),
+	SCENARIO(many_clients),
+	SCENARIO(panic_in_a_login),
+	SCENARIO(unload),
+	SCENARIO(self_failed_check),
+	SCENARIO(self_leak),
+	SCENARIO(self_read_after_end),
+	SCENARIO(self_lost_instance),
+	SCENARIO(missing_function),
+};
+
+int main(int count, char *given[])
+{
+	if(count == 2 && strcmp(given[1], "list") == 0){
+		for(size_t i = 0; i < sizeof(scenarios) / sizeof(*scenarios); i++) puts(scenarios[i].name);
+		return 0;
+	}
+	if(count < 4) return 2;
+	library_path = given[1];
+	folder = given[2];
+	arguments = given + 4;
+	keep_loaded = count > 4 && strcmp(given[4], "keep-loaded") == 0;
+	for(size_t i = 0; i < sizeof(scenarios) / sizeof(*scenarios); i++){
+		if(strcmp(scenarios[i].name, given[3]) != 0) continue;
+		open_library();
+		scenarios[i].play();
+		close_library();
+		return 0;
+	}
+	fprintf(stderr, "no scenario %s\n", given[3]);
+	return 2;
+}
