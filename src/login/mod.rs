@@ -9,12 +9,14 @@
 //! | [`policy`] | which of the rules has the operator changed? |
 //! | [`mod@verify`] | all checks, in the contract's order |
 //! | [`refusal`] | why not, in every form in which that is told |
+//! | [`steps`] | how far did a login come? |
 
 pub mod client_id;
 pub mod connect;
 pub mod policy;
 pub mod refusal;
 pub mod signature;
+pub mod steps;
 pub mod timestamp;
 pub mod verify;
 

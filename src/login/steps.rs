@@ -1,0 +1,147 @@
+//! The checks of a login as numbered steps, for whoever wants to see how far a login came.
+//!
+//! A step knows which refusals it gives and which devices it asks. What it looks at is [`verify`](super::verify())'s.
+
+use super::{
+    client_id::{ClientId, SignType},
+    refusal::Refusal,
+};
+use crate::registry::Credential;
+
+/// The steps, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// The client's address has not been refused too often.
+    Rate,
+    /// The ClientId has the IoTDA shape.
+    ClientId,
+    /// The sign type may log in.
+    SignType,
+    /// The keep alive is accepted.
+    KeepAlive,
+    /// The user name is the device id.
+    Username,
+    /// The device is in the table.
+    Device,
+    /// The timestamp is fresh.
+    Timestamp,
+    /// The password proves the secret.
+    Password,
+    /// The certificate is one of the device's.
+    Certificate,
+    /// The device is not frozen.
+    NotFrozen,
+}
+
+impl Step {
+    /// Every step.
+    pub const ALL: [Self; 10] = [
+        Self::Rate,
+        Self::ClientId,
+        Self::SignType,
+        Self::KeepAlive,
+        Self::Username,
+        Self::Device,
+        Self::Timestamp,
+        Self::Password,
+        Self::Certificate,
+        Self::NotFrozen,
+    ];
+
+    /// The step that gives a refusal; `None` for a fault of the plugin, which may come from anywhere.
+    #[must_use]
+    pub fn of(refusal: Refusal) -> Option<Self> {
+        match refusal {
+            Refusal::RateLimited => Some(Self::Rate),
+            Refusal::BadClientId => Some(Self::ClientId),
+            Refusal::BadSignType => Some(Self::SignType),
+            Refusal::BadKeepAlive => Some(Self::KeepAlive),
+            Refusal::UserMismatch => Some(Self::Username),
+            Refusal::UnknownDevice => Some(Self::Device),
+            Refusal::StaleTimestamp | Refusal::FutureTimestamp => Some(Self::Timestamp),
+            Refusal::WrongPassword => Some(Self::Password),
+            Refusal::NoCertificate | Refusal::WrongCertificate => Some(Self::Certificate),
+            Refusal::Frozen => Some(Self::NotFrozen),
+            Refusal::InternalError => None,
+        }
+    }
+
+    /// The step's number in the contract, from 1.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        self as u8 + 1
+    }
+
+    /// What is asked, as the statement that holds when the step is passed.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Rate => "few refused logins from the address",
+            Self::ClientId => "ClientId is {device_id}_0_{sign type}_{YYYYMMDDHH}",
+            Self::SignType => "sign type is accepted",
+            Self::KeepAlive => "keep alive is accepted",
+            Self::Username => "user name is the ClientId's device id",
+            Self::Device => "device is in the secrets file",
+            Self::Timestamp => "timestamp is within the window",
+            Self::Password => "password matches secret and timestamp",
+            Self::Certificate => "certificate is the device's",
+            Self::NotFrozen => "device is not frozen",
+        }
+    }
+
+    /// Whether the step asks anything of a login, once its device is known.
+    #[must_use]
+    pub fn applies(self, client_id: &ClientId<'_>, credential: &Credential<'_>) -> bool {
+        let has_secret = matches!(credential, Credential::Secret { .. });
+        match self {
+            Self::Timestamp => {
+                has_secret && SignType::from_digit(client_id.sign_digit) != Some(SignType::Sha256)
+            }
+            Self::Password => has_secret,
+            Self::Certificate => !has_secret,
+            _ => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::line::{self, Line};
+
+    #[test]
+    fn each_refusal_belongs_to_one_step_in_order() {
+        let steps: Vec<Step> = Refusal::ALL.into_iter().filter_map(Step::of).collect();
+        assert!(steps.is_sorted(), "{steps:?}");
+        assert_eq!(steps.len(), Refusal::ALL.len() - 1);
+        assert_eq!(Step::of(Refusal::InternalError), None);
+        for step in Step::ALL {
+            assert!(steps.contains(&step), "{step:?} refuses nothing");
+        }
+    }
+
+    #[test]
+    fn numbers_are_the_contracts() {
+        let numbers: Vec<u8> = Step::ALL.into_iter().map(Step::number).collect();
+        assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        for step in Step::ALL {
+            assert!(!step.title().is_empty() && !step.title().ends_with('.'));
+        }
+    }
+
+    #[test]
+    fn asks_for_a_password_or_for_a_certificate() {
+        let timestamped = ClientId::parse(b"d_0_1_2026112209").unwrap();
+        let any_time = ClientId::parse(b"d_0_0_2026112209").unwrap();
+        let asked = |client_id: &ClientId<'_>, text: &str| -> Vec<u8> {
+            let Ok(Line::Device(entry)) = line::parse(text.as_bytes()) else { panic!("{text}") };
+            let applies = |step: &Step| step.applies(client_id, &entry.credential);
+            Step::ALL.into_iter().filter(applies).map(Step::number).collect()
+        };
+        let certificate = "d:x509=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b";
+        assert_eq!(asked(&timestamped, "d:12345678"), [1, 2, 3, 4, 5, 6, 7, 8, 10]);
+        assert_eq!(asked(&any_time, "d:12345678"), [1, 2, 3, 4, 5, 6, 8, 10]);
+        assert_eq!(asked(&timestamped, certificate), [1, 2, 3, 4, 5, 6, 9, 10]);
+        assert_eq!(asked(&any_time, certificate), [1, 2, 3, 4, 5, 6, 9, 10]);
+    }
+}

@@ -1,0 +1,148 @@
+//! What the README, the example and `./dev` say, held against the code.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use mosquitto_iotda_auth::{login::Refusal, options::Options};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
+
+fn file(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+/// The cells of each row of the README's table with this header.
+fn table(header: &str) -> Vec<Vec<String>> {
+    let readme = file("README.md");
+    let mut lines = readme.lines().skip_while(|line| *line != header);
+    assert!(lines.next().is_some(), "the README has no table {header}");
+    lines
+        .skip(1)
+        .map_while(|line| line.strip_prefix("| ")?.strip_suffix(" |"))
+        .map(|row| row.split(" | ").map(String::from).collect())
+        .collect()
+}
+
+/// What is in backticks, or else the text itself: an underscore outside of them may be taken for emphasis.
+fn plain(cell: &str) -> &str {
+    cell.strip_prefix('`').and_then(|cell| cell.strip_suffix('`')).unwrap_or(cell)
+}
+
+/// The words that come right after a text, wherever it stands.
+fn words_after(text: &str, before: &str) -> BTreeSet<String> {
+    let word = |rest: &str| {
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(rest.len());
+        rest[..end].to_string()
+    };
+    text.match_indices(before).map(|(at, _)| word(&text[at + before.len()..])).collect()
+}
+
+/// What a program prints on standard output.
+fn output_of(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program)
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(output.status.success(), "{program} {arguments:?}: {}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The verbs that `./dev` lists: the first words of the indented lines.
+fn listed_verbs() -> Vec<String> {
+    let indented = |line: &str| line.strip_prefix("  ")?.split(' ').next().map(String::from);
+    output_of("./dev", &[]).lines().filter_map(indented).collect()
+}
+
+#[test]
+fn readme_has_every_refusal_in_order() {
+    let rows = table("| reason | meaning | MQTT 3.1, 3.1.1 | MQTT 5 |");
+    assert_eq!(rows.len(), Refusal::ALL.len());
+    for (row, refusal) in rows.iter().zip(Refusal::ALL) {
+        let code = refusal.connack();
+        let [slug, meaning, v3, v5] = &row[..] else { panic!("{row:?}") };
+        assert_eq!(*slug, format!("`{}`", refusal.slug()));
+        assert_eq!(plain(meaning), refusal.to_string());
+        assert_eq!(*v3, code.v3.to_string(), "{slug}");
+        assert_eq!(*v5, format!("0x{:02X}", code.v5), "{slug}");
+    }
+}
+
+#[test]
+fn readme_has_every_option_in_order() {
+    let rows = table("| option (`plugin_opt_…`) | default | meaning |");
+    let names: Vec<_> = rows.iter().map(|row| plain(&row[0])).collect();
+    assert_eq!(names, Options::names().collect::<Vec<_>>());
+}
+
+/// Each option stands once in the example, commented out unless it is required, and with the README's default.
+#[test]
+fn example_has_every_option_in_order() {
+    let example = file("mosquitto.conf.example");
+    let lines: Vec<_> = example.lines().filter(|line| line.contains("plugin_opt_")).collect();
+    let rows = table("| option (`plugin_opt_…`) | default | meaning |");
+    assert_eq!(lines.len(), rows.len());
+    for (line, row) in lines.iter().zip(rows) {
+        let (name, default) = (plain(&row[0]), plain(&row[1]));
+        if default == "required" {
+            assert!(line.starts_with(&format!("plugin_opt_{name} ")), "{line}");
+        } else {
+            assert_eq!(*line, format!("#plugin_opt_{name} {default}"));
+        }
+    }
+}
+
+/// The defaults that the example and the README name are the code's.
+#[test]
+fn documented_defaults_are_the_codes() {
+    let rows = table("| option (`plugin_opt_…`) | default | meaning |");
+    let required = [("secrets_file", "/s")];
+    let given: Vec<_> = rows
+        .iter()
+        .map(|row| (plain(&row[0]), plain(&row[1])))
+        .filter(|(_, default)| *default != "required")
+        .chain(required)
+        .collect();
+    assert_eq!(Options::parse(given).unwrap(), Options::parse(required).unwrap());
+}
+
+#[test]
+fn readme_shows_the_example() {
+    let example = file("mosquitto.conf.example");
+    let in_force: Vec<_> =
+        example.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    assert!(file("README.md").contains(&format!("```\n{}\n```", in_force.join("\n"))));
+}
+
+#[test]
+fn dev_lists_its_verbs() {
+    assert_eq!(listed_verbs(), ["demo", "test", "bench", "package", "lint"]);
+}
+
+#[test]
+fn readme_names_verbs_of_dev() {
+    let listed: BTreeSet<_> = listed_verbs().into_iter().collect();
+    let named = words_after(&file("README.md"), "./dev ");
+    assert!(named.contains("demo") && named.contains("test"), "{named:?}");
+    assert!(named.is_subset(&listed), "{named:?}");
+}
+
+#[test]
+fn dev_refuses_an_unknown_verb() {
+    let dev = Path::new(env!("CARGO_MANIFEST_DIR")).join("dev");
+    let output = Command::new(dev).arg("frobnicate").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn readme_names_verbs_of_the_tool() {
+    let help = output_of(env!("CARGO_BIN_EXE_iotda-auth"), &["--help"]);
+    let known: BTreeSet<_> = help
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next())
+        .map(String::from)
+        .collect();
+    let mut named = words_after(&file("README.md"), "iotda-auth ");
+    named.retain(|word| !word.is_empty() && !word.starts_with('-'));
+    assert!(!named.is_empty());
+    assert!(named.is_subset(&known), "README: {named:?}\n--help: {known:?}");
+}
