@@ -3,7 +3,7 @@
 //! Instruction counts do not depend on what else the machine does. Each operation runs in a process of its own, once
 //! with few rounds and once with many; the difference leaves out everything that is done once.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use mosquitto_iotda_auth::{
     login::{
@@ -21,8 +21,11 @@ const DEVICES: usize = 10_000;
 const FEW: u64 = 100;
 const MANY: u64 = 1_100;
 
-/// An operation, by the name under which it is run.
-const OPERATIONS: [(&str, fn(&Bench, u64)); 9] = [
+/// Does something so many times.
+type Operation = fn(&Bench, u64);
+
+/// The operations, by the names under which they are run.
+const OPERATIONS: [(&str, Operation); 9] = [
     ("HMAC, key kept from the login before", Bench::hmac_kept),
     ("HMAC, fresh key", Bench::hmac_fresh),
     ("table look-up, found", Bench::found),

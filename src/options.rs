@@ -50,7 +50,7 @@ impl fmt::Display for OptionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown { name } => {
-                write!(f, "plugin_opt_{}: unknown option, expected one of", name.escape_debug())?;
+                write!(f, "plugin_opt_{}: unknown option, expected one of", Shown(name))?;
                 for (n, (known, _)) in RULES.iter().enumerate() {
                     write!(f, "{} {known}", if n == 0 { "" } else { "," })?;
                 }
@@ -70,6 +70,19 @@ impl fmt::Display for OptionError {
 }
 
 impl std::error::Error for OptionError {}
+
+/// What an operator wrote, on one line, and not longer than can be taken in.
+struct Shown<'a>(&'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LENGTH: usize = 100;
+        for character in self.0.chars().take(LENGTH) {
+            write!(f, "{}", character.escape_debug())?;
+        }
+        f.write_str(if self.0.chars().nth(LENGTH).is_some() { "..." } else { "" })
+    }
+}
 
 /// Reads a value into its place; an error is what was expected.
 type Rule = fn(&str, &mut Draft) -> Result<(), &'static str>;
@@ -308,6 +321,8 @@ mod tests {
         );
         assert!(unknown.to_string().contains("secrets_file, timestamp_max_age"), "{unknown}");
         let repeated = parse(&[("secrets_file", "/t")]).unwrap_err();
+        let long = parse(&[("x".repeat(60_000).as_str(), "/s")]).unwrap_err().to_string();
+        assert!(long.contains("xxx...: unknown option") && long.len() < 400, "{long}");
         assert_eq!(repeated.to_string(), "plugin_opt_secrets_file: found twice, expected once");
         let missing = Options::parse([]).unwrap_err();
         assert_eq!(missing.to_string(), "plugin_opt_secrets_file: not found, but required");

@@ -1,7 +1,7 @@
 //! Properties that hold for any input: no panic, the same answer as an obviously correct twin, and what the tool makes
 //! the plugin takes.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use mosquitto_iotda_auth::{
     login::{

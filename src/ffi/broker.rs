@@ -46,22 +46,26 @@ impl Broker {
     /// [`MissingFunction`] names the first required one that is not there.
     pub(super) fn find() -> Result<Self, MissingFunction> {
         macro_rules! required {
-            ($name:literal) => {{
+            ($name:literal as $type:ident) => {{
                 let function = look_up($name).ok_or(MissingFunction($name))?;
-                // SAFETY: tests/abi holds the type of the field against the broker's own header; a pointer to a
-                // function and an `Option` of one have the same representation.
-                unsafe { std::mem::transmute::<NonNull<c_void>, _>(function) }
+                // SAFETY: tests/abi holds the type against the broker's own header; a pointer to a function and an
+                // `Option` of one have the same representation.
+                unsafe { std::mem::transmute::<NonNull<c_void>, c::$type>(function) }
             }};
         }
         Ok(Self {
-            callback_register: required!(c"mosquitto_callback_register"),
-            callback_unregister: required!(c"mosquitto_callback_unregister"),
-            log_printf: required!(c"mosquitto_log_printf"),
-            client_id: required!(c"mosquitto_client_id"),
-            client_address: required!(c"mosquitto_client_address"),
-            client_keepalive: required!(c"mosquitto_client_keepalive"),
-            client_protocol_version: required!(c"mosquitto_client_protocol_version"),
-            client_sub_count: required!(c"mosquitto_client_sub_count"),
+            callback_register: required!(c"mosquitto_callback_register" as iotda_callback_register),
+            callback_unregister: required!(
+                c"mosquitto_callback_unregister" as iotda_callback_unregister
+            ),
+            log_printf: required!(c"mosquitto_log_printf" as iotda_log_printf),
+            client_id: required!(c"mosquitto_client_id" as iotda_client_string),
+            client_address: required!(c"mosquitto_client_address" as iotda_client_string),
+            client_keepalive: required!(c"mosquitto_client_keepalive" as iotda_client_int),
+            client_protocol_version: required!(
+                c"mosquitto_client_protocol_version" as iotda_client_int
+            ),
+            client_sub_count: required!(c"mosquitto_client_sub_count" as iotda_client_int),
             plugin_set_info: look_up(c"mosquitto_plugin_set_info").and_then(|function| {
                 // SAFETY: as above.
                 unsafe {

@@ -11,8 +11,15 @@ thread_local! {
     static FAILED_AT: RefCell<Line> = const { RefCell::new(Line::new()) };
 }
 
-/// A call that failed; how is in the line.
-pub(super) struct Failure(pub(super) Line);
+/// A call that failed on this thread.
+pub(super) struct Failure;
+
+impl Failure {
+    /// Where it failed; that of the last one, if there were several.
+    pub(super) fn line(&self) -> Line {
+        FAILED_AT.with(|line| line.try_borrow().map(|line| line.clone()).unwrap_or_default())
+    }
+}
 
 /// Calls a function and turns a panic into a [`Failure`].
 pub(super) fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, Failure> {
@@ -21,9 +28,7 @@ pub(super) fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, Failure> {
         if let Err(another) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
             std::mem::forget(another);
         }
-        Failure(
-            FAILED_AT.with(|line| line.try_borrow().map(|line| line.clone()).unwrap_or_default()),
-        )
+        Failure
     })
 }
 

@@ -180,10 +180,10 @@ fn start(
 /// Leaves a line about a fault; gives back the code to answer with.
 fn failed(instance: Option<&Instance>, failure: &Failure, code: c_int) -> c_int {
     let told = guarded(|| match instance {
-        Some(instance) => instance.broker.log(Level::Error, &failure.0),
+        Some(instance) => instance.broker.log(Level::Error, &failure.line()),
         None => {
             if let Ok(broker) = Broker::find() {
-                broker.log(Level::Error, &failure.0);
+                broker.log(Level::Error, &failure.line());
             }
         }
     });
@@ -201,6 +201,10 @@ unsafe fn instance<'a>(userdata: *mut c_void) -> Option<&'a Instance> {
 }
 
 /// BASIC_AUTH: a login. Whatever goes wrong, it is refused.
+///
+/// # Safety
+///
+/// The broker's alone to call, with the event's data and our user data.
 unsafe extern "C" fn on_basic_auth(
     _event: c_int,
     data: *mut c_void,
@@ -236,6 +240,10 @@ fn code(answer: Answer) -> c_int {
 }
 
 /// DISCONNECT and CLIENT_OFFLINE: a client is gone.
+///
+/// # Safety
+///
+/// The broker's alone to call, with the event's data and our user data.
 unsafe extern "C" fn on_gone(_event: c_int, data: *mut c_void, userdata: *mut c_void) -> c_int {
     // SAFETY: we are in a callback that was registered with this user data.
     let instance = unsafe { instance(userdata) };
@@ -248,6 +256,10 @@ unsafe extern "C" fn on_gone(_event: c_int, data: *mut c_void, userdata: *mut c_
 }
 
 /// RELOAD: SIGHUP.
+///
+/// # Safety
+///
+/// The broker's alone to call, with the event's data and our user data.
 unsafe extern "C" fn on_reload(_event: c_int, _data: *mut c_void, userdata: *mut c_void) -> c_int {
     // SAFETY: we are in a callback that was registered with this user data.
     let instance = unsafe { instance(userdata) };
@@ -262,6 +274,10 @@ unsafe extern "C" fn on_reload(_event: c_int, _data: *mut c_void, userdata: *mut
 }
 
 /// TICK: once in each turn of the broker's loop.
+///
+/// # Safety
+///
+/// The broker's alone to call, with the event's data and our user data.
 unsafe extern "C" fn on_tick(_event: c_int, _data: *mut c_void, userdata: *mut c_void) -> c_int {
     // SAFETY: we are in a callback that was registered with this user data.
     let instance = unsafe { instance(userdata) };

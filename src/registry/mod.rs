@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`line`] | what does one line of the secrets file say? |
 //! | [`table`] | what proves this device? |
-//! | [`load`] | which table does this file make, or what is wrong with it? |
+//! | [`mod@load`] | which table does this file make, or what is wrong with it? |
 
 pub mod line;
 pub mod load;
