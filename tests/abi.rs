@@ -140,7 +140,7 @@ fn notices_another_entry_point() {
 #[test]
 fn notices_another_versions_headers() {
     let mut headers = of_version("2.0.21");
-    headers.number = Some(2_000_011);
+    headers.number = 2_000_011;
     let message = check(&headers, &our_folder()).unwrap_err();
     assert!(message.contains("another version's headers"), "{message}");
 }
