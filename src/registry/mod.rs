@@ -2,7 +2,7 @@
 //!
 //! | module | the question it answers |
 //! |---|---|
-//! | [`line`] | what does one line of the secrets file say? |
+//! | [`mod@line`] | what does one line of the secrets file say? |
 //! | [`table`] | what proves this device? |
 //! | [`mod@load`] | which table does this file make, or what is wrong with it? |
 
