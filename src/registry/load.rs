@@ -239,13 +239,13 @@ fn each_line(
             start_of_file = false;
             rest = rest.strip_prefix(BYTE_ORDER_MARK).unwrap_or(rest);
         }
-        if count == 0 {
-            return if rest.is_empty() { Ok(()) } else { line(rest) };
-        }
         while let Some(end) = memchr::memchr(b'\n', rest) {
             let (whole, newline) = rest.split_at(end);
             line(whole)?;
             rest = newline.get(1..).unwrap_or_default();
+        }
+        if count == 0 {
+            return if rest.is_empty() { Ok(()) } else { line(rest) } };
         }
         let unfinished = filled - rest.len();
         buffer.copy_within(unfinished..filled, 0);
@@ -290,7 +290,9 @@ mod tests {
             assert!(table.find(b"lamp-1").is_some() && table.find(b"lamp-3").is_some());
             assert!(table.find(b"lamp-9").is_none());
         }
-        assert!(table(b"").unwrap().is_empty());
+        for nothing in ["", "\n", "\n\n", "#", "#\n", " \n"] {
+            assert!(table(nothing.as_bytes()).unwrap().is_empty(), "{nothing:?}");
+        }
         assert!(table(b"\xEF\xBB\xBF").unwrap().is_empty());
         assert!(table(b"\n\xEF\xBB\xBFlamp-1:5f2b9c0e7d").is_err());
     }
