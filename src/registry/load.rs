@@ -245,7 +245,7 @@ fn each_line(
             rest = newline.get(1..).unwrap_or_default();
         }
         if count == 0 {
-            return if rest.is_empty() { Ok(()) } else { line(rest) } };
+            return if rest.is_empty() { Ok(()) } else { line(rest) };
         }
         let unfinished = filled - rest.len();
         buffer.copy_within(unfinished..filled, 0);
