@@ -12,7 +12,7 @@ use mosquitto_iotda_auth::{
         timestamp::Hour,
         verify,
     },
-    registry::{Table, load},
+    registry::{Cancel, Table, load},
 };
 use std::{env, hint::black_box, process::Command};
 
@@ -98,7 +98,9 @@ impl Bench {
         let file: String = (0..DEVICES).map(|n| format!("{}:{}\n", device(n), secret(n))).collect();
         let (device_id, secret) = (device(DEVICES / 2), secret(DEVICES / 2));
         Self {
-            table: load::read(file.as_bytes(), file.len() as u64, 1).expect("a table"),
+            table: load::read(file.as_bytes(), file.len() as u64, 1, Cancel::NEVER)
+                .expect("a table")
+                .table,
             policy: Policy::default(),
             client_id: format!("{device_id}_0_1_2026112209"),
             password: HourKey::new(STAMP).password(secret.as_bytes()),

@@ -81,6 +81,7 @@ typedef int (*iotda_callback_unregister)(mosquitto_plugin_id_t *identifier, int 
 		const void *event_data);
 typedef void (*iotda_log_printf)(int level, const char *format, ...);
 typedef const char *(*iotda_client_string)(const struct mosquitto *client); /* mosquitto_client_id, _address */
+typedef int (*iotda_kick_client_by_clientid)(const char *client_id, _Bool with_will);
 typedef int (*iotda_client_int)(const struct mosquitto *client); /* _keepalive, _protocol_version, _sub_count */
 
 #endif

@@ -4,7 +4,7 @@
 //! may have chosen is escaped and cut, so that it can neither end a line nor forge a field of it.
 
 use crate::login::{
-    Connect,
+    Connect, Refusal,
     verify::{Detail, Refused},
 };
 use std::{
@@ -108,6 +108,16 @@ pub fn refusal(connect: &Connect<'_>, address: Option<&[u8]>, refused: Refused) 
     ))
 }
 
+/// The line for a session that a reload has ended.
+#[must_use]
+pub fn disconnection(client_id: &[u8], reason: Refusal) -> Line {
+    Line::of(format_args!(
+        "disconnected client={} reason={}",
+        Quoted { text: Some(client_id), limit: 256 },
+        reason.slug()
+    ))
+}
+
 impl fmt::Display for Detail {
     /// The fields of a refusal line that come after the reason, with a blank before each.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -196,7 +206,6 @@ impl fmt::Display for Address<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::login::Refusal;
 
     fn text(line: &Line) -> String {
         String::from_utf8(line.as_bytes().to_vec()).unwrap()

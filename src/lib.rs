@@ -20,6 +20,7 @@
 //! | [`options`] | what did the operator ask for? |
 //! | [`login`] | may this CONNECT log in? Pure: no clock, no log, no file |
 //! | [`registry`] | which devices are there, and what proves each of them? |
+//! | [`reloader`] | where does the next table come from? |
 //! | [`sessions`] | who is logged in? |
 //! | [`journal`] | how does it look in the log? |
 
@@ -31,4 +32,5 @@ pub mod login;
 pub mod options;
 pub mod plugin;
 pub mod registry;
+pub mod reloader;
 pub mod sessions;

@@ -6,7 +6,7 @@ use crate::login::{
     Policy, SignType,
     policy::{KeepAlive, OtherClients, SignTypes},
 };
-use std::{fmt, path::PathBuf};
+use std::{fmt, path::PathBuf, time::Duration};
 
 /// All options.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Options {
     pub secrets_file: PathBuf,
     /// The options that a login is checked against.
     pub policy: Policy,
+    /// `reload_interval`; `None` is `off`.
+    pub reload_interval: Option<Duration>,
 }
 
 /// What is wrong with the options.
@@ -91,9 +93,10 @@ type Rule = fn(&str, &mut Draft) -> Result<(), &'static str>;
 struct Draft {
     secrets_file: Option<PathBuf>,
     policy: Policy,
+    reload_interval: Option<Duration>,
 }
 
-const RULES: [(&str, Rule); 6] = [
+const RULES: [(&str, Rule); 7] = [
     ("secrets_file", |value, draft| {
         draft.secrets_file = Some(not_empty(value)?.into());
         Ok(())
@@ -129,6 +132,13 @@ const RULES: [(&str, Rule); 6] = [
         };
         Ok(())
     }),
+    ("reload_interval", |value, draft| {
+        draft.reload_interval = match value {
+            "off" => None,
+            _ => Some(interval(value).ok_or("off, or a duration from 1s on, like 10s or 5m")?),
+        };
+        Ok(())
+    }),
 ];
 
 const DURATION: &str = "a duration like 90, 90s, 15m, 1h or 2d";
@@ -142,7 +152,8 @@ impl Options {
     pub fn parse<'a>(
         given: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, OptionError> {
-        let mut draft = Draft { secrets_file: None, policy: Policy::default() };
+        let mut draft =
+            Draft { secrets_file: None, policy: Policy::default(), reload_interval: None };
         let mut seen = [false; RULES.len()];
         for (name, value) in given {
             let rule = RULES.iter().zip(&mut seen).find(|((known, _), _)| *known == name);
@@ -159,10 +170,9 @@ impl Options {
                 expected,
             })?;
         }
-        match draft.secrets_file {
-            Some(secrets_file) => Ok(Self { secrets_file, policy: draft.policy }),
-            None => Err(OptionError::Missing { name: "secrets_file" }),
-        }
+        let Draft { secrets_file, policy, reload_interval } = draft;
+        let secrets_file = secrets_file.ok_or(OptionError::Missing { name: "secrets_file" })?;
+        Ok(Self { secrets_file, policy, reload_interval })
     }
 
     /// The names of all options, without `plugin_opt_`.
@@ -194,6 +204,12 @@ fn duration(text: &str) -> Option<i64> {
     };
     // More than 32 bits of a unit is a slip of the hand, and would only meet the end of time.
     i64::from(number::<u32>(digits)?).checked_mul(unit)
+}
+
+/// How often something is done: at most once a second.
+fn interval(text: &str) -> Option<Duration> {
+    let seconds = u64::try_from(duration(text)?).ok()?;
+    (seconds > 0).then(|| Duration::from_secs(seconds))
 }
 
 fn sign_types(text: &str) -> Option<SignTypes> {
@@ -238,6 +254,11 @@ mod tests {
         ])
         .unwrap()
         .policy;
+        assert_eq!(
+            parse(&[("reload_interval", "5m")]).unwrap().reload_interval,
+            Some(Duration::from_secs(300))
+        );
+        assert_eq!(parse(&[("reload_interval", "off")]).unwrap().reload_interval, None);
         assert_eq!(policy.timestamp_max_age, 7200);
         assert_eq!(policy.timestamp_max_ahead, Some(900));
         assert!(
@@ -295,6 +316,7 @@ mod tests {
                 ],
             ),
             ("other_clients", &["", "allow", "Refuse"]),
+            ("reload_interval", &["", "0", "0s", "on", "Off", "-1s", "10 s"]),
         ] {
             for value in values {
                 match parse(&[(name, value)]) {

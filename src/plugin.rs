@@ -9,22 +9,34 @@ use crate::{
         Connect, HourKeys, Occasion, Refusal, Verdict,
         timestamp::UnixSeconds,
         verify,
-        verify::{Detail, Refused},
+        verify::{Detail, Refused, must_end},
     },
     options::{OptionError, Options},
-    registry::{self, LoadError, Loaded, Table},
-    sessions::{ClientHandle, Sessions},
+    registry::{self, Cancel, Changes, LoadError, Loaded, Table, load::LineErrors},
+    reloader::{NewTable, News, ReloadError, Reloader, Source},
+    sessions::{ClientHandle, Session, Sessions},
 };
 use std::{
     cell::{Cell, RefCell},
-    fmt,
-    time::SystemTime,
+    ffi::CStr,
+    fmt, io,
+    path::Path,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant, SystemTime},
 };
 
 /// What the plugin needs of its broker.
 pub trait Host {
     /// Writes a line to the broker's log.
     fn log(&self, level: Level, line: &Line);
+
+    /// Ends the connection of a client, as if it had broken: its will is published. The broker may say that the client
+    /// is gone before this returns.
+    fn disconnect(&self, client_id: &CStr);
+
+    /// Calls a function with all signals blocked, so that a thread which it starts does not take the broker's.
+    fn with_signals_blocked(&self, call: &mut dyn FnMut());
 }
 
 /// How much a log line matters.
@@ -81,6 +93,8 @@ pub enum StartError {
         /// What is wrong with it.
         error: LoadError,
     },
+    /// There is no thread to look after the file.
+    Thread(io::Error),
 }
 
 impl fmt::Display for StartError {
@@ -88,6 +102,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Options(error) => error.fmt(f),
             Self::Secrets { file, error } => write!(f, "secrets_file {file}: {error}"),
+            Self::Thread(error) => write!(f, "no thread for plugin_opt_reload_interval: {error}"),
         }
     }
 }
@@ -97,14 +112,19 @@ impl StartError {
     pub fn report(&self, host: &dyn Host) {
         host.log(Level::Error, &Line::of(format_args!("not started: {self}")));
         if let Self::Secrets { file, error: LoadError::Lines(errors) } = self {
-            for (line, fault) in &errors.first {
-                host.log(Level::Error, &Line::of(format_args!("{file} line {line}: {fault}")));
-            }
-            let untold = errors.total - errors.first.len() as u64;
-            if untold > 0 {
-                host.log(Level::Error, &Line::of(format_args!("{file}: and {untold} more")));
-            }
+            report_lines(host, file, errors);
         }
+    }
+}
+
+/// Tells the log which lines of a file are wrong.
+fn report_lines(host: &dyn Host, file: &str, errors: &LineErrors) {
+    for (line, fault) in &errors.first {
+        host.log(Level::Error, &Line::of(format_args!("{file} line {line}: {fault}")));
+    }
+    let untold = errors.total - errors.first.len() as u64;
+    if untold > 0 {
+        host.log(Level::Error, &Line::of(format_args!("{file}: and {untold} more")));
     }
 }
 
@@ -112,12 +132,13 @@ impl StartError {
 #[derive(Debug)]
 pub struct Plugin {
     options: Options,
-    table: Table,
+    table: RefCell<Arc<Table>>,
     keys: RefCell<HourKeys>,
     sessions: RefCell<Sessions>,
     sweep: Cell<Sweep>,
     /// Whether this broker sends TICKs at all: 2.0 does not with `per_listener_settings true`.
     ticks: Cell<bool>,
+    reloader: RefCell<Reloading>,
 }
 
 /// The broker's second look at all sessions, which follows a SIGHUP: RELOAD, then BASIC_AUTH for each session, then
@@ -125,7 +146,18 @@ pub struct Plugin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sweep {
     No,
-    Running,
+    /// Since the RELOAD.
+    Running(Instant),
+}
+
+/// Longer than any sweep, which takes microseconds a session.
+const SWEEP_AT_MOST: Duration = Duration::from_secs(2);
+
+/// The thread that reads the file again. It is there from the first time on that it is wanted.
+#[derive(Debug)]
+enum Reloading {
+    NotYet { identity: registry::Identity, ends_in_newline: bool },
+    By(Reloader),
 }
 
 impl Plugin {
@@ -139,13 +171,12 @@ impl Plugin {
         host: &dyn Host,
     ) -> Result<Self, StartError> {
         let options = Options::parse(options).map_err(StartError::Options)?;
-        let file = format!("{:?}", options.secrets_file);
-        let Loaded { table, world_readable } =
-            registry::load(&options.secrets_file, registry::load::MAX_ERRORS)
+        let file = shown(&options.secrets_file);
+        let Loaded { table, world_readable, ends_in_newline, identity } =
+            load_at_start(&options.secrets_file)
                 .map_err(|error| StartError::Secrets { file: file.clone(), error })?;
         if world_readable {
-            let advice = "can be read by every user of this machine (chmod o-r)";
-            host.log(Level::Warning, &Line::of(format_args!("secrets_file {file} {advice}")));
+            warn_of_readers(host, &file);
         }
         if table.is_empty() {
             host.log(
@@ -158,14 +189,19 @@ impl Plugin {
             Level::Info,
             &Line::of(format_args!("version {version}, {devices} devices from {file}")),
         );
-        Ok(Self {
+        let plugin = Self {
             options,
-            table,
+            table: RefCell::new(Arc::new(table)),
             keys: RefCell::default(),
             sessions: RefCell::default(),
             sweep: Cell::new(Sweep::No),
             ticks: Cell::new(false),
-        })
+            reloader: RefCell::new(Reloading::NotYet { identity, ends_in_newline }),
+        };
+        if plugin.options.reload_interval.is_some() {
+            plugin.with_reloader(host, |_| ()).map_err(StartError::Thread)?;
+        }
+        Ok(plugin)
     }
 
     /// Answers a login.
@@ -174,13 +210,17 @@ impl Plugin {
         fault(&login.connect);
 
         let Some(occasion) = self.occasion(login) else { return Answer::Accept };
+        if occasion == Occasion::Connect && !self.ticks.get() && !self.may_be_swept() {
+            self.look_for_news(host);
+        }
         let now = unix_now();
         let verdict = {
+            let Ok(table) = self.table.try_borrow() else { return self.login_failed(host, login) };
             // The keys only save time: should they be in use, which they never are, the login pays for its own.
             let mut spare = HourKeys::default();
             let mut kept = self.keys.try_borrow_mut();
             let keys = kept.as_deref_mut().unwrap_or(&mut spare);
-            verify(&login.connect, &self.table, &self.options.policy, now, occasion, keys)
+            verify(&login.connect, &table, &self.options.policy, now, occasion, keys)
         };
         match verdict {
             Verdict::Accept(_) => {
@@ -206,14 +246,20 @@ impl Plugin {
     }
 
     /// The broker was told to reload, and will now ask about every session again.
-    pub fn reload(&self) {
-        self.sweep.set(Sweep::Running);
+    pub fn reload(&self, host: &dyn Host) {
+        // What is new already comes into force before the sweep.
+        self.look_for_news(host);
+        self.sweep.set(Sweep::Running(Instant::now()));
+        if let Err(error) = self.with_reloader(host, Reloader::request) {
+            self.report(host, &ReloadError::Load(LoadError::Io(error)));
+        }
     }
 
     /// The broker has a moment.
-    pub fn tick(&self) {
+    pub fn tick(&self, host: &dyn Host) {
         self.sweep.set(Sweep::No);
         self.ticks.set(true);
+        self.look_for_news(host);
     }
 
     /// A client is gone.
@@ -228,19 +274,18 @@ impl Plugin {
         if self.sweep.get() == Sweep::No {
             return Some(Occasion::Connect);
         }
-        let Connect { client_id, password, .. } = login.connect;
-        let known = self.sessions.try_borrow().is_ok_and(|sessions| {
-            sessions.holds(
-                login.client,
-                client_id.unwrap_or_default(),
-                password.unwrap_or_default(),
-            )
-        });
-        if known {
+        if self
+            .sessions
+            .try_borrow()
+            .is_ok_and(|sessions| sessions.holds(login.client, &login.connect))
+        {
             return None;
         }
         // Without an address there is no connection: every socket has one, a Unix socket its path.
-        if login.address.is_none() && password.is_none() && login.protocol_version == 0 {
+        if login.address.is_none()
+            && login.connect.password.is_none()
+            && login.protocol_version == 0
+        {
             return Some(Occasion::Restored);
         }
         // A session that is offline and waits for its device. Where no TICK tells that the sweep is over, it must have
@@ -251,16 +296,150 @@ impl Plugin {
         Some(Occasion::Connect)
     }
 
+    /// Whether the broker may be walking through its sessions just now, so that none of them should be ended.
+    fn may_be_swept(&self) -> bool {
+        matches!(self.sweep.get(), Sweep::Running(since) if since.elapsed() < SWEEP_AT_MOST)
+    }
+
     fn remember(&self, login: &Login<'_>) {
-        let Connect { client_id, password, .. } = login.connect;
-        if let Ok(mut sessions) = self.sessions.try_borrow_mut() {
-            sessions.remember(
-                login.client,
-                client_id.unwrap_or_default(),
-                password.unwrap_or_default(),
-            );
+        if let (Some(session), Ok(mut sessions)) =
+            (Session::of(&login.connect), self.sessions.try_borrow_mut())
+        {
+            sessions.remember(login.client, session);
         }
     }
+
+    /// Calls a function with the thread that reads the file; starts it if need be.
+    fn with_reloader(&self, host: &dyn Host, call: impl FnOnce(&Reloader)) -> io::Result<()> {
+        let mut reloading = self.reloader.try_borrow_mut().map_err(io::Error::other)?;
+        if let Reloading::NotYet { identity, ends_in_newline } = *reloading {
+            let source = Source {
+                path: self.options.secrets_file.clone(),
+                table: self
+                    .table
+                    .try_borrow()
+                    .map(|table| Arc::clone(&table))
+                    .map_err(io::Error::other)?,
+                identity,
+                ends_in_newline,
+                interval: self.options.reload_interval,
+            };
+            let (mut source, mut started) = (Some(source), None);
+            host.with_signals_blocked(&mut || started = source.take().map(Reloader::start));
+            *reloading =
+                Reloading::By(started.unwrap_or_else(|| Err(io::ErrorKind::Other.into()))?);
+        }
+        if let Reloading::By(reloader) = &*reloading {
+            call(reloader);
+        }
+        Ok(())
+    }
+
+    /// Puts a new table in force, if there is one, and tells what went wrong.
+    fn look_for_news(&self, host: &dyn Host) {
+        let news = match self.reloader.try_borrow().as_deref() {
+            Ok(Reloading::By(reloader)) => reloader.take(),
+            _ => None,
+        };
+        let Some(News { table, errors }) = news else { return };
+        for error in &errors {
+            self.report(host, error);
+        }
+        if let Some(new) = table {
+            self.put_in_force(host, new);
+        }
+    }
+
+    fn put_in_force(&self, host: &dyn Host, new: NewTable) {
+        let NewTable { table, changes, world_readable, time, requested } = new;
+        let Ok(before) = self
+            .table
+            .try_borrow_mut()
+            .map(|mut place| std::mem::replace(&mut *place, Arc::clone(&table)))
+        else {
+            return;
+        };
+        // Many devices take a while to wipe: the thread does that.
+        let _ = self.with_reloader(host, |reloader| reloader.taken(before));
+        if world_readable {
+            warn_of_readers(host, &shown(&self.options.secrets_file));
+        }
+        let ended =
+            if changes.removed + changes.changed > 0 { self.end_sessions(host, &table) } else { 0 };
+        let Changes { added, removed, changed } = changes;
+        // Nobody asked, and nothing came of it.
+        let level =
+            if requested || changes != Changes::default() { Level::Info } else { Level::Debug };
+        host.log(
+            level,
+            &Line::of(format_args!(
+                "reloaded in {:.3}s: {} devices, {added} added, {removed} removed, {changed} changed; \
+                 {} logged in, {ended} disconnected",
+                time.as_secs_f64(),
+                table.len(),
+                self.sessions.try_borrow().map_or(0, |sessions| sessions.len()),
+            )),
+        );
+    }
+
+    /// Ends the sessions that another table has no place for. Says how many.
+    fn end_sessions(&self, host: &dyn Host, table: &Table) -> usize {
+        let doomed: Vec<(ClientHandle, Session, Refusal)> = match self.sessions.try_borrow() {
+            Ok(sessions) => sessions
+                .iter()
+                .filter_map(|(client, session)| {
+                    let reason = must_end(session.client_id().to_bytes(), session.proof(), table)?;
+                    Some((client, session.clone(), reason))
+                })
+                .collect(),
+            Err(_) => return 0,
+        };
+        for (client, session, reason) in &doomed {
+            host.log(
+                Level::Notice,
+                &journal::disconnection(session.client_id().to_bytes(), *reason),
+            );
+            // The broker tells us that the client is gone while it is at it, so nothing is borrowed here.
+            host.disconnect(session.client_id());
+            self.gone(*client);
+        }
+        doomed.len()
+    }
+
+    /// Tells why the table in force stays.
+    fn report(&self, host: &dyn Host, error: &ReloadError) {
+        let file = shown(&self.options.secrets_file);
+        let devices = self.table.try_borrow().map_or(0, |table| table.len());
+        let line = Line::of(format_args!(
+            "not reloaded, {devices} devices stay: secrets_file {file}: {error}"
+        ));
+        host.log(Level::Error, &line);
+        if let ReloadError::Load(LoadError::Lines(errors)) = error {
+            report_lines(host, &file, errors);
+        }
+    }
+}
+
+/// A path as it is shown in the log.
+fn shown(path: &Path) -> String {
+    format!("{path:?}")
+}
+
+fn warn_of_readers(host: &dyn Host, file: &str) {
+    let advice = "can be read by every user of this machine (chmod o-r)";
+    host.log(Level::Warning, &Line::of(format_args!("secrets_file {file} {advice}")));
+}
+
+/// Reads the file for the first time. A file that is just being written is waited for, for a second: nobody is connected
+/// yet.
+fn load_at_start(path: &Path) -> Result<Loaded, LoadError> {
+    for _ in 0..10 {
+        match registry::load(path, registry::load::MAX_ERRORS, Cancel::NEVER) {
+            Err(LoadError::Changing) => thread::sleep(Duration::from_millis(100)),
+            result => return result,
+        }
+    }
+    Err(LoadError::Changing)
 }
 
 /// The time, in Unix seconds.

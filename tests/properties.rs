@@ -9,7 +9,7 @@ use mosquitto_iotda_auth::{
         signature::HourKey, timestamp::Hour, verify, verify::Refused,
     },
     options::Options,
-    registry::{LoadError, Table, line, load},
+    registry::{Cancel, LoadError, Table, line, load},
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -96,7 +96,7 @@ fn file_twin(file: &[u8]) -> (BTreeMap<Vec<u8>, Vec<u8>>, Vec<u64>) {
 }
 
 fn table_of(file: &[u8]) -> Result<Table, LoadError> {
-    load::read(file, file.len() as u64, usize::MAX)
+    load::read(file, file.len() as u64, usize::MAX, Cancel::NEVER).map(|content| content.table)
 }
 
 proptest! {

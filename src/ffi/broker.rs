@@ -25,6 +25,7 @@ pub(super) struct Broker {
     client_keepalive: c::iotda_client_int,
     client_protocol_version: c::iotda_client_int,
     client_sub_count: c::iotda_client_int,
+    kick_client_by_clientid: c::iotda_kick_client_by_clientid,
     plugin_set_info: c::iotda_plugin_set_info,
 }
 
@@ -66,6 +67,9 @@ impl Broker {
                 c"mosquitto_client_protocol_version" as iotda_client_int
             ),
             client_sub_count: required!(c"mosquitto_client_sub_count" as iotda_client_int),
+            kick_client_by_clientid: required!(
+                c"mosquitto_kick_client_by_clientid" as iotda_kick_client_by_clientid
+            ),
             plugin_set_info: look_up(c"mosquitto_plugin_set_info").and_then(|function| {
                 // SAFETY: as above.
                 unsafe {
@@ -147,6 +151,33 @@ impl Host for Broker {
             // SAFETY: the format takes exactly one string, which is NUL-terminated and outlives the call. We are on the
             // broker's thread: a `Host` is only lent to the plugin for the time of a callback.
             unsafe { log_printf(level, c"%s".as_ptr(), line.as_c_str().as_ptr()) };
+        }
+    }
+
+    fn disconnect(&self, client_id: &CStr) {
+        if let Some(kick) = self.kick_client_by_clientid {
+            // With the will, as when the broker itself ends a session whose second check fails.
+            // SAFETY: the id is NUL-terminated and outlives the call; we are on the broker's thread, as above.
+            unsafe { kick(client_id.as_ptr(), true) };
+        }
+    }
+
+    fn with_signals_blocked(&self, call: &mut dyn FnMut()) {
+        let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+        let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: the set is ours to fill.
+        unsafe { libc::sigfillset(all.as_mut_ptr()) };
+        // SAFETY: the first set was filled by the call above, the second is ours to be filled. The mask is this
+        // thread's alone.
+        let blocked =
+            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) }
+                == 0;
+        call();
+        if blocked {
+            // SAFETY: the set was filled by the call that succeeded.
+            unsafe {
+                libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut())
+            };
         }
     }
 }

@@ -247,7 +247,7 @@ fn code(answer: Answer) -> c_int {
 unsafe extern "C" fn on_gone(_event: c_int, data: *mut c_void, userdata: *mut c_void) -> c_int {
     // SAFETY: we are in a callback that was registered with this user data.
     let instance = unsafe { instance(userdata) };
-    quietly(instance, |plugin| {
+    quietly(instance, |plugin, _| {
         // SAFETY: this is the data of one of these events.
         if let Some(client) = unsafe { event::gone(data) } {
             plugin.gone(client);
@@ -263,7 +263,7 @@ unsafe extern "C" fn on_gone(_event: c_int, data: *mut c_void, userdata: *mut c_
 unsafe extern "C" fn on_reload(_event: c_int, _data: *mut c_void, userdata: *mut c_void) -> c_int {
     // SAFETY: we are in a callback that was registered with this user data.
     let instance = unsafe { instance(userdata) };
-    quietly(instance, Plugin::reload);
+    quietly(instance, |plugin, broker| plugin.reload(broker));
     match instance {
         // 2.0 tells the plugins after us only if we defer; anything but 0 and DEFER also keeps it from reading its own
         // password and ACL files again, after it has freed them (mosquitto_security_init in security_default.c).
@@ -281,13 +281,13 @@ unsafe extern "C" fn on_reload(_event: c_int, _data: *mut c_void, userdata: *mut
 unsafe extern "C" fn on_tick(_event: c_int, _data: *mut c_void, userdata: *mut c_void) -> c_int {
     // SAFETY: we are in a callback that was registered with this user data.
     let instance = unsafe { instance(userdata) };
-    quietly(instance, Plugin::tick)
+    quietly(instance, |plugin, broker| plugin.tick(broker))
 }
 
 /// Handles an event that has no answer: a fault leaves a line in the log, and the broker goes on.
-fn quietly(instance: Option<&Instance>, handle: impl FnOnce(&Plugin)) -> c_int {
+fn quietly(instance: Option<&Instance>, handle: impl FnOnce(&Plugin, &Broker)) -> c_int {
     let Some(instance) = instance else { return c::IOTDA_SUCCESS };
-    match guarded(|| handle(&instance.plugin)) {
+    match guarded(|| handle(&instance.plugin, &instance.broker)) {
         Ok(()) => c::IOTDA_SUCCESS,
         Err(failure) => failed(Some(instance), &failure, c::IOTDA_SUCCESS),
     }

@@ -69,8 +69,13 @@ impl HourKey {
     /// Whether a password proves a secret, in a time that does not depend on either.
     #[must_use]
     pub fn proves(&self, password: &Password, secret: &[u8]) -> bool {
-        let matches = self.0.clone().chain_update(secret).verify_slice(&password.mac).is_ok();
-        matches & password.well_formed
+        self.makes(&password.mac, secret) & password.well_formed
+    }
+
+    /// Whether this is the HMAC of a secret, in a time that does not depend on either.
+    #[must_use]
+    pub fn makes(&self, mac: &[u8; MAC_LENGTH], secret: &[u8]) -> bool {
+        self.0.clone().chain_update(secret).verify_slice(mac).is_ok()
     }
 
     /// The password of a device: 64 lower-case hex digits.

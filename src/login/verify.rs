@@ -5,7 +5,7 @@ use super::{
     connect::{Connect, MAX_FIELD},
     policy::{OtherClients, Policy},
     refusal::Refusal,
-    signature::{HourKeys, Password},
+    signature::{HourKey, HourKeys, MAC_LENGTH, Password},
     timestamp::UnixSeconds,
 };
 use crate::registry::{Credential, Table};
@@ -136,6 +136,37 @@ pub fn verify<'a>(
         return refuse(Refusal::Frozen);
     }
     Verdict::Accept(client_id)
+}
+
+/// Why a session that began with this ClientId and this password (decoded, if it had one) must end, now that another
+/// table is in force; `None` if it may go on.
+///
+/// Only what a table can change is asked, and the hour is not.
+#[must_use]
+pub fn must_end(
+    client_id: &[u8],
+    proof: Option<&[u8; MAC_LENGTH]>,
+    registry: &Table,
+) -> Option<Refusal> {
+    let Ok(client_id) = ClientId::parse(client_id) else { return Some(Refusal::BadClientId) };
+    let Some(device) = registry.find(client_id.device_id) else {
+        return Some(Refusal::UnknownDevice);
+    };
+    if device.frozen {
+        return Some(Refusal::Frozen);
+    }
+    if !device.changed {
+        return None;
+    }
+    match device.credential {
+        Credential::Certificate(_) => Some(Refusal::NoCertificate),
+        Credential::Secret { primary, secondary } => {
+            let key = HourKey::new(client_id.stamp);
+            let proves = |secret| proof.is_some_and(|proof| key.makes(proof, secret));
+            let proved = proves(primary) || secondary.is_some_and(proves);
+            (!proved).then_some(Refusal::WrongPassword)
+        }
+    }
 }
 
 /// Whether the sign type behind a ClientId's digit may log in.

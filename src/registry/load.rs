@@ -1,12 +1,13 @@
 //! From a file to a table, or to the list of all that is wrong with it. Never to half a table.
 
 use super::{
+    cancel::{Cancel, Cancelled},
     line::{self, Line, LineFault, MAX_LINE},
     table::{Arena, MAX_ARENA, Table},
 };
 use std::{
     fmt,
-    fs::OpenOptions,
+    fs::{self, Metadata, OpenOptions},
     io::{self, Read},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
@@ -23,6 +24,48 @@ pub struct Loaded {
     pub table: Table,
     /// Whether every user of the machine may read the secrets.
     pub world_readable: bool,
+    /// Whether the last line ends in a newline.
+    pub ends_in_newline: bool,
+    /// Which content it was.
+    pub identity: Identity,
+}
+
+/// What tells one content of a path from another without reading it. Symbolic links are followed: Kubernetes changes a
+/// mounted secret by turning a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    /// Also moves with the owner and the mode: a file that becomes readable is another one.
+    status_changed: (i64, i64),
+}
+
+impl Identity {
+    /// Which content a path holds now; `None` if there is none that can be looked at.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        fs::metadata(path).ok().as_ref().map(Self::from)
+    }
+
+    /// When it was written, in Unix seconds.
+    #[must_use]
+    pub fn modified(&self) -> i64 {
+        self.modified.0
+    }
+}
+
+impl From<&Metadata> for Identity {
+    fn from(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            status_changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
 }
 
 /// Why a file makes no table.
@@ -42,8 +85,10 @@ pub enum LoadError {
         /// Its size in bytes.
         size: u64,
     },
-    /// It became longer while it was read.
-    Grew,
+    /// It was written to while it was read.
+    Changing,
+    /// It is no longer wanted.
+    Cancelled,
     /// Some of its lines are wrong.
     Lines(LineErrors),
 }
@@ -72,7 +117,8 @@ impl fmt::Display for LoadError {
             Self::TooLarge { size } => {
                 write!(f, "expected at most {MAX_ARENA} bytes, found {size}")
             }
-            Self::Grew => f.write_str("became longer while it was read"),
+            Self::Changing => f.write_str("was written to while it was read"),
+            Self::Cancelled => f.write_str("is no longer read"),
             Self::Lines(errors) => {
                 write!(f, "{} wrong line{}", errors.total, if errors.total == 1 { "" } else { "s" })
             }
@@ -88,15 +134,21 @@ impl From<io::Error> for LoadError {
     }
 }
 
+impl From<Cancelled> for LoadError {
+    fn from(_: Cancelled) -> Self {
+        Self::Cancelled
+    }
+}
+
 /// Reads a secrets file. Of its wrong lines, the first `max_errors` are kept.
 ///
 /// # Errors
 ///
 /// [`LoadError`]; there is no table then.
-pub fn load(path: &Path, max_errors: usize) -> Result<Loaded, LoadError> {
+pub fn load(path: &Path, max_errors: usize, cancel: Cancel<'_>) -> Result<Loaded, LoadError> {
     // A pipe in place of the file must not stop the broker, so the open does not wait (O_NONBLOCK has no meaning for a
     // regular file).
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(LoadError::NotAFile);
@@ -105,8 +157,23 @@ pub fn load(path: &Path, max_errors: usize) -> Result<Loaded, LoadError> {
     if mode & 0o002 != 0 {
         return Err(LoadError::WritableByOthers { mode });
     }
-    let table = read(file, metadata.len(), max_errors)?;
-    Ok(Loaded { table, world_readable: mode & 0o004 != 0 })
+    let identity = Identity::from(&metadata);
+    let content = read(&mut file, metadata.len(), max_errors, cancel);
+    // Who writes into the file itself, and not beside it, may have been half-way.
+    if Identity::from(&file.metadata()?) != identity {
+        return Err(LoadError::Changing);
+    }
+    let Content { table, ends_in_newline } = content?;
+    Ok(Loaded { table, world_readable: mode & 0o004 != 0, ends_in_newline, identity })
+}
+
+/// What a content holds.
+#[derive(Debug)]
+pub struct Content {
+    /// The devices.
+    pub table: Table,
+    /// Whether the last line ends in a newline.
+    pub ends_in_newline: bool,
 }
 
 /// Reads the content of a secrets file that is said to have so many bytes.
@@ -114,7 +181,12 @@ pub fn load(path: &Path, max_errors: usize) -> Result<Loaded, LoadError> {
 /// # Errors
 ///
 /// [`LoadError`]; there is no table then.
-pub fn read(mut content: impl Read, size: u64, max_errors: usize) -> Result<Table, LoadError> {
+pub fn read(
+    mut content: impl Read,
+    size: u64,
+    max_errors: usize,
+    cancel: Cancel<'_>,
+) -> Result<Content, LoadError> {
     let capacity = usize::try_from(size).ok().filter(|size| *size < MAX_ARENA);
     let capacity = capacity.ok_or(LoadError::TooLarge { size })?;
     let mut reader = Reader {
@@ -124,8 +196,9 @@ pub fn read(mut content: impl Read, size: u64, max_errors: usize) -> Result<Tabl
         errors: LineErrors::default(),
         max_errors,
     };
-    each_line(&mut content, |line| reader.line(line))?;
-    reader.finish()
+    let ends_in_newline = each_line(&mut content, cancel, |line| reader.line(line))?;
+    let table = reader.finish(cancel)?;
+    Ok(Content { table, ends_in_newline })
 }
 
 /// What is known of a file while it is read.
@@ -141,7 +214,7 @@ impl Reader {
         match line::parse(line) {
             Ok(Line::Device(entry)) => {
                 self.lines.devices += 1;
-                self.arena.push(&entry).map_err(|_| LoadError::Grew)
+                self.arena.push(&entry).map_err(|_| LoadError::Changing)
             }
             Ok(Line::Nothing) => {
                 self.lines.skip();
@@ -162,9 +235,9 @@ impl Reader {
         }
     }
 
-    fn finish(mut self) -> Result<Table, LoadError> {
+    fn finish(mut self, cancel: Cancel<'_>) -> Result<Table, LoadError> {
         let arena = std::mem::replace(&mut self.arena, Arena::with_capacity(0));
-        let (table, twice) = arena.index();
+        let (table, twice) = arena.index(cancel)?;
         for (later, earlier) in twice {
             let first = self.lines.of_device(earlier);
             self.error(self.lines.of_device(later), LineFault::Duplicate { first });
@@ -213,17 +286,19 @@ impl LineCount {
 }
 
 /// Hands on each line of a content, without its newline. Of a line that is too long only so much is kept that it can be
-/// seen to be too long, or to be a comment.
+/// seen to be too long, or to be a comment. Says whether the last line had a newline.
 fn each_line(
     content: &mut impl Read,
+    cancel: Cancel<'_>,
     mut line: impl FnMut(&[u8]) -> Result<(), LoadError>,
-) -> Result<(), LoadError> {
+) -> Result<bool, LoadError> {
     const CHUNK: usize = 1 << 18;
     const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
     let mut buffer = Zeroizing::new(vec![0; CHUNK]);
     let mut kept = 0; // bytes of an unfinished line, at the buffer's beginning
     let mut start_of_file = true;
     loop {
+        cancel.check()?;
         let count = match content.read(buffer.get_mut(kept..).unwrap_or_default()) {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -245,7 +320,7 @@ fn each_line(
             rest = newline.get(1..).unwrap_or_default();
         }
         if count == 0 {
-            return if rest.is_empty() { Ok(()) } else { line(rest) };
+            return if rest.is_empty() { Ok(true) } else { line(rest).map(|()| false) };
         }
         let unfinished = filled - rest.len();
         buffer.copy_within(unfinished..filled, 0);
@@ -258,7 +333,7 @@ mod tests {
     use super::*;
 
     fn table(content: &[u8]) -> Result<Table, LoadError> {
-        read(content, content.len() as u64, MAX_ERRORS)
+        read(content, content.len() as u64, MAX_ERRORS, Cancel::NEVER).map(|content| content.table)
     }
 
     fn errors(content: &[u8]) -> LineErrors {
@@ -283,9 +358,10 @@ mod tests {
     #[test]
     fn reads_marks_line_ends_and_a_last_line_without_one() {
         let content = b"\xEF\xBB\xBFlamp-1:5f2b9c0e7d\r\n\r\n# lamp-9:5f2b9c0e7d\nlamp-2:5f2b9c0e7e  \n\nlamp-3:5f2b9c0e7f";
-        for table in
-            [table(content).unwrap(), read(Drip(content), content.len() as u64, 1).unwrap()]
-        {
+        for table in [
+            table(content).unwrap(),
+            read(Drip(content), content.len() as u64, 1, Cancel::NEVER).unwrap().table,
+        ] {
             assert_eq!(table.len(), 3);
             assert!(table.find(b"lamp-1").is_some() && table.find(b"lamp-3").is_some());
             assert!(table.find(b"lamp-9").is_none());
@@ -330,6 +406,9 @@ mod tests {
     #[test]
     fn a_file_that_grows_is_not_read_past_its_size() {
         let content = b"lamp-1:5f2b9c0e7d\nlamp-2:5f2b9c0e7d\n";
-        assert!(matches!(read(content.as_slice(), 18, MAX_ERRORS), Err(LoadError::Grew)));
+        assert!(matches!(
+            read(content.as_slice(), 18, MAX_ERRORS, Cancel::NEVER),
+            Err(LoadError::Changing)
+        ));
     }
 }

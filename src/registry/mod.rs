@@ -4,12 +4,15 @@
 //! |---|---|
 //! | [`mod@line`] | what does one line of the secrets file say? |
 //! | [`table`] | what proves this device? |
+//! | [`cancel`] | is the work still wanted? |
 //! | [`mod@load`] | which table does this file make, or what is wrong with it? |
 
+pub mod cancel;
 pub mod line;
 pub mod load;
 pub mod table;
 
+pub use cancel::{Cancel, Cancelled};
 pub use line::{Credential, Fingerprints};
-pub use load::{LoadError, Loaded, load};
-pub use table::{Device, Table};
+pub use load::{Identity, LoadError, Loaded, load};
+pub use table::{Changes, Device, Table};

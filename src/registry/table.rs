@@ -3,13 +3,16 @@
 //! A record takes no more bytes than its line in the file, so a table takes the file's size and 6 to 12 bytes a device.
 //!
 //! ```text
-//! record:  id length (1 byte)  shape (1 byte)  id  secret  [secondary: length (1 byte), bytes]
+//! record:  id (1 byte)  shape (1 byte)  id  secret  [secondary: length (1 byte), bytes]
+//! id:      bits 0–6  id length − 1
+//!          bit 7     differs from the table before
 //! shape:   bits 0–4  secret length − 8      (certificate: bits 0–3, which digests)
 //!          bit 5     frozen
 //!          bit 6     has a second secret or fingerprint
 //!          bit 7     certificate, not secret
 //! ```
 
+use super::cancel::{Cancel, Cancelled};
 use super::line::{Credential, Entry, Fingerprint, Fingerprints};
 use hashbrown::{HashTable, hash_table};
 use std::{
@@ -18,6 +21,8 @@ use std::{
 };
 use zeroize::Zeroize;
 
+const ID_LENGTH: u8 = 0b111_1111;
+const CHANGED: u8 = 1 << 7;
 const FROZEN: u8 = 1 << 5;
 const SECONDARY: u8 = 1 << 6;
 const CERTIFICATE: u8 = 1 << 7;
@@ -45,13 +50,26 @@ pub struct Device<'a> {
     pub credential: Credential<'a>,
     /// Whether the device may not log in for now.
     pub frozen: bool,
+    /// Whether the device was otherwise in the table before this one: [`Table::compare`] has found that out.
+    pub changed: bool,
+}
+
+/// How a table differs from the one before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Devices that were not there.
+    pub added: usize,
+    /// Devices that are no longer there.
+    pub removed: usize,
+    /// Devices that are frozen or thawed, or have another secret or fingerprint.
+    pub changed: usize,
 }
 
 impl Table {
     /// A table without devices.
     #[must_use]
     pub fn empty() -> Self {
-        Arena::with_capacity(0).index().0
+        Self { arena: Arena::with_capacity(0), index: HashTable::new(), hasher: RandomState::new() }
     }
 
     /// How many devices there are.
@@ -69,10 +87,50 @@ impl Table {
     /// Finds a device. Allocates nothing.
     #[must_use]
     pub fn find(&self, device_id: &[u8]) -> Option<Device<'_>> {
+        Some(self.arena.record(self.offset(device_id)?)?.1)
+    }
+
+    fn offset(&self, device_id: &[u8]) -> Option<u32> {
         // Keyed SipHash: device ids may come from strangers, and a table must not be made slow by what they choose.
         let hash = self.hasher.hash_one(device_id);
-        let offset = self.index.find(hash, |at| self.arena.device_id(*at) == Some(device_id))?;
-        Some(self.arena.record(*offset)?.1)
+        self.index.find(hash, |at| self.arena.device_id(*at) == Some(device_id)).copied()
+    }
+
+    /// Counts how the table differs from the one before, and marks the devices that were otherwise in it.
+    ///
+    /// Files are edited a line at a time, so the two are walked side by side; only where they part is a device looked
+    /// up.
+    ///
+    /// # Errors
+    ///
+    /// [`Cancelled`].
+    pub fn compare(&mut self, before: &Self, cancel: Cancel<'_>) -> Result<Changes, Cancelled> {
+        let mut changes = Changes::default();
+        let mut kept = 0;
+        let mut next = 0; // in the arena before
+        let mut at = 0;
+        while let Some((id, device)) = self.arena.record(at) {
+            let was = match before.arena.record(next) {
+                Some((same, was)) if same == id => Some((next, was)),
+                _ => before.offset(id).and_then(|at| Some((at, before.arena.record(at)?.1))),
+            };
+            let length = record_length(id, &device);
+            let mut changed = false;
+            match was {
+                None => changes.added += 1,
+                Some((found, was)) => {
+                    kept += 1;
+                    next = found.saturating_add(record_length(id, &was));
+                    changed = was.credential != device.credential || was.frozen != device.frozen;
+                    changes.changed += usize::from(changed);
+                }
+            }
+            self.arena.mark_changed(at, changed);
+            at = at.saturating_add(length);
+            check_now_and_then(kept + changes.added, cancel)?;
+        }
+        changes.removed = before.len() - kept;
+        Ok(changes)
     }
 
     /// Every device with its id, in the order of the file.
@@ -119,7 +177,7 @@ impl Arena {
     ///
     /// [`ArenaFull`], when the capacity is used up.
     pub fn push(&mut self, entry: &Entry<'_>) -> Result<(), ArenaFull> {
-        let Ok(id_length) = u8::try_from(entry.device_id.len()) else { return Err(ArenaFull) };
+        let Some(id_length) = stored_id_length(entry.device_id) else { return Err(ArenaFull) };
         let mut shape = if entry.frozen { FROZEN } else { 0 };
         match entry.credential {
             Credential::Secret { primary, secondary } => {
@@ -170,13 +228,17 @@ impl Arena {
 
     /// Makes the table, and lists the devices that are in the arena twice: the ordinals, from 0, of the later and the
     /// earlier record.
-    #[must_use]
-    pub fn index(self) -> (Table, Vec<(u64, u64)>) {
+    ///
+    /// # Errors
+    ///
+    /// [`Cancelled`].
+    pub fn index(self, cancel: Cancel<'_>) -> Result<(Table, Vec<(u64, u64)>), Cancelled> {
         let hasher = RandomState::new();
         let hash = |at: &u32| hasher.hash_one(self.device_id(*at).unwrap_or_default());
         let mut index = HashTable::with_capacity(self.offsets().count());
         let mut twice = Vec::new();
         for (ordinal, at) in (0..).zip(self.offsets()) {
+            check_now_and_then(index.len(), cancel)?;
             let id = self.device_id(at);
             match index.entry(hash(&at), |known| self.device_id(*known) == id, hash) {
                 hash_table::Entry::Vacant(place) => {
@@ -186,21 +248,22 @@ impl Arena {
             }
         }
         if twice.is_empty() {
-            return (Table { index, hasher, arena: self }, Vec::new());
+            return Ok((Table { index, hasher, arena: self }, Vec::new()));
         }
         // Errors are rare: only now the records are numbered.
         let numbers: Vec<u32> = self.offsets().collect();
         let number = |at| numbers.binary_search(&at).unwrap_or_default() as u64;
         let twice = twice.into_iter().map(|(later, earlier)| (later, number(earlier))).collect();
-        (Table { index, hasher, arena: self }, twice)
+        Ok((Table { index, hasher, arena: self }, twice))
     }
 
     /// Where each record begins.
     fn offsets(&self) -> impl Iterator<Item = u32> {
-        let mut next = 0;
+        let mut next = 0u32;
         std::iter::from_fn(move || {
-            let at = u32::try_from(next).ok()?;
-            next += self.record_length(at)?;
+            let at = next;
+            let (id, device) = self.record(at)?;
+            next = at.saturating_add(record_length(id, &device));
             Some(at)
         })
     }
@@ -210,14 +273,13 @@ impl Arena {
     }
 
     fn device_id(&self, at: u32) -> Option<&[u8]> {
-        let [id_length, _, rest @ ..] = self.bytes(at)? else { return None };
-        rest.get(..usize::from(*id_length))
+        let [head, _, rest @ ..] = self.bytes(at)? else { return None };
+        rest.get(..id_length(*head))
     }
 
     fn record(&self, at: u32) -> Option<(&[u8], Device<'_>)> {
-        let [id_length, shape, rest @ ..] = self.bytes(at)? else { return None };
-        let (device_id, rest) = rest.split_at_checked(usize::from(*id_length))?;
-        let frozen = shape & FROZEN != 0;
+        let [head, shape, rest @ ..] = self.bytes(at)? else { return None };
+        let (device_id, rest) = rest.split_at_checked(id_length(*head))?;
         let credential = if shape & CERTIFICATE != 0 {
             let (primary, rest) = Fingerprint::split_off(rest, shape & PRIMARY_SHA256 != 0)?;
             let secondary = match shape & SECONDARY != 0 {
@@ -233,21 +295,44 @@ impl Arena {
             };
             Credential::Secret { primary, secondary }
         };
-        Some((device_id, Device { credential, frozen }))
+        let device =
+            Device { credential, frozen: shape & FROZEN != 0, changed: head & CHANGED != 0 };
+        Some((device_id, device))
     }
 
-    fn record_length(&self, at: u32) -> Option<usize> {
-        let (id, device) = self.record(at)?;
-        let credential = match device.credential {
-            Credential::Secret { primary, secondary } => {
-                primary.len() + secondary.map_or(0, |s| 1 + s.len())
-            }
-            Credential::Certificate(Fingerprints { primary, secondary }) => {
-                primary.bytes().len() + secondary.map_or(0, |s| s.bytes().len())
-            }
-        };
-        Some(2 + id.len() + credential)
+    fn mark_changed(&mut self, at: u32, changed: bool) {
+        if let Some(head) = self.0.get_mut(at as usize) {
+            *head = if changed { *head | CHANGED } else { *head & !CHANGED };
+        }
     }
+}
+
+/// The length of a device's record.
+fn record_length(id: &[u8], device: &Device<'_>) -> u32 {
+    let credential = match device.credential {
+        Credential::Secret { primary, secondary } => {
+            primary.len() + secondary.map_or(0, |s| 1 + s.len())
+        }
+        Credential::Certificate(Fingerprints { primary, secondary }) => {
+            primary.bytes().len() + secondary.map_or(0, |s| s.bytes().len())
+        }
+    };
+    u32::try_from(2 + id.len() + credential).unwrap_or(u32::MAX)
+}
+
+/// Looks every few thousand records whether the work is still wanted.
+fn check_now_and_then(count: usize, cancel: Cancel<'_>) -> Result<(), Cancelled> {
+    if count % 4096 == 0 { cancel.check() } else { Ok(()) }
+}
+
+/// A device id's length as it is stored: less one, in seven bits.
+fn stored_id_length(device_id: &[u8]) -> Option<u8> {
+    let length = u8::try_from(device_id.len()).ok()?.checked_sub(1)?;
+    (length <= ID_LENGTH).then_some(length)
+}
+
+fn id_length(head: u8) -> usize {
+    usize::from(head & ID_LENGTH) + 1
 }
 
 /// A secret's length as it is stored: less the shortest one's, in five bits.
@@ -313,7 +398,7 @@ mod tests {
         ];
         lines.extend((0..500).map(|n| format!("lamp-{n}:secret-of-lamp-{n}")));
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-        let (table, twice) = arena(&lines).index();
+        let (table, twice) = arena(&lines).index(Cancel::NEVER).unwrap();
         assert!(twice.is_empty());
         assert_eq!(table.len(), lines.len());
         for (line, (id, device)) in lines.iter().zip(table.iter()) {
@@ -321,7 +406,7 @@ mod tests {
             assert_eq!(id, entry.device_id, "{line}");
             assert_eq!(
                 device,
-                Device { credential: entry.credential, frozen: entry.frozen },
+                Device { credential: entry.credential, frozen: entry.frozen, changed: false },
                 "{line}"
             );
             assert_eq!(table.find(id), Some(device), "{line}");
@@ -348,12 +433,72 @@ mod tests {
     fn lists_devices_that_are_there_twice() {
         let lines =
             ["a:12345678", "b:12345678", "a:12345679", "c:12345678", "b:12345678", "a:12345678"];
-        assert_eq!(arena(&lines).index().1, [(2, 0), (4, 1), (5, 0)]);
+        assert_eq!(arena(&lines).index(Cancel::NEVER).unwrap().1, [(2, 0), (4, 1), (5, 0)]);
     }
 
     #[test]
     fn shows_no_secret() {
-        let table = arena(&["lamp:topsecret1"]).index().0;
+        let table = arena(&["lamp:topsecret1"]).index(Cancel::NEVER).unwrap().0;
         assert!(!format!("{table:?} {:?}", table.find(b"lamp")).contains("topsecret"));
+    }
+
+    fn table(lines: &[&str]) -> Table {
+        arena(lines).index(Cancel::NEVER).unwrap().0
+    }
+
+    fn changed(table: &Table) -> Vec<String> {
+        let ids = table.iter().filter(|(_, device)| device.changed).map(|(id, _)| id.to_vec());
+        ids.map(|id| String::from_utf8(id).unwrap()).collect()
+    }
+
+    #[test]
+    fn tells_what_has_changed() {
+        let before =
+            table(&["a:12345678", "b:12345678", "c:12345678", "d:12345678", "e:12345678:frozen"]);
+        for (after, added, removed, marked) in [
+            (
+                &["a:12345678", "b:12345678", "c:12345678", "d:12345678", "e:12345678:frozen"][..],
+                0,
+                0,
+                &[][..],
+            ),
+            (
+                &["e:12345678:frozen", "d:12345678", "c:12345678", "b:12345678", "a:12345678"],
+                0,
+                0,
+                &[],
+            ),
+            (
+                &["x:12345678", "a:12345678", "c:12345678", "d:12345678", "e:12345678:frozen"],
+                1,
+                1,
+                &[],
+            ),
+            (
+                &["b:12345678", "c:12345679", "d:12345678:frozen", "e:12345678", "f:12345678"],
+                1,
+                1,
+                &["c", "d", "e"],
+            ),
+            (&["a:12345678:secondary=12345678"], 0, 4, &["a"]),
+            (&["a:x509=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b"], 0, 4, &["a"]),
+            (&["x:12345678"], 1, 5, &[]),
+        ] {
+            let mut after = table(after);
+            let expected = Changes { added, removed, changed: marked.len() };
+            assert_eq!(
+                after.compare(&before, Cancel::NEVER),
+                Ok(expected),
+                "{:?}",
+                changed(&after)
+            );
+            assert_eq!(changed(&after), marked);
+            // A mark is no part of the device: it is found as before, and compared as before.
+            let found: Vec<_> =
+                after.iter().map(|(id, device)| after.find(id) == Some(device)).collect();
+            assert!(found.iter().all(|same| *same));
+            let mut same = table(&["a:12345678"]);
+            let _ = same.compare(&after, Cancel::NEVER);
+        }
     }
 }

@@ -89,6 +89,7 @@ SAME_FUNCTION(iotda_client_string, mosquitto_client_address);
 SAME_FUNCTION(iotda_client_int, mosquitto_client_keepalive);
 SAME_FUNCTION(iotda_client_int, mosquitto_client_protocol_version);
 SAME_FUNCTION(iotda_client_int, mosquitto_client_sub_count);
+SAME_FUNCTION(iotda_kick_client_by_clientid, mosquitto_kick_client_by_clientid);
 #if SINCE_2_1
 SAME_FUNCTION(iotda_plugin_set_info, mosquitto_plugin_set_info);
 #endif

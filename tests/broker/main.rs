@@ -11,5 +11,6 @@ mod hostile;
 mod login;
 mod other_clients;
 mod recorded;
+mod reload;
 mod sighup;
 mod start;

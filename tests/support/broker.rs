@@ -147,7 +147,7 @@ impl Setup {
         let config = self.scratch.file("mosquitto.conf", self.config(port));
         let log = self.scratch.path().join("log");
         let child = spawn(&installation(&self.version), &config, &log);
-        Broker { child, port, config, log, setup: self }
+        Broker { child, port, config, log, starts: 0, setup: self }
     }
 }
 
@@ -181,6 +181,7 @@ pub struct Broker {
     port: u16,
     config: PathBuf,
     log: PathBuf,
+    starts: usize,
     setup: Setup,
 }
 
@@ -246,6 +247,11 @@ impl Broker {
     /// Ends the broker as an operator would, and starts it again on the same files.
     pub fn restart(&mut self) {
         self.stop();
+        self.start_again();
+    }
+
+    /// Starts a broker that has ended, on the same files.
+    pub fn start_again(&mut self) {
         self.child = spawn(&installation(&self.setup.version), &self.config, &self.log);
         self.wait_until_listening();
     }
@@ -280,6 +286,9 @@ impl Broker {
             }
         });
         assert!(listening.is_some(), "the broker does not listen:\n{}", self.log());
+        // It listens before it minds signals.
+        self.starts += 1;
+        self.wait_for_log_count(" running\n", self.starts);
     }
 }
 

@@ -4,17 +4,17 @@ use crate::{
     args, secret,
     terminal::{self, Answer, Failure, say},
 };
-use mosquitto_iotda_auth::registry::{self, LoadError, Loaded, load::LineErrors};
+use mosquitto_iotda_auth::registry::{self, Cancel, LoadError, Loaded, load::LineErrors};
 use std::{io::Write, path::Path};
 
 /// Prints the number of devices, or everything that is wrong.
 pub(crate) fn run(args: &args::Check) -> Result<Answer, Failure> {
     let file = args.file.as_path();
-    match registry::load(file, usize::MAX) {
+    match registry::load(file, usize::MAX, Cancel::NEVER) {
         Ok(loaded) => accept(file, &loaded),
         Err(LoadError::Lines(errors)) => list(file, errors),
         // The file is not in order, or there is no telling.
-        Err(error @ (LoadError::Io(_) | LoadError::Grew)) => {
+        Err(error @ (LoadError::Io(_) | LoadError::Changing)) => {
             Err(Failure::new(format!("{}: {error}", file.display())))
         }
         Err(error) => {

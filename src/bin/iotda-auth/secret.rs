@@ -2,7 +2,7 @@
 //! which other users of the machine may see.
 
 use crate::terminal::{Failure, say};
-use mosquitto_iotda_auth::registry::{self, Table, line};
+use mosquitto_iotda_auth::registry::{self, Cancel, Table, line};
 use std::{
     fs::File,
     io::{self, ErrorKind, IsTerminal, Read},
@@ -17,7 +17,7 @@ const MAX_INPUT: usize = 65_535;
 /// The devices of a secrets file that is in order.
 pub(crate) fn table(file: &Path) -> Result<Table, Failure> {
     // The wrong lines are told by `check`.
-    let loaded = registry::load(file, 0).map_err(|error| {
+    let loaded = registry::load(file, 0, Cancel::NEVER).map_err(|error| {
         let hint = match &error {
             registry::LoadError::Lines(_) => " (iotda-auth check tells which)",
             _ => "",
