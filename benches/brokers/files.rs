@@ -1,0 +1,121 @@
+//! Which devices and users? The same names in both kinds of files.
+
+use super::support::{
+    broker::installation,
+    c::text_of,
+    device::{now, stamp},
+    mqtt::Connect,
+    scratch::Scratch,
+};
+use mosquitto_iotda_auth::login::{ClientId, SignType, signature::HourKey};
+use std::{
+    fs,
+    io::{BufWriter, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// The password of all users.
+const PASSWORD: &str = "a-password-of-32-characters-0123";
+
+/// The files of a run, made when they are first asked for.
+pub struct Files(Scratch);
+
+/// How the lines of a secrets file are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// In order.
+    Plain,
+    /// In the other order, and with another secret for each device but the first two, which are logged in.
+    AllOther,
+}
+
+impl Files {
+    pub fn new() -> Self {
+        Self(Scratch::new())
+    }
+
+    /// A folder for whatever else a topic needs.
+    pub fn scratch(&self) -> &Scratch {
+        &self.0
+    }
+
+    /// A secrets file.
+    pub fn secrets(&self, devices: usize, content: Content) -> PathBuf {
+        let name = match content {
+            Content::Plain => format!("secrets-{devices}"),
+            Content::AllOther => format!("other-secrets-{devices}"),
+        };
+        self.written(&name, devices, |n, file| match content {
+            Content::Plain => writeln!(file, "{}:{}", device_id(n), secret(n)),
+            Content::AllOther => {
+                let n = devices - 1 - n;
+                let secret = if n < 2 { secret(n) } else { secret(n + devices) };
+                writeln!(file, "{}:{secret}", device_id(n))
+            }
+        })
+    }
+
+    /// A password file as a version makes it. All users have one password and one salt, for a million salted hashes
+    /// take an hour to make; reading it costs the same.
+    pub fn passwords(&self, version: &str, users: usize) -> PathBuf {
+        let one = self.0.path().join(format!("one-password-{version}"));
+        if !one.exists() {
+            let tool = installation(version).join("mosquitto_passwd");
+            text_of(Command::new(tool).args(["-b", "-c"]).arg(&one).args(["one", PASSWORD]));
+        }
+        let line = fs::read_to_string(&one).unwrap();
+        let hash = line.trim_end().strip_prefix("one:").expect("the line of a user").to_owned();
+        self.written(&format!("passwords-{version}-{users}"), users, |n, file| {
+            writeln!(file, "{}:{hash}", device_id(n))
+        })
+    }
+
+    fn written(
+        &self,
+        name: &str,
+        lines: usize,
+        line: impl Fn(usize, &mut dyn Write) -> std::io::Result<()>,
+    ) -> PathBuf {
+        let path = self.0.path().join(name);
+        if !path.exists() {
+            let file = fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path);
+            let mut file = BufWriter::with_capacity(1 << 20, file.unwrap());
+            (0..lines).for_each(|n| line(n, &mut file).unwrap());
+            file.flush().unwrap();
+        }
+        path
+    }
+}
+
+/// The size of a file.
+pub fn size(path: &Path) -> u64 {
+    fs::metadata(path).unwrap().len()
+}
+
+/// 35 characters: a product's 24, and a name, as the platform makes them.
+pub fn device_id(n: usize) -> String {
+    format!("5fdb75cccbfe2f02ce81d4bf_dev{n:07}")
+}
+
+/// 32 hex digits.
+fn secret(n: usize) -> String {
+    // An odd factor: different numbers have different secrets.
+    format!("{:032x}", (n as u128 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835))
+}
+
+/// The login of a device of this hour.
+pub fn device(n: usize) -> Connect {
+    let (id, stamp) = (device_id(n), stamp(now()));
+    let key = HourKey::new(stamp.as_bytes().try_into().expect("ten digits"));
+    Connect::new(ClientId::format(&id, SignType::Sha256Timestamp, &stamp))
+        .username(id)
+        .password(key.password(secret(n).as_bytes()))
+        .keep_alive(1200)
+}
+
+/// The login of a user.
+pub fn user(n: usize) -> Connect {
+    Connect::new(device_id(n)).username(device_id(n)).password(PASSWORD).keep_alive(1200)
+}

@@ -1,0 +1,92 @@
+//! What many devices cost a real broker: ours beside the broker's own `password_file`, and beside a plugin that does
+//! nothing.
+//!
+//! `./dev bench` runs all of it, in about ten minutes, and writes `benches/RESULTS.md`. Words choose less, which is
+//! printed only: `quick` has small numbers of devices, `start`, `reload`, `sweep`, `lookup` and `load` are the topics.
+//!
+//! ```text
+//! cargo bench --bench brokers -- quick reload sweep
+//! ```
+//!
+//! Machines flip between fast and slow, and others work on them. So rounds of all subjects take turns, and what is
+//! compared comes from the same run. CPU time is the kernel's own count for each thread, in nanoseconds.
+//!
+//! | module | the question it answers |
+//! |---|---|
+//! | [`start`] | what does a start cost, and how much memory is taken? |
+//! | [`reload`] | how long do clients wait while the file is read again? |
+//! | [`sweep`] | what does it cost that a SIGHUP asks again about every session? |
+//! | [`lookup`] | what does it take to find a device among millions? |
+//! | [`load`] | what does it take to make a table of a file? |
+//! | [`plan`] | how many devices, how many rounds? |
+//! | [`files`] | which devices and users? |
+//! | [`broker`] | how is a broker run that is measured? |
+//! | [`process`] | what does a process take? |
+//! | [`echo`] | how long is a message under way? |
+//! | [`report`] | how is it told? |
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    missing_debug_implementations
+)]
+
+mod broker;
+mod echo;
+mod files;
+mod load;
+mod lookup;
+mod plan;
+mod process;
+mod reload;
+mod report;
+mod start;
+#[path = "../../tests/support/mod.rs"]
+mod support;
+mod sweep;
+
+use files::Files;
+use plan::Plan;
+use report::Report;
+use std::{env, fs, time::Instant};
+
+/// The oldest and the newest that we support.
+const VERSIONS: [&str; 2] = ["2.0.11", "2.1.2"];
+
+/// Measures a topic, and tells what was found.
+type Topic = fn(&Plan, &Files, &mut Report);
+
+const TOPICS: [(&str, Topic); 5] = [
+    ("start", start::measure),
+    ("reload", reload::measure),
+    ("sweep", sweep::measure),
+    ("lookup", lookup::measure),
+    ("load", load::measure),
+];
+
+fn main() {
+    let begin = Instant::now();
+    let words: Vec<String> = env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let quick = words.iter().any(|word| word == "quick");
+    let chosen: Vec<_> =
+        TOPICS.iter().filter(|(name, _)| words.iter().any(|word| word == name)).collect();
+    let known = chosen.len() + usize::from(quick);
+    assert_eq!(words.len(), known, "expected quick and topics, found {words:?}");
+    let all = chosen.is_empty();
+
+    let plan = if quick { Plan::quick() } else { Plan::full() };
+    let files = Files::new();
+    let mut report = Report::default();
+    for (_, measure) in if all { TOPICS.iter().collect() } else { chosen } {
+        measure(&plan, &files, &mut report);
+    }
+    report.targets();
+    eprintln!("{:.0} s in all", begin.elapsed().as_secs_f64());
+    if all && !quick {
+        let path = support::library::crate_directory().join("benches/RESULTS.md");
+        fs::write(path, report.document()).expect("benches/RESULTS.md can be written");
+    }
+}
