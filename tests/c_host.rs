@@ -2,7 +2,8 @@
 //! Mosquitto 2.0 and 2.1 do and plays one scenario a run.
 //!
 //! Each scenario is played plain, where a 2.0 also unloads the library, and under valgrind, which finds what is leaked
-//! or read where it should not be.
+//! or read where it should not be. Helgrind and drd are of no use here: they do not know the atomics that std's own locks and
+//! channels are made of, and take each hand-over between the two threads for a race.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -52,6 +53,19 @@ scenarios! {
     sweep_of_restored_sessions
     reused_pointers
     many_clients
+    reload_at_a_tick
+    reload_at_a_login
+    reload_at_the_next_reload
+    reload_of_bad_files
+    reload_interval
+    cleanup_after_reload
+    cleanup_while_loading
+    unload_while_loading
+    thread_without_signals
+    thread_refused
+    no_file_descriptors
+    two_threads
+    many_reloads
     panic_in_a_login
     unload
 }

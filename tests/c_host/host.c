@@ -8,6 +8,7 @@
  * compiled in as HOST_2_0 or HOST_2_1; WITHOUT_... leaves one of its functions out. It is C because the plugin logs
  * through a variadic function.
  */
+#define _GNU_SOURCE /* RTLD_NEXT, gettid */
 #include <dlfcn.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -32,6 +33,7 @@
 #endif
 
 #define REFUSED IOTDA_ERR_AUTH
+#define ERR_NOT_FOUND 6
 #define ERR_NOT_SUPPORTED 10
 #define ERR_ALREADY_EXISTS 31
 #define UNREGISTERED (-1000)
@@ -74,9 +76,16 @@ static void show_log(void)
 		} \
 	}while(0)
 
+/* A broker has one thread, and its functions may be called on no other. */
+static void check_thread(void)
+{
+	CHECK(gettid() == getpid());
+}
+
 #ifndef WITHOUT_LOG_PRINTF
 /* Parts of all secrets in our files, and of the passwords. */
-static const char *const secrets[] = {"123456789", "5f2b9c0e7d", "hunter2", "5888ea6f", "wrong-password"};
+static const char *const secrets[] = {"123456789", "5f2b9c0e7d", "hunter2", "5888ea6f", "wrong-password",
+		"another-secret"};
 
 static void check_line(const char *text)
 {
@@ -94,6 +103,7 @@ static void check_line(const char *text)
 
 void mosquitto_log_printf(int level, const char *format, ...)
 {
+	check_thread();
 	CHECK(line_count < (int)(sizeof(lines) / sizeof(*lines)));
 	CHECK(level >= IOTDA_LOG_INFO && level <= IOTDA_LOG_DEBUG);
 	/* What a client sent must never be the format. */
@@ -136,6 +146,7 @@ struct mosquitto {
 	int keepalive;
 	int protocol_version;
 	int sub_count;
+	bool persistent;
 };
 
 static struct mosquitto client(const char *id)
@@ -146,6 +157,7 @@ static struct mosquitto client(const char *id)
 #ifndef WITHOUT_CLIENT_ID
 const char *mosquitto_client_id(const struct mosquitto *client)
 {
+	check_thread();
 	return client->id;
 }
 const iotda_client_string client_id_type = mosquitto_client_id;
@@ -153,24 +165,28 @@ const iotda_client_string client_id_type = mosquitto_client_id;
 
 const char *mosquitto_client_address(const struct mosquitto *client)
 {
+	check_thread();
 	return client->address;
 }
 const iotda_client_string client_address_type = mosquitto_client_address;
 
 int mosquitto_client_keepalive(const struct mosquitto *client)
 {
+	check_thread();
 	return client->keepalive;
 }
 const iotda_client_int client_keepalive_type = mosquitto_client_keepalive;
 
 int mosquitto_client_protocol_version(const struct mosquitto *client)
 {
+	check_thread();
 	return client->protocol_version;
 }
 const iotda_client_int client_protocol_version_type = mosquitto_client_protocol_version;
 
 int mosquitto_client_sub_count(const struct mosquitto *client)
 {
+	check_thread();
 	return client->sub_count;
 }
 const iotda_client_int client_sub_count_type = mosquitto_client_sub_count;
@@ -193,6 +209,7 @@ struct mosquitto_plugin_id_t {
 int mosquitto_callback_register(mosquitto_plugin_id_t *identifier, int event, iotda_callback callback,
 		const void *event_data, void *userdata)
 {
+	check_thread();
 	CHECK(identifier && callback && userdata && !event_data);
 	if(event == identifier->refused_event) return ERR_ALREADY_EXISTS;
 	if(event == IOTDA_EVT_CLIENT_OFFLINE && !IS_2_1) return ERR_NOT_SUPPORTED;
@@ -208,6 +225,7 @@ const iotda_callback_register callback_register_type = mosquitto_callback_regist
 int mosquitto_callback_unregister(mosquitto_plugin_id_t *identifier, int event, iotda_callback callback,
 		const void *event_data)
 {
+	check_thread();
 	CHECK(identifier && callback && !event_data);
 	for(int i = 0; i < identifier->count; i++){
 		if(identifier->callbacks[i].event == event && identifier->callbacks[i].callback == callback){
@@ -222,6 +240,7 @@ const iotda_callback_unregister callback_unregister_type = mosquitto_callback_un
 #ifdef HOST_2_1
 int mosquitto_plugin_set_info(mosquitto_plugin_id_t *identifier, const char *name, const char *version)
 {
+	check_thread();
 	CHECK(identifier && name && version);
 	snprintf(identifier->name, sizeof(identifier->name), "%s", name);
 	snprintf(identifier->version, sizeof(identifier->version), "%s", version);
@@ -410,6 +429,77 @@ static void hang_up(mosquitto_plugin_id_t *plugin)
 {
 	CHECK_CODE(reload(plugin), IS_2_1 ? IOTDA_SUCCESS : IOTDA_ERR_PLUGIN_DEFER);
 }
+
+/* ---- who is connected ---- */
+
+static struct {
+	struct mosquitto *client;
+	mosquitto_plugin_id_t *plugin;
+} connected[64];
+static int connected_count;
+
+/* The ClientIds that the plugin has kicked since forget_kicks, whoever they belong to. */
+static char kicked[64][64];
+static int kick_count;
+
+static bool was_kicked(const char *id)
+{
+	for(int i = 0; i < kick_count; i++){
+		if(strcmp(kicked[i], id) == 0) return true;
+	}
+	return false;
+}
+
+static void forget_kicks(void)
+{
+	kick_count = 0;
+}
+
+/* A login that is accepted, and leaves a client that can be kicked. */
+static void log_in(mosquitto_plugin_id_t *plugin, struct mosquitto *client, const char *username,
+		const char *password)
+{
+	CHECK_CODE(ask(plugin, client, username, password), IOTDA_SUCCESS);
+	CHECK(connected_count < (int)(sizeof(connected) / sizeof(*connected)));
+	connected[connected_count].client = client;
+	connected[connected_count++].plugin = plugin;
+}
+
+/* The end of a connection, whoever ends it. */
+static void log_out(struct mosquitto *client)
+{
+	for(int i = 0; i < connected_count; i++){
+		if(connected[i].client != client) continue;
+		mosquitto_plugin_id_t *plugin = connected[i].plugin;
+		connected[i] = connected[--connected_count];
+		int event = IS_2_1 && client->persistent ? IOTDA_EVT_CLIENT_OFFLINE : IOTDA_EVT_DISCONNECT;
+		CHECK_CODE(gone(plugin, event, client), IOTDA_SUCCESS);
+		return;
+	}
+	CHECK(!"connected");
+}
+
+/* As a broker does, it says that the client is gone before it returns. */
+int mosquitto_kick_client_by_clientid(const char *id, bool with_will)
+{
+	check_thread();
+	CHECK(id); /* null stands for all clients */
+	CHECK(with_will);
+	CHECK(kick_count < (int)(sizeof(kicked) / sizeof(*kicked)) && strlen(id) < sizeof(*kicked));
+	char *before = strcpy(kicked[kick_count++], id);
+	int code = ERR_NOT_FOUND;
+	for(int i = 0; i < connected_count && code != IOTDA_SUCCESS; i++){
+		if(strcmp(connected[i].client->id, id) != 0) continue;
+		log_out(connected[i].client);
+		code = IOTDA_SUCCESS;
+	}
+	/* A broker still logs the ClientId. */
+	CHECK(strcmp(id, before) == 0);
+	return code;
+}
+const iotda_kick_client_by_clientid kick_client_by_clientid_type = mosquitto_kick_client_by_clientid;
+
+/* ---- instances ---- */
 
 static void start(mosquitto_plugin_id_t *plugin)
 {
@@ -998,6 +1088,8 @@ static void unload(void)
 	}
 }
 
+#include "reload.c"
+
 /* ---- for the host's own test ---- */
 
 static void self_failed_check(void)
@@ -1059,6 +1151,19 @@ static const struct {
 	SCENARIO(sweep_of_restored_sessions),
 	SCENARIO(reused_pointers),
 	SCENARIO(many_clients),
+	SCENARIO(reload_at_a_tick),
+	SCENARIO(reload_at_a_login),
+	SCENARIO(reload_at_the_next_reload),
+	SCENARIO(reload_of_bad_files),
+	SCENARIO(reload_interval),
+	SCENARIO(cleanup_after_reload),
+	SCENARIO(cleanup_while_loading),
+	SCENARIO(unload_while_loading),
+	SCENARIO(thread_without_signals),
+	SCENARIO(thread_refused),
+	SCENARIO(no_file_descriptors),
+	SCENARIO(two_threads),
+	SCENARIO(many_reloads),
 	SCENARIO(panic_in_a_login),
 	SCENARIO(unload),
 	SCENARIO(self_failed_check),
@@ -1083,6 +1188,7 @@ int main(int count, char *given[])
 		if(strcmp(scenarios[i].name, given[3]) != 0) continue;
 		open_library();
 		scenarios[i].play();
+		CHECK(threads == 0);
 		close_library();
 		return 0;
 	}
