@@ -138,12 +138,15 @@ impl Reloader {
     pub fn start(source: Source) -> io::Result<Self> {
         let (orders, received) = mpsc::channel();
         let shared = Arc::new(Shared::default());
+        let Source { path, table, identity, ends_in_newline, interval } = source;
         let worker = Worker {
-            last_seen: Some(source.identity),
-            fresh_until: fresh_until(Some(&source.identity)),
-            in_force: Arc::clone(&source.table),
+            path,
+            interval,
+            ends_in_newline,
+            last_seen: Some(identity),
+            fresh_until: fresh_until(Some(&identity)),
+            in_force: table,
             offered: None,
-            source,
             shared: Arc::clone(&shared),
             orders: received,
         };
@@ -189,7 +192,10 @@ impl Drop for Reloader {
 
 /// The thread's side.
 struct Worker {
-    source: Source,
+    path: PathBuf,
+    interval: Option<Duration>,
+    /// Whether the content in force, or the one offered, ends in a newline.
+    ends_in_newline: bool,
     shared: Arc<Shared>,
     orders: Receiver<Order>,
     /// The table that the broker uses, as far as is known here.
@@ -224,7 +230,7 @@ impl Worker {
     }
 
     fn next_order(&self) -> Result<Order, RecvTimeoutError> {
-        match self.source.interval {
+        match self.interval {
             Some(interval) => self.orders.recv_timeout(interval),
             None => self.orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
@@ -258,7 +264,7 @@ impl Worker {
     }
 
     fn has_changed(&mut self) -> bool {
-        let now = Identity::of(&self.source.path);
+        let now = Identity::of(&self.path);
         if now != self.last_seen {
             return true;
         }
@@ -284,10 +290,9 @@ impl Worker {
     fn read(&mut self) -> Result<Loaded, ReloadError> {
         let mut tries = 1;
         loop {
-            let before = Identity::of(&self.source.path);
-            let loaded =
-                registry::load(&self.source.path, MAX_ERRORS, Cancel::when(&self.shared.stop));
-            self.last_seen = Identity::of(&self.source.path);
+            let before = Identity::of(&self.path);
+            let loaded = registry::load(&self.path, MAX_ERRORS, Cancel::when(&self.shared.stop));
+            self.last_seen = Identity::of(&self.path);
             self.fresh_until = fresh_until(self.last_seen.as_ref());
             let moved = before != self.last_seen || matches!(loaded, Err(LoadError::Changing));
             if !moved || tries == TRIES || matches!(loaded, Err(LoadError::Cancelled)) {
@@ -304,10 +309,10 @@ impl Worker {
         if loaded.table.is_empty() && !self.in_force.is_empty() {
             return Err(ReloadError::Empty);
         }
-        if self.source.ends_in_newline && !loaded.ends_in_newline {
+        if self.ends_in_newline && !loaded.ends_in_newline {
             return Err(ReloadError::CutOff);
         }
-        self.source.ends_in_newline = loaded.ends_in_newline;
+        self.ends_in_newline = loaded.ends_in_newline;
         Ok(loaded)
     }
 
@@ -360,4 +365,44 @@ fn fresh_until(identity: Option<&Identity>) -> Option<i64> {
 fn unix_seconds() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{env, fs, os::unix::fs::PermissionsExt, process};
+
+    fn wait<T>(mut ask: impl FnMut() -> Option<T>) -> T {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            if let Some(value) = ask() {
+                return value;
+            }
+            assert!(Instant::now() < deadline, "nothing comes");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn no_table_stays_in_memory_that_is_not_in_force() {
+        let path = env::temp_dir().join(format!("iotda-reloader-{}", process::id()));
+        fs::write(&path, "lamp:5f2b9c0e7d\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let Loaded { table, identity, ends_in_newline, .. } =
+            registry::load(&path, MAX_ERRORS, Cancel::NEVER).unwrap();
+        let mut in_force = Arc::new(table);
+        let table = Arc::clone(&in_force);
+        let source =
+            Source { path: path.clone(), table, identity, ends_in_newline, interval: None };
+        let reloader = Reloader::start(source).unwrap();
+        for _ in 0..3 {
+            reloader.request();
+            let new = wait(|| reloader.take()?.table).table;
+            let before = std::mem::replace(&mut in_force, new);
+            let weak = Arc::downgrade(&before);
+            reloader.taken(before);
+            wait(|| (weak.strong_count() == 0).then_some(()));
+        }
+        fs::remove_file(&path).unwrap();
+    }
 }
