@@ -205,7 +205,7 @@ pub fn parse(line: &[u8]) -> Result<Line<'_>, LineFault> {
     if line.is_empty() {
         return Ok(Line::Nothing);
     }
-    let mut fields = line.split(|byte| *byte == b':');
+    let mut fields = split(line);
     let device_id = name(fields.next().unwrap_or_default(), Field::DeviceId, 1..=MAX_DEVICE_ID)?;
     let secret = fields.next().ok_or(LineFault::NoSecret)?;
     let fingerprints = secret.strip_prefix(b"x509=").map(fingerprints).transpose()?;
@@ -241,6 +241,17 @@ pub fn parse(line: &[u8]) -> Result<Line<'_>, LineFault> {
     Ok(Line::Device(Entry { device_id, credential, frozen }))
 }
 
+/// What lies between the colons of a line.
+fn split(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let end = memchr::memchr(b':', text);
+        rest = end.and_then(|end| text.get(end + 1..));
+        text.get(..end.unwrap_or(text.len()))
+    })
+}
+
 /// A line without the blanks and the carriage return at its end.
 fn trim_end(line: &[u8]) -> &[u8] {
     let end = line.iter().rposition(|byte| !matches!(byte, b' ' | b'\t' | b'\r'));
@@ -253,14 +264,21 @@ fn name(
     field: Field,
     lengths: std::ops::RangeInclusive<usize>,
 ) -> Result<&[u8], LineFault> {
-    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    match bytes.iter().position(|byte| !allowed(byte)) {
-        Some(at) => Err(LineFault::Charset { field, position: at + 1 }),
-        None if !lengths.contains(&bytes.len()) => {
-            Err(LineFault::Length { field, found: bytes.len() })
-        }
-        None => Ok(bytes),
+    // All bytes are looked at before anything is decided: a compiler makes that a few instructions for sixteen at a time,
+    // and half of the time that a large file took was spent here.
+    if !bytes.iter().fold(true, |good, byte| good & is_allowed(*byte)) {
+        let at = bytes.iter().position(|byte| !is_allowed(*byte)).unwrap_or_default();
+        return Err(LineFault::Charset { field, position: at + 1 });
     }
+    if !lengths.contains(&bytes.len()) {
+        return Err(LineFault::Length { field, found: bytes.len() });
+    }
+    Ok(bytes)
+}
+
+/// Whether a device id or a secret may have this byte.
+fn is_allowed(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
 }
 
 /// Whether a text can be a device id.
