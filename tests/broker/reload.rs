@@ -10,6 +10,7 @@ use mosquitto_iotda_auth::login::SignType::Sha256;
 use std::{
     fs,
     os::unix::fs::symlink,
+    path::PathBuf,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -189,15 +190,20 @@ fn many(count: usize, last: Device) -> String {
 
 fn the_last_content_wins(version: &str) {
     let broker = Setup::new(version).secrets(many(200_000, LAMP)).start();
+    // To write them would take longer than a load.
+    let almost_new = Device { id: NEW.id, secret: "almostnewsecret" };
+    let [one, two, three] = [("one", METER), ("two", almost_new), ("three", NEW)]
+        .map(|(name, last)| broker.scratch().file(name, many(200_000, last)));
+    let put = |content: PathBuf| fs::rename(content, broker.secrets()).unwrap();
     // Three contents, a SIGHUP after each, none of them waited for.
-    write(&broker, &many(200_000, METER));
+    put(one);
     broker.signal("HUP");
-    sleep(Duration::from_millis(20));
-    write(&broker, &many(200_000, Device { id: NEW.id, secret: "almostnewsecret" }));
+    sleep(Duration::from_millis(10));
+    put(two);
     broker.signal("HUP");
     broker.signal("HUP");
     // One more, of which nobody is told: it is there before the load is done.
-    write(&broker, &many(200_000, NEW));
+    put(three);
     let accepted = wait(|| Client::connect(&broker, &connect(NEW)).1 == ACCEPTED);
     assert!(accepted.is_some(), "{}", broker.log());
     sleep(Duration::from_millis(500));
