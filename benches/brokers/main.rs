@@ -1,8 +1,9 @@
 //! What many devices cost a real broker: ours beside the broker's own `password_file`, and beside a plugin that does
 //! nothing.
 //!
-//! `./dev bench` runs all of it, in about ten minutes, and writes `benches/RESULTS.md`. Words choose less, which is
-//! printed only: `quick` has small numbers of devices, `start`, `reload`, `sweep`, `lookup` and `load` are the topics.
+//! `./dev bench` runs all of it, in a few minutes, and writes `benches/RESULTS.md`. Words choose less, which is printed
+//! only: `quick` has small numbers of devices, too small for some targets; `start`, `reload`, `sweep`, `lookup` and
+//! `load` are the topics.
 //!
 //! ```text
 //! cargo bench --bench brokers -- quick reload sweep

@@ -52,17 +52,17 @@ pub enum Bound {
     AtLeast(f64),
 }
 
-/// The first two columns are words, unless they hold a number; the rest are numbers.
+/// A table, with its numbers to the right.
 fn table(columns: &[&str], rows: &[Vec<String>]) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-    let is_number = |column: usize| {
-        rows.iter().all(|row| {
-            row[column].starts_with(|c: char| c.is_ascii_digit() || c == '–' || c == '-')
-        })
-    };
+    let is_number = |cell: &str| cell == "–" || cell.parse::<f64>().is_ok();
     let mut text = line(&columns.iter().map(ToString::to_string).collect::<Vec<_>>());
     for column in 0..columns.len() {
-        text.push_str(if is_number(column) { "|---:" } else { "|---" });
+        text.push_str(if rows.iter().all(|row| is_number(&row[column])) {
+            "|---:"
+        } else {
+            "|---"
+        });
     }
     text.push_str("|\n");
     rows.iter().for_each(|row| text.push_str(&line(row)));
