@@ -2,8 +2,8 @@
 //! Mosquitto 2.0 and 2.1 do and plays one scenario a run.
 //!
 //! Each scenario is played plain, where a 2.0 also unloads the library, and under valgrind, which finds what is leaked
-//! or read where it should not be. Helgrind and drd are of no use here: they do not know the atomics that std's own locks and
-//! channels are made of, and take each hand-over between the two threads for a race.
+//! or read where it should not be. Helgrind and drd are of no use here: they do not know the atomics that std's own
+//! locks and channels are made of, and take each hand-over between the two threads for a race.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

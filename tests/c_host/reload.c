@@ -161,11 +161,10 @@ static void wait_for_table(mosquitto_plugin_id_t *plugin, enum moment moment)
 static void play_reload(enum moment moment)
 {
 	mosquitto_plugin_id_t plugin = {0};
-	put_text(DEVICE ":" SECRET "\n" "kept:" SECRET "\n" "removed:" SECRET "\n" "away:" SECRET "\n"
+	put_text(DEVICE ":" SECRET "\n" "kept:" SECRET "\n" "removed:" SECRET "\n" "away:" SECRET "\n" "lost:" SECRET "\n"
 			"frozen:" SECRET "\n" "changed:" SECRET "\n" "rotated:" SECRET "\n" "resting:" SECRET "\n");
 	start_with_table(&plugin);
 	if(moment == AT_A_TICK) CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
-	/* The third is still connected when it connects once more. */
 	const char *ids[] = {ID("kept"), ID("rotated"), ID("frozen"), ID("changed"), ID("removed"), ID("resting")};
 	struct mosquitto clients[6], away = client(ID("away")), late = client(ID("added"));
 	for(int i = 0; i < 6; i++){
@@ -175,18 +174,21 @@ static void play_reload(enum moment moment)
 	log_in_device(&plugin, &away);
 	log_out(&away);
 	clients[5].persistent = true;
+	/* One that the plugin knows, and the broker does not. */
+	struct mosquitto lost = client(ID("lost"));
+	CHECK_CODE(ask(&plugin, &lost, "lost", PASSWORD), IOTDA_SUCCESS);
 
 	put_text(DEVICE ":" SECRET "\n" "added:" SECRET "\n" "kept:" SECRET "\n" "frozen:" SECRET ":frozen\n"
 			"changed:another-secret\n" "rotated:another-secret:secondary=" SECRET "\n");
 	wait_for_table(&plugin, moment);
-	CHECK(kick_count == 4 && connected_count == 2);
+	CHECK(kick_count == 5 && was_kicked(ID("lost")) && connected_count == 2);
 	for(int i = 0; i < 6; i++) CHECK(was_kicked(ids[i]) == (i >= 2));
-	CHECK(logged_at(IOTDA_LOG_NOTICE) == 4 && logged("iotda-auth: disconnected client=") == 4);
+	CHECK(logged_at(IOTDA_LOG_NOTICE) == 5 && logged("iotda-auth: disconnected client=") == 5);
 	CHECK(logged("client=\"" ID("frozen") "\" reason=frozen") == 1);
 	CHECK(logged("client=\"" ID("changed") "\" reason=wrong_password") == 1);
 	CHECK(logged("client=\"" ID("removed") "\" reason=unknown_device") == 1);
 	CHECK(logged("client=\"" ID("resting") "\" reason=unknown_device") == 1);
-	CHECK(logged(": 6 devices, 1 added, 3 removed, 3 changed; 2 logged in, 4 disconnected") == 1);
+	CHECK(logged(": 6 devices, 1 added, 4 removed, 3 changed; 2 logged in, 5 disconnected") == 1);
 
 	/* Past the sweep, logins are held against the new table. */
 	if(moment != AT_A_TICK) usleep(2100 * 1000);
