@@ -19,6 +19,7 @@
 #define IOTDA_ERR_AUTH 11
 #define IOTDA_ERR_UNKNOWN 13
 #define IOTDA_ERR_PLUGIN_DEFER 17
+#define IOTDA_ERR_ALREADY_EXISTS 31
 
 /* Events. CLIENT_OFFLINE exists since broker 2.1; a 2.0 answers its registration with an error. */
 #define IOTDA_EVT_RELOAD 1
@@ -26,6 +27,9 @@
 #define IOTDA_EVT_TICK 9
 #define IOTDA_EVT_DISCONNECT 10
 #define IOTDA_EVT_CLIENT_OFFLINE 28
+
+/* What mosquitto_client_protocol answers for MQTT over TCP, with TLS or without. */
+#define IOTDA_PROTOCOL_MQTT 0
 
 /* Log levels. */
 #define IOTDA_LOG_INFO 1
@@ -72,7 +76,7 @@ typedef int (*iotda_plugin_init)(mosquitto_plugin_id_t *identifier, void **userd
 		int option_count);
 typedef int (*iotda_plugin_cleanup)(void *userdata, struct iotda_opt *options, int option_count);
 
-/* The broker's functions. plugin_set_info exists since broker 2.1. */
+/* The broker's functions. plugin_set_info, set_clientid and mosquitto_client_port exist since broker 2.1. */
 typedef int (*iotda_plugin_set_info)(mosquitto_plugin_id_t *identifier, const char *plugin_name,
 		const char *plugin_version);
 typedef int (*iotda_callback_register)(mosquitto_plugin_id_t *identifier, int event, iotda_callback callback,
@@ -82,6 +86,8 @@ typedef int (*iotda_callback_unregister)(mosquitto_plugin_id_t *identifier, int 
 typedef void (*iotda_log_printf)(int level, const char *format, ...);
 typedef const char *(*iotda_client_string)(const struct mosquitto *client); /* mosquitto_client_id, _address */
 typedef int (*iotda_kick_client_by_clientid)(const char *client_id, _Bool with_will);
-typedef int (*iotda_client_int)(const struct mosquitto *client); /* _keepalive, _protocol_version, _sub_count */
+typedef int (*iotda_set_clientid)(struct mosquitto *client, const char *client_id);
+/* mosquitto_client_keepalive, _protocol, _protocol_version, _sub_count, _port */
+typedef int (*iotda_client_int)(const struct mosquitto *client);
 
 #endif

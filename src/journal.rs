@@ -4,7 +4,7 @@
 //! may have chosen is escaped and cut, so that it can neither end a line nor forge a field of it.
 
 use crate::login::{
-    Connect, Refusal,
+    Connect,
     verify::{Detail, Refused},
 };
 use std::{
@@ -108,13 +108,13 @@ pub fn refusal(connect: &Connect<'_>, address: Option<&[u8]>, refused: Refused) 
     ))
 }
 
-/// The line for a session that a reload has ended.
+/// The line for a session that the plugin has ended.
 #[must_use]
-pub fn disconnection(client_id: &[u8], reason: Refusal) -> Line {
+pub fn disconnection(client_id: &[u8], reason: &str) -> Line {
     Line::of(format_args!(
         "disconnected client={} reason={}",
         Quoted { text: Some(client_id), limit: 256 },
-        reason.slug()
+        reason
     ))
 }
 
@@ -206,6 +206,7 @@ impl fmt::Display for Address<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::login::Refusal;
 
     fn text(line: &Line) -> String {
         String::from_utf8(line.as_bytes().to_vec()).unwrap()

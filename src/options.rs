@@ -15,8 +15,37 @@ pub struct Options {
     pub secrets_file: PathBuf,
     /// The options that a login is checked against.
     pub policy: Policy,
+    /// `one_connection`.
+    pub one_connection: bool,
+    /// `session_id`.
+    pub session_id: SessionId,
+    /// `exact_connack_ports`, in the operator's order.
+    pub exact_connack_ports: Vec<u16>,
     /// `reload_interval`; `None` is `off`.
     pub reload_interval: Option<Duration>,
+}
+
+impl Default for Options {
+    /// What holds where the operator says nothing. There is no default for the secrets file.
+    fn default() -> Self {
+        Self {
+            secrets_file: PathBuf::new(),
+            policy: Policy::default(),
+            one_connection: true,
+            session_id: SessionId::Client,
+            exact_connack_ports: Vec::new(),
+            reload_interval: None,
+        }
+    }
+}
+
+/// What the broker keys a device's session by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionId {
+    /// The ClientId as sent, which changes every hour.
+    Client,
+    /// The device id: subscriptions and queued messages survive the hour.
+    Device,
 }
 
 /// What is wrong with the options.
@@ -87,26 +116,19 @@ impl fmt::Display for Shown<'_> {
 }
 
 /// Reads a value into its place; an error is what was expected.
-type Rule = fn(&str, &mut Draft) -> Result<(), &'static str>;
+type Rule = fn(&str, &mut Options) -> Result<(), &'static str>;
 
-/// The options while they are read.
-struct Draft {
-    secrets_file: Option<PathBuf>,
-    policy: Policy,
-    reload_interval: Option<Duration>,
-}
-
-const RULES: [(&str, Rule); 7] = [
-    ("secrets_file", |value, draft| {
-        draft.secrets_file = Some(not_empty(value)?.into());
+const RULES: [(&str, Rule); 10] = [
+    ("secrets_file", |value, options| {
+        options.secrets_file = not_empty(value)?.into();
         Ok(())
     }),
-    ("timestamp_max_age", |value, draft| {
-        draft.policy.timestamp_max_age = duration(value).ok_or(DURATION)?;
+    ("timestamp_max_age", |value, options| {
+        options.policy.timestamp_max_age = duration(value).ok_or(DURATION)?;
         Ok(())
     }),
-    ("timestamp_max_ahead", |value, draft| {
-        draft.policy.timestamp_max_ahead = match value {
+    ("timestamp_max_ahead", |value, options| {
+        options.policy.timestamp_max_ahead = match value {
             "unlimited" => None,
             _ => Some(
                 duration(value).ok_or("unlimited, or a duration like 90, 90s, 15m, 1h or 2d")?,
@@ -114,26 +136,49 @@ const RULES: [(&str, Rule); 7] = [
         };
         Ok(())
     }),
-    ("sign_types", |value, draft| {
-        draft.policy.sign_types =
+    ("sign_types", |value, options| {
+        options.policy.sign_types =
             sign_types(value).ok_or("some of 0, 1 and 2, separated by commas")?;
         Ok(())
     }),
-    ("keepalive", |value, draft| {
-        draft.policy.keep_alive =
+    ("keepalive", |value, options| {
+        options.policy.keep_alive =
             keep_alive(value).ok_or("any, or a range of seconds like 30-1200, from 1 to 65535")?;
         Ok(())
     }),
-    ("other_clients", |value, draft| {
-        draft.policy.other_clients = match value {
+    ("other_clients", |value, options| {
+        options.policy.other_clients = match value {
             "refuse" => OtherClients::Refuse,
             "defer" => OtherClients::Defer,
             _ => return Err("refuse or defer"),
         };
         Ok(())
     }),
-    ("reload_interval", |value, draft| {
-        draft.reload_interval = match value {
+    ("one_connection", |value, options| {
+        options.one_connection = match value {
+            "yes" => true,
+            "no" => false,
+            _ => return Err("yes or no"),
+        };
+        Ok(())
+    }),
+    ("session_id", |value, options| {
+        options.session_id = match value {
+            "client" => SessionId::Client,
+            "device" => SessionId::Device,
+            _ => return Err("client or device"),
+        };
+        Ok(())
+    }),
+    ("exact_connack_ports", |value, options| {
+        options.exact_connack_ports = match value {
+            "none" => Vec::new(),
+            _ => ports(value).ok_or("none, or ports from 1 to 65535, separated by commas")?,
+        };
+        Ok(())
+    }),
+    ("reload_interval", |value, options| {
+        options.reload_interval = match value {
             "off" => None,
             _ => Some(interval(value).ok_or("off, or a duration from 1s on, like 10s or 5m")?),
         };
@@ -152,8 +197,7 @@ impl Options {
     pub fn parse<'a>(
         given: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, OptionError> {
-        let mut draft =
-            Draft { secrets_file: None, policy: Policy::default(), reload_interval: None };
+        let mut options = Self::default();
         let mut seen = [false; RULES.len()];
         for (name, value) in given {
             let rule = RULES.iter().zip(&mut seen).find(|((known, _), _)| *known == name);
@@ -164,15 +208,16 @@ impl Options {
                 return Err(OptionError::Repeated { name });
             }
             let value = value.trim();
-            rule(value, &mut draft).map_err(|expected| OptionError::Malformed {
+            rule(value, &mut options).map_err(|expected| OptionError::Malformed {
                 name,
                 found: value.into(),
                 expected,
             })?;
         }
-        let Draft { secrets_file, policy, reload_interval } = draft;
-        let secrets_file = secrets_file.ok_or(OptionError::Missing { name: "secrets_file" })?;
-        Ok(Self { secrets_file, policy, reload_interval })
+        if options.secrets_file.as_os_str().is_empty() {
+            return Err(OptionError::Missing { name: "secrets_file" });
+        }
+        Ok(options)
     }
 
     /// The names of all options, without `plugin_opt_`.
@@ -210,6 +255,10 @@ fn duration(text: &str) -> Option<i64> {
 fn interval(text: &str) -> Option<Duration> {
     let seconds = u64::try_from(duration(text)?).ok()?;
     (seconds > 0).then(|| Duration::from_secs(seconds))
+}
+
+fn ports(text: &str) -> Option<Vec<u16>> {
+    text.split(',').map(|item| number(item.trim()).filter(|port| *port > 0)).collect()
 }
 
 fn sign_types(text: &str) -> Option<SignTypes> {
@@ -259,6 +308,15 @@ mod tests {
             Some(Duration::from_secs(300))
         );
         assert_eq!(parse(&[("reload_interval", "off")]).unwrap().reload_interval, None);
+        let options = parse(&[
+            ("one_connection", "no"),
+            ("session_id", "device"),
+            ("exact_connack_ports", "1883, 1884"),
+        ])
+        .unwrap();
+        assert!(!options.one_connection);
+        assert_eq!(options.session_id, SessionId::Device);
+        assert_eq!(options.exact_connack_ports, [1883, 1884]);
         assert_eq!(policy.timestamp_max_age, 7200);
         assert_eq!(policy.timestamp_max_ahead, Some(900));
         assert!(
@@ -316,6 +374,12 @@ mod tests {
                 ],
             ),
             ("other_clients", &["", "allow", "Refuse"]),
+            ("one_connection", &["", "true", "Yes", "1"]),
+            ("session_id", &["", "device_id", "Client"]),
+            (
+                "exact_connack_ports",
+                &["", "0", "all", "1883,", "65536", "1883 1884", "-1", "+1883", "1883,x"],
+            ),
             ("reload_interval", &["", "0", "0s", "on", "Off", "-1s", "10 s"]),
         ] {
             for value in values {

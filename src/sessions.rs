@@ -4,9 +4,12 @@
 //! (`mosquitto_security_apply` in `security_default.c`, 2.0 and 2.1). By then the hour of most has passed. A session that
 //! is remembered here is known to have logged in properly, and the question need not be asked again.
 
-use crate::login::{
-    Connect,
-    signature::{MAC_LENGTH, Password},
+use crate::{
+    login::{
+        Connect,
+        signature::{MAC_LENGTH, Password},
+    },
+    options::SessionId,
 };
 use std::{
     collections::HashMap,
@@ -29,12 +32,18 @@ impl fmt::Debug for ClientHandle {
 /// Its memory is bounded by the number of connections: a handle is forgotten when the broker says that its client is
 /// gone, and replaced when it comes back as another.
 #[derive(Debug, Default)]
-pub struct Sessions(HashMap<ClientHandle, Session>);
+pub struct Sessions {
+    sessions: HashMap<ClientHandle, Session>,
+    /// The handles of each device's sessions: one as a rule, and never none.
+    devices: HashMap<Box<[u8]>, Vec<ClientHandle>>,
+}
 
 /// One login: who, and what proved it. It holds no secret, and proves nothing once its hour has passed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Session {
     client_id: Box<CStr>,
+    device_id: Box<CStr>,
+    known_by: SessionId,
     proof: Option<[u8; MAC_LENGTH]>,
 }
 
@@ -45,24 +54,35 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    /// The session of a CONNECT; `None` if its ClientId cannot be one of C's strings, which it then did not come from.
+    /// The session of a CONNECT whose ClientId is that of a device; `None` if it cannot be one of C's strings, which it
+    /// then did not come from.
     #[must_use]
-    pub fn of(connect: &Connect<'_>) -> Option<Self> {
-        let client_id = CString::new(connect.client_id?).ok()?.into_boxed_c_str();
-        Some(Self { client_id, proof: Password::parse(connect.password).mac().copied() })
+    pub fn of(connect: &Connect<'_>, device_id: &[u8], known_by: SessionId) -> Option<Self> {
+        let client_id = c_string(connect.client_id?)?;
+        let proof = Password::parse(connect.password).mac().copied();
+        Some(Self { client_id, device_id: c_string(device_id)?, known_by, proof })
     }
 
-    /// Whether a CONNECT is the one that the session began with.
+    /// Whether what the broker knows of a session is what this one began with.
     #[must_use]
     pub fn began_with(&self, connect: &Connect<'_>) -> bool {
-        connect.client_id == Some(self.client_id.to_bytes())
+        connect.client_id == Some(self.id().to_bytes())
             && Password::parse(connect.password).mac() == self.proof.as_ref()
     }
 
-    /// The ClientId.
+    /// The ClientId as it was sent.
     #[must_use]
     pub fn client_id(&self) -> &CStr {
         &self.client_id
+    }
+
+    /// What the broker knows the session by.
+    #[must_use]
+    pub fn id(&self) -> &CStr {
+        match self.known_by {
+            SessionId::Client => &self.client_id,
+            SessionId::Device => &self.device_id,
+        }
     }
 
     /// What the password stood for.
@@ -72,38 +92,57 @@ impl Session {
     }
 }
 
+fn c_string(bytes: &[u8]) -> Option<Box<CStr>> {
+    CString::new(bytes).ok().map(CString::into_boxed_c_str)
+}
+
 impl Sessions {
     /// Notes a login that was accepted.
     pub fn remember(&mut self, client: ClientHandle, session: Session) {
-        self.0.insert(client, session);
+        self.forget(client);
+        self.devices.entry(session.device_id.to_bytes().into()).or_default().push(client);
+        self.sessions.insert(client, session);
     }
 
     /// The client is gone.
     pub fn forget(&mut self, client: ClientHandle) {
-        self.0.remove(&client);
+        let Some(session) = self.sessions.remove(&client) else { return };
+        let device_id = session.device_id.to_bytes();
+        if let Some(clients) = self.devices.get_mut(device_id) {
+            clients.retain(|other| *other != client);
+            if clients.is_empty() {
+                self.devices.remove(device_id);
+            }
+        }
     }
 
     /// Whether this is a login that was accepted, and not another one behind the same handle.
     #[must_use]
     pub fn holds(&self, client: ClientHandle, connect: &Connect<'_>) -> bool {
-        self.0.get(&client).is_some_and(|session| session.began_with(connect))
+        self.sessions.get(&client).is_some_and(|session| session.began_with(connect))
+    }
+
+    /// The sessions of a device.
+    pub fn of_device(&self, device_id: &[u8]) -> impl Iterator<Item = (ClientHandle, &Session)> {
+        let clients = self.devices.get(device_id).map(Vec::as_slice).unwrap_or_default();
+        clients.iter().filter_map(|client| Some((*client, self.sessions.get(client)?)))
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (ClientHandle, &Session)> {
-        self.0.iter().map(|(client, session)| (*client, session))
+        self.sessions.iter().map(|(client, session)| (*client, session))
     }
 
     /// How many sessions there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.sessions.len()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.sessions.is_empty()
     }
 }
 
@@ -116,7 +155,7 @@ mod tests {
     }
 
     fn session(client_id: &[u8], password: &[u8]) -> Session {
-        Session::of(&connect(client_id, password)).unwrap()
+        Session::of(&connect(client_id, password), b"device", SessionId::Client).unwrap()
     }
 
     #[test]
@@ -138,13 +177,49 @@ mod tests {
 
         sessions.forget(one);
         sessions.forget(two);
-        assert!(sessions.is_empty());
+        assert!(sessions.is_empty() && sessions.devices.is_empty());
+    }
+
+    #[test]
+    fn knows_the_sessions_of_a_device() {
+        let p = [b'a'; 64];
+        let of = |id: &[u8], device: &[u8]| {
+            Session::of(&connect(id, &p), device, SessionId::Client).unwrap()
+        };
+        let handles = |sessions: &Sessions, device: &[u8]| {
+            let mut handles: Vec<usize> =
+                sessions.of_device(device).map(|(client, _)| client.0).collect();
+            handles.sort_unstable();
+            handles
+        };
+        let mut sessions = Sessions::default();
+        sessions.remember(ClientHandle(1), of(b"a_1", b"a"));
+        sessions.remember(ClientHandle(2), of(b"a_2", b"a"));
+        sessions.remember(ClientHandle(3), of(b"b_1", b"b"));
+        assert_eq!(handles(&sessions, b"a"), [1, 2]);
+        sessions.remember(ClientHandle(1), of(b"b_2", b"b"));
+        assert_eq!((handles(&sessions, b"a"), handles(&sessions, b"b")), (vec![2], vec![1, 3]));
+        for client in 1..=3 {
+            sessions.forget(ClientHandle(client));
+        }
+        assert!(sessions.is_empty() && sessions.devices.is_empty());
+    }
+
+    #[test]
+    fn is_known_by_the_device_where_it_shall_be() {
+        let p = [b'a'; 64];
+        let session =
+            Session::of(&connect(b"lamp_0_1_2026112209", &p), b"lamp", SessionId::Device).unwrap();
+        assert_eq!((session.id(), session.client_id()), (c"lamp", c"lamp_0_1_2026112209"));
+        assert!(session.began_with(&connect(b"lamp", &p)));
+        assert!(!session.began_with(&connect(b"lamp_0_1_2026112209", &p)));
     }
 
     #[test]
     fn shows_no_password() {
         let mut sessions = Sessions::default();
         sessions.remember(ClientHandle(1), session(b"a", &[b'c'; 64]));
-        assert_eq!(format!("{sessions:?}"), "Sessions({0x1: Session { client_id: \"a\", .. }})");
+        let shown = format!("{sessions:?}");
+        assert!(!shown.contains("204") && !shown.contains("cccc"), "{shown}");
     }
 }

@@ -109,6 +109,10 @@ impl Host for Silent {
 
     fn disconnect(&self, _client_id: &std::ffi::CStr) {}
 
+    fn names_sessions(&self) -> bool {
+        false
+    }
+
     fn with_signals_blocked(&self, call: &mut dyn FnMut()) {
         call();
     }
@@ -128,7 +132,7 @@ fn a_refusal_allocates_nothing_its_log_line_included() {
             subscriptions: 0,
         };
         let (answer, count) = allocations(|| plugin.login(&Silent, &login));
-        if answer == Answer::Accept {
+        if answer == (Answer::Accept { session_id: None }) {
             // The login is remembered, after the verdict.
             assert!(number < 2 && count > 0, "{connect:?}", connect = login.connect);
         } else {

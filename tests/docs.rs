@@ -66,6 +66,21 @@ fn readme_has_every_refusal_in_order() {
     }
 }
 
+/// What a client gets, by listener and broker: tests/broker/connack.rs plays the same, to the byte.
+#[test]
+fn readme_says_what_each_broker_answers() {
+    let rows = table("| listener | MQTT | Mosquitto 2.0 | Mosquitto 2.1 |");
+    let answers: Vec<[&str; 3]> =
+        rows.iter().map(|row| [plain(&row[1]), plain(&row[2]), plain(&row[3])]).collect();
+    let same = "as in the table";
+    // "Not authorized" is the code of a refusal that no credentials mend.
+    let stock = Refusal::Frozen.connack();
+    let (v3, v5) = (stock.v3.to_string(), format!("0x{:02X}", stock.v5));
+    let expected =
+        [["3.1, 3.1.1", same, same], ["5", same, same], ["3.1, 3.1.1", &v3, &v3], ["5", &v5, same]];
+    assert_eq!(answers, expected);
+}
+
 #[test]
 fn readme_has_every_option_in_order() {
     let rows = table("| option (`plugin_opt_…`) | default | meaning |");

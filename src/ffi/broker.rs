@@ -26,7 +26,10 @@ pub(super) struct Broker {
     client_protocol_version: c::iotda_client_int,
     client_sub_count: c::iotda_client_int,
     kick_client_by_clientid: c::iotda_kick_client_by_clientid,
+    client_protocol: c::iotda_client_int,
     plugin_set_info: c::iotda_plugin_set_info,
+    set_clientid: c::iotda_set_clientid,
+    client_port: c::iotda_client_int,
 }
 
 /// A function that every supported broker has, and this one lacks.
@@ -54,6 +57,14 @@ impl Broker {
                 unsafe { std::mem::transmute::<NonNull<c_void>, c::$type>(function) }
             }};
         }
+        macro_rules! optional {
+            ($name:literal as $type:ident) => {
+                look_up($name).and_then(|function| {
+                    // SAFETY: as above.
+                    unsafe { std::mem::transmute::<NonNull<c_void>, c::$type>(function) }
+                })
+            };
+        }
         Ok(Self {
             callback_register: required!(c"mosquitto_callback_register" as iotda_callback_register),
             callback_unregister: required!(
@@ -70,12 +81,10 @@ impl Broker {
             kick_client_by_clientid: required!(
                 c"mosquitto_kick_client_by_clientid" as iotda_kick_client_by_clientid
             ),
-            plugin_set_info: look_up(c"mosquitto_plugin_set_info").and_then(|function| {
-                // SAFETY: as above.
-                unsafe {
-                    std::mem::transmute::<NonNull<c_void>, c::iotda_plugin_set_info>(function)
-                }
-            }),
+            client_protocol: required!(c"mosquitto_client_protocol" as iotda_client_int),
+            plugin_set_info: optional!(c"mosquitto_plugin_set_info" as iotda_plugin_set_info),
+            set_clientid: optional!(c"mosquitto_set_clientid" as iotda_set_clientid),
+            client_port: optional!(c"mosquitto_client_port" as iotda_client_int),
         })
     }
 
@@ -162,6 +171,10 @@ impl Host for Broker {
         }
     }
 
+    fn names_sessions(&self) -> bool {
+        self.set_clientid.is_some()
+    }
+
     fn with_signals_blocked(&self, call: &mut dyn FnMut()) {
         let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
         let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
@@ -220,6 +233,33 @@ impl<'a> Client<'a> {
 
     pub(super) fn subscriptions(&self) -> i32 {
         self.number(self.broker.client_sub_count)
+    }
+
+    /// Whether the client speaks MQTT over TCP, with TLS or without; not over a WebSocket.
+    pub(super) fn speaks_plain_mqtt(&self) -> bool {
+        self.number(self.broker.client_protocol) == c::IOTDA_PROTOCOL_MQTT
+    }
+
+    /// The port that the client connected to (so 2.1.2 answers, not the client's own), where the broker tells it.
+    pub(super) fn listener_port(&self) -> Option<i32> {
+        self.broker.client_port.map(|_| self.number(self.broker.client_port))
+    }
+
+    /// Has the broker know the session by another name. Says whether it does.
+    pub(super) fn set_session_id(&self, id: &CStr) -> bool {
+        // SAFETY: the client is valid for 'a, and the broker copies the id (mosquitto_set_clientid in
+        // plugin_public.c, 2.1.2). What `id` gave before is not used any more.
+        self.broker.set_clientid.is_some_and(
+            |set| unsafe { set(self.client.as_ptr(), id.as_ptr()) } == c::IOTDA_SUCCESS,
+        )
+    }
+
+    /// The first two numbers of the broker's private structure, one of which is the client's socket.
+    pub(super) fn first_numbers(&self) -> [c_int; 2] {
+        // SAFETY: the structure begins with an int, or two, and pointers follow further on (struct mosquitto in
+        // mosquitto_internal.h, 2.0 and 2.1), so it is at least that long, and aligned for both. What the numbers mean
+        // is for the caller to prove.
+        unsafe { self.client.as_ptr().cast::<[c_int; 2]>().read() }
     }
 
     fn string(&self, function: c::iotda_client_string) -> Option<&'a [u8]> {

@@ -1,6 +1,9 @@
 //! Raw events and options as borrowed Rust values.
 
-use super::{bindings as c, broker::Broker};
+use super::{
+    bindings as c,
+    broker::{Broker, Client},
+};
 use crate::{login::Connect, plugin::Login, sessions::ClientHandle};
 use std::{
     borrow::Cow,
@@ -18,12 +21,15 @@ pub(super) unsafe fn bytes<'a>(text: *const c_char) -> Option<&'a [u8]> {
     (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_bytes())
 }
 
-/// The login that a BASIC_AUTH event asks about; `None` if it names no client.
+/// The client that a BASIC_AUTH event is about, and its login; `None` if it names no client.
 ///
 /// # Safety
 ///
 /// The pointer must be null or the event data of a BASIC_AUTH callback that does not return before `'a` ends.
-pub(super) unsafe fn login<'a>(data: *mut c_void, broker: &'a Broker) -> Option<Login<'a>> {
+pub(super) unsafe fn login<'a>(
+    data: *mut c_void,
+    broker: &'a Broker,
+) -> Option<(Client<'a>, Login<'a>)> {
     // SAFETY: the broker gives a BASIC_AUTH callback this structure; its layout is held against the broker's own header
     // by tests/abi.
     let event = unsafe { data.cast::<c::iotda_evt_basic_auth>().as_ref() }?;
@@ -33,7 +39,7 @@ pub(super) unsafe fn login<'a>(data: *mut c_void, broker: &'a Broker) -> Option<
     let username = unsafe { bytes(event.username) };
     // SAFETY: likewise.
     let password = unsafe { bytes(event.password) };
-    Some(Login {
+    let login = Login {
         client: ClientHandle(client.handle()),
         connect: Connect {
             client_id: client.id(),
@@ -44,7 +50,8 @@ pub(super) unsafe fn login<'a>(data: *mut c_void, broker: &'a Broker) -> Option<
         address: client.address(),
         protocol_version: client.protocol_version(),
         subscriptions: client.subscriptions(),
-    })
+    };
+    Some((client, login))
 }
 
 /// The client that a DISCONNECT or CLIENT_OFFLINE event is about.

@@ -13,18 +13,20 @@
 
 mod bindings;
 mod broker;
+mod connack;
 mod event;
 mod guard;
 
 use crate::{
     journal::Line,
-    plugin::{Answer, Host, Level, Plugin},
+    login::{Refusal, refusal::ConnackCode},
+    plugin::{Answer, Host, Level, Login, Plugin},
 };
 use bindings as c;
-use broker::Broker;
+use broker::{Broker, Client};
 use guard::{Failure, guarded};
 use std::{
-    ffi::{c_int, c_void},
+    ffi::{CString, c_int, c_void},
     sync::Mutex,
 };
 
@@ -164,9 +166,16 @@ fn start(
             // 2.0 does not know the event, and sends DISCONNECT where 2.1 sends this.
             Err(_) if event == c::IOTDA_EVT_CLIENT_OFFLINE => {}
             Err(code) => {
-                let line = Line::of(format_args!(
-                    "not started: the broker answers {code} to a callback for event {event}"
-                ));
+                let line = match code {
+                    // A 2.0 knows a callback by its address, and a library has one however often it is loaded.
+                    c::IOTDA_ERR_ALREADY_EXISTS => Line::of(format_args!(
+                        "not started: found a second plugin line for all listeners, Mosquitto 2.0 takes one; for an \
+                         instance a listener, set per_listener_settings true and put the plugin lines below the listeners"
+                    )),
+                    _ => Line::of(format_args!(
+                        "not started: the broker answers {code} to a callback for event {event}"
+                    )),
+                };
                 broker.log(Level::Error, &line);
                 // SAFETY: the instance was leaked above, its address is listed, and no event has reached it.
                 unsafe { mosquitto_plugin_cleanup(instance.cast(), std::ptr::null_mut(), 0) };
@@ -215,27 +224,70 @@ unsafe extern "C" fn on_basic_auth(
     let Instance { broker, plugin, .. } = instance;
     let answered = guarded(|| {
         // SAFETY: this is the data of a BASIC_AUTH event, and the login does not outlive the callback.
-        let login = unsafe { event::login(data, broker) };
-        login.map_or(c::IOTDA_ERR_AUTH, |login| code(plugin.login(broker, &login)))
+        let Some((client, login)) = (unsafe { event::login(data, broker) }) else {
+            return c::IOTDA_ERR_AUTH;
+        };
+        let answer = plugin.login(broker, &login);
+        give(answer, instance, &client, &login)
     });
     answered.unwrap_or_else(|failure| {
         failed(Some(instance), &failure, 0);
         let refused = guarded(|| {
             // SAFETY: as above.
-            let login = unsafe { event::login(data, broker) };
-            login.map_or(c::IOTDA_ERR_AUTH, |login| code(plugin.login_failed(broker, &login)))
+            let Some((client, login)) = (unsafe { event::login(data, broker) }) else {
+                return c::IOTDA_ERR_AUTH;
+            };
+            let answer = plugin.login_failed(broker, &login);
+            give(answer, instance, &client, &login)
         });
         refused.unwrap_or(c::IOTDA_ERR_AUTH)
     })
 }
 
-/// The broker's code for an answer. A refusal is AUTH on every broker: 2.0 closes the socket without a CONNACK for any
-/// other, and PLUGIN_IGNORE would let a wrong login in where anonymous clients are allowed.
-fn code(answer: Answer) -> c_int {
+/// Gives an answer: what has to be done for it, and the broker's code.
+///
+/// A refusal is AUTH wherever the broker does not understand more: 2.0 closes the socket without a CONNACK for any other
+/// code, and PLUGIN_IGNORE would let a wrong login in where anonymous clients are allowed.
+fn give(answer: Answer<'_>, instance: &Instance, client: &Client<'_>, login: &Login<'_>) -> c_int {
+    let Instance { broker, plugin, .. } = instance;
     match answer {
-        Answer::Accept => c::IOTDA_SUCCESS,
+        Answer::Accept { session_id: None } => c::IOTDA_SUCCESS,
+        Answer::Accept { session_id: Some(id) } => {
+            if CString::new(id).is_ok_and(|id| client.set_session_id(&id)) {
+                return c::IOTDA_SUCCESS;
+            }
+            // The login would go by a name that the plugin does not expect.
+            match plugin.login_failed(broker, login) {
+                Answer::Refuse(reason) => refuse(reason, instance, client, login.protocol_version),
+                _ => c::IOTDA_ERR_AUTH,
+            }
+        }
         Answer::Defer => c::IOTDA_ERR_PLUGIN_DEFER,
-        Answer::Refuse(_) => c::IOTDA_ERR_AUTH,
+        Answer::End => c::IOTDA_ERR_AUTH,
+        Answer::Refuse(reason) => refuse(reason, instance, client, login.protocol_version),
+    }
+}
+
+/// Refuses a CONNECT with as exact a code as the client can be given.
+fn refuse(
+    reason: Refusal,
+    instance: &Instance,
+    client: &Client<'_>,
+    protocol_version: i32,
+) -> c_int {
+    let ConnackCode { v5, .. } = reason.connack();
+    match (protocol_version, v5) {
+        // 2.1 sends these to an MQTT 5 client as they are (connect__on_authorised in handle_connect.c); AUTH is 0x87.
+        (5, 0x87) => c::IOTDA_ERR_AUTH,
+        (5, _) if instance.broker.is_2_1() => c_int::from(v5),
+        _ => {
+            let ports = &instance.plugin.options().exact_connack_ports;
+            if !ports.is_empty() {
+                // Where that cannot be done, the broker's own answer follows.
+                connack::send(client, protocol_version, reason.connack(), ports);
+            }
+            c::IOTDA_ERR_AUTH
+        }
     }
 }
 

@@ -41,6 +41,9 @@ SAME_NUMBER(IOTDA_ERR_INVAL, MOSQ_ERR_INVAL);
 SAME_NUMBER(IOTDA_ERR_AUTH, MOSQ_ERR_AUTH);
 SAME_NUMBER(IOTDA_ERR_UNKNOWN, MOSQ_ERR_UNKNOWN);
 SAME_NUMBER(IOTDA_ERR_PLUGIN_DEFER, MOSQ_ERR_PLUGIN_DEFER);
+SAME_NUMBER(IOTDA_ERR_ALREADY_EXISTS, MOSQ_ERR_ALREADY_EXISTS);
+
+SAME_NUMBER(IOTDA_PROTOCOL_MQTT, mp_mqtt);
 
 SAME_NUMBER(IOTDA_EVT_RELOAD, MOSQ_EVT_RELOAD);
 SAME_NUMBER(IOTDA_EVT_BASIC_AUTH, MOSQ_EVT_BASIC_AUTH);
@@ -89,9 +92,12 @@ SAME_FUNCTION(iotda_client_string, mosquitto_client_address);
 SAME_FUNCTION(iotda_client_int, mosquitto_client_keepalive);
 SAME_FUNCTION(iotda_client_int, mosquitto_client_protocol_version);
 SAME_FUNCTION(iotda_client_int, mosquitto_client_sub_count);
+SAME_FUNCTION(iotda_client_int, mosquitto_client_protocol);
 SAME_FUNCTION(iotda_kick_client_by_clientid, mosquitto_kick_client_by_clientid);
 #if SINCE_2_1
 SAME_FUNCTION(iotda_plugin_set_info, mosquitto_plugin_set_info);
+SAME_FUNCTION(iotda_set_clientid, mosquitto_set_clientid);
+SAME_FUNCTION(iotda_client_int, mosquitto_client_port);
 #endif
 
 /* The entry points: ours take our structure where theirs take theirs, and the rest is the same. */

@@ -3,7 +3,7 @@
 use crate::support::{
     broker::{Setup, on_every_broker},
     device::{LAMP, secrets},
-    mqtt::{ACCEPTED, Answer, Client, Connect, VERSIONS, not_authorized},
+    mqtt::{ACCEPTED, Answer, Client, Connect, VERSIONS, refused},
 };
 
 on_every_broker!(odd_fields_are_refused_and_the_broker_lives, the_log_cannot_be_forged);
@@ -28,7 +28,7 @@ fn odd_fields_are_refused_and_the_broker_lives(version: &str) {
         for (connect, slug) in odd {
             let before = broker.refusals().len();
             let (_, answer) = Client::connect(&broker, &connect.level(level));
-            assert_eq!(answer, not_authorized(level), "{slug}");
+            assert_eq!(answer, refused(version, level, slug), "{slug}");
             let lines = broker.refusals();
             assert_eq!(lines.len(), before + 1, "{lines:?}");
             assert!(lines[before].contains(&format!("reason={slug}")), "{slug}: {}", lines[before]);

@@ -3,7 +3,7 @@
 use crate::support::{
     broker::{Setup, on_every_broker},
     device::{Device, LAMP, METER, now, secrets, stamp},
-    mqtt::{ACCEPTED, Client, Connect, VERSIONS, not_authorized},
+    mqtt::{ACCEPTED, Client, Connect, VERSIONS, refused},
 };
 use mosquitto_iotda_auth::login::SignType::{Sha256, Sha256Timestamp, Sm3Timestamp};
 
@@ -37,8 +37,8 @@ fn devices_log_in(version: &str) {
     assert!(broker.refusals().is_empty());
 }
 
-/// A refused CONNECT, and the end of its log line.
-fn refusals() -> Vec<(Connect, &'static str)> {
+/// Refused CONNECTs, and what is at the end of their log lines.
+pub(crate) fn refusals() -> Vec<(Connect, &'static str)> {
     let fresh = stamp(now());
     let id = format!("{}_0_1_{fresh}", LAMP.id);
     let right = LAMP.connect_now();
@@ -90,16 +90,25 @@ fn refusals() -> Vec<(Connect, &'static str)> {
     ]
 }
 
-fn every_refusal_has_its_answer_and_its_line(version: &str) {
+/// The slug in a log line's end.
+pub(crate) fn slug(reason: &str) -> &str {
+    reason.trim_start_matches("reason=").split(' ').next().unwrap()
+}
+
+/// The secrets file for [`refusals`].
+pub(crate) fn secrets_of_all() -> String {
     let fingerprint = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b";
-    let file = format!("{}iced:frozensecret:frozen\ncert:x509={fingerprint}\n", secrets());
-    let broker = Setup::new(version).secrets(file).start();
+    format!("{}iced:frozensecret:frozen\ncert:x509={fingerprint}\n", secrets())
+}
+
+fn every_refusal_has_its_answer_and_its_line(version: &str) {
+    let broker = Setup::new(version).secrets(secrets_of_all()).start();
     let mut count = 0;
     for level in VERSIONS {
         for (connect, reason) in refusals() {
             // MQTT 3.1 and 3.1.1 have no password without a user name, so no broker passes such a CONNECT on.
             let (_, answer) = Client::connect(&broker, &connect.clone().level(level));
-            assert_eq!(answer, not_authorized(level), "{reason}");
+            assert_eq!(answer, refused(version, level, slug(reason)), "{reason}");
             count += 1;
             let lines = broker.refusals();
             assert_eq!(lines.len(), count, "{lines:?}");

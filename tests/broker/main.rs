@@ -5,12 +5,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod connack;
 mod example;
 mod fault;
 mod hostile;
+mod instances;
 mod login;
+mod one_connection;
 mod other_clients;
 mod recorded;
 mod reload;
+mod session_id;
 mod sighup;
 mod start;

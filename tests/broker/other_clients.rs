@@ -3,7 +3,7 @@
 use crate::support::{
     broker::{Setup, installation, on_every_broker},
     device::{LAMP, secrets},
-    mqtt::{ACCEPTED, Client, Connect, VERSIONS, not_authorized},
+    mqtt::{ACCEPTED, Client, Connect, VERSIONS, not_authorized, refused},
 };
 use std::process::Command;
 
@@ -35,7 +35,7 @@ fn others_are_refused(version: &str) {
     let broker = with_password_file(version, "refuse").start();
     for level in VERSIONS {
         let (_, answer) = Client::connect(&broker, &backend().level(level));
-        assert_eq!(answer, not_authorized(level));
+        assert_eq!(answer, refused(version, level, "bad_client_id"));
     }
     assert!(
         broker.refusals()[0]
@@ -51,11 +51,18 @@ fn others_are_left_to_the_password_file(version: &str) {
         let wrong = backend().password("wrong").level(level);
         assert_eq!(Client::connect(&broker, &wrong).1, not_authorized(level));
         // A device-shaped login is ours, whatever the password file says of its user name.
-        for client_id in
-            ["x_0_0_2026112209", "x_0_1_2026023103", "x_0_7_2026112209", "_0_0_2026112209"]
-        {
+        for (client_id, slug) in [
+            ("x_0_0_2026112209", "user_mismatch"),
+            ("x_0_1_2026023103", "bad_client_id"),
+            ("x_0_7_2026112209", "bad_sign_type"),
+            ("_0_0_2026112209", "bad_client_id"),
+        ] {
             let shaped = Connect { client_id: client_id.into(), ..backend() }.level(level);
-            assert_eq!(Client::connect(&broker, &shaped).1, not_authorized(level), "{client_id}");
+            assert_eq!(
+                Client::connect(&broker, &shaped).1,
+                refused(version, level, slug),
+                "{client_id}"
+            );
         }
     }
     assert_eq!(broker.refusals().len(), 4 * VERSIONS.len());
@@ -70,10 +77,16 @@ fn anonymous_access_opens_no_door(version: &str) {
             .start();
         for level in VERSIONS {
             let wrong = LAMP.connect_now().password("0".repeat(64)).level(level);
-            assert_eq!(Client::connect(&broker, &wrong).1, not_authorized(level));
+            assert_eq!(
+                Client::connect(&broker, &wrong).1,
+                refused(version, level, "wrong_password")
+            );
             let nameless =
                 Connect { username: None, password: None, ..LAMP.connect_now() }.level(level);
-            assert_eq!(Client::connect(&broker, &nameless).1, not_authorized(level));
+            assert_eq!(
+                Client::connect(&broker, &nameless).1,
+                refused(version, level, "user_mismatch")
+            );
             assert_eq!(Client::connect(&broker, &LAMP.connect_now().level(level)).1, ACCEPTED);
         }
     }

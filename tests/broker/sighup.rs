@@ -3,7 +3,7 @@
 use crate::support::{
     broker::{Broker, Setup, on_every_broker},
     device::{LAMP, METER, now, secrets, stamp},
-    mqtt::{ACCEPTED, Client, VERSIONS, not_authorized},
+    mqtt::{ACCEPTED, Client, VERSIONS, not_authorized, refused},
 };
 use mosquitto_iotda_auth::login::SignType::Sha256Timestamp;
 use std::{thread::sleep, time::Duration};
@@ -51,7 +51,7 @@ fn outlives(version: &str, per_listener_settings: bool) {
     for level in VERSIONS {
         broker.reload();
         let stale = LAMP.connect(Sha256Timestamp, &stamp).level(level);
-        assert_eq!(Client::connect(&broker, &stale).1, not_authorized(level));
+        assert_eq!(Client::connect(&broker, &stale).1, refused(version, level, "stale_timestamp"));
         assert!(broker.refusals().last().unwrap().contains("reason=stale_timestamp"));
     }
     assert!(clients.iter_mut().all(Client::is_alive));

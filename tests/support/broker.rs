@@ -56,6 +56,9 @@ pub struct Setup {
     secrets: Option<PathBuf>,
     before: String,
     after: String,
+    port: u16,
+    /// Stands in place of all that is set otherwise.
+    whole: Option<String>,
 }
 
 impl Setup {
@@ -68,7 +71,19 @@ impl Setup {
             secrets: None,
             before: String::new(),
             after: String::new(),
+            port: free_port(),
+            whole: None,
         }
+    }
+
+    /// The port of the first listener, where a test must know it before.
+    pub fn port(self, port: u16) -> Self {
+        Self { port, ..self }
+    }
+
+    /// A whole configuration, but for the user, whose first listener has this port.
+    pub fn whole_config(self, config: &str, port: u16) -> Self {
+        Self { port, whole: Some(config.into()), ..self }
     }
 
     /// Another library than the one that ships.
@@ -127,7 +142,11 @@ impl Setup {
         broker.log()
     }
 
-    fn config(&self, port: u16) -> String {
+    fn config(&self) -> String {
+        if let Some(whole) = &self.whole {
+            return format!("{}{whole}", user_line());
+        }
+        let port = self.port;
         let plugin = self.plugin.display();
         let secrets = self
             .secrets
@@ -143,8 +162,8 @@ impl Setup {
     }
 
     fn launch(self) -> Broker {
-        let port = free_port();
-        let config = self.scratch.file("mosquitto.conf", self.config(port));
+        let port = self.port;
+        let config = self.scratch.file("mosquitto.conf", self.config());
         let log = self.scratch.path().join("log");
         let child = spawn(&installation(&self.version), &config, &log);
         Broker { child, port, config, log, starts: 0, setup: self }
@@ -240,8 +259,11 @@ impl Broker {
         let count = self.log().matches("Reloading config").count();
         self.signal("HUP");
         self.wait_for_log_count("Reloading config", count + 1);
-        // The line is written first; what follows is done once the broker takes the next connection.
-        drop(TcpStream::connect(("127.0.0.1", self.port)));
+        // The line is written first, and a SIGHUP that comes before the rest is done is lost (flag_reload in loop.c). It
+        // is done once the broker takes a connection.
+        let probe = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let port = probe.local_addr().unwrap().port();
+        self.wait_for_log(&format!("New connection from 127.0.0.1:{port} "));
     }
 
     /// Ends the broker as an operator would, and starts it again on the same files.

@@ -17,3 +17,4 @@ pub mod device;
 pub mod library;
 pub mod mqtt;
 pub mod scratch;
+pub mod transport;

@@ -1,11 +1,11 @@
 //! MQTT by hand: packets as bytes, so that a test can send what a client library refuses to.
 
-use super::broker::Broker;
-use std::{
-    io::{Read, Write},
-    net::{Shutdown, TcpStream},
-    time::Duration,
+use super::{
+    broker::Broker,
+    transport::{self, Transport},
 };
+use mosquitto_iotda_auth::login::Refusal;
+use std::io::ErrorKind;
 
 /// MQTT 3.1, 3.1.1 and 5, as the protocol level of CONNECT.
 pub const VERSIONS: [u8; 3] = [3, 4, 5];
@@ -108,7 +108,21 @@ pub enum Answer {
     Closed,
 }
 
-/// "Not authorized", which is what a stock broker answers to a refusal.
+/// What a stock broker makes of a refusal of the plugin's, by its slug: 2.1 gives MQTT 5 clients the contract's code,
+/// everybody else gets "not authorized".
+pub fn refused(version: &str, level: u8, slug: &str) -> Answer {
+    match (version, level) {
+        ("2.1.2", 5) => Answer::Connack(refusal(slug).connack().v5),
+        _ => not_authorized(level),
+    }
+}
+
+/// The refusal of a slug.
+pub fn refusal(slug: &str) -> Refusal {
+    *Refusal::ALL.iter().find(|refusal| refusal.slug() == slug).expect("a slug")
+}
+
+/// "Not authorized", the broker's own refusal.
 pub fn not_authorized(level: u8) -> Answer {
     Answer::Connack(if level == 5 { 0x87 } else { 5 })
 }
@@ -117,15 +131,16 @@ pub const ACCEPTED: Answer = Answer::Connack(0);
 
 /// A connection to a broker.
 pub struct Client {
-    stream: TcpStream,
+    stream: Box<dyn Transport>,
 }
 
 impl Client {
+    pub fn over(stream: impl Transport + 'static) -> Self {
+        Self { stream: Box::new(stream) }
+    }
+
     pub fn dial(broker: &Broker) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", broker.port())).expect("the broker listens");
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self { stream }
+        Self::over(transport::tcp(transport::local(broker.port())))
     }
 
     /// Connects, sends a CONNECT, and waits for what comes back.
@@ -138,7 +153,7 @@ impl Client {
 
     /// Sends bytes; a broker that has closed the connection is noticed by who reads.
     pub fn send(&mut self, bytes: &[u8]) {
-        let _ = self.stream.write_all(bytes);
+        let _ = self.stream.write_all(bytes).and_then(|()| self.stream.flush());
     }
 
     pub fn answer(&mut self) -> Answer {
@@ -171,12 +186,7 @@ impl Client {
         let mut byte = [0];
         match self.stream.read_exact(&mut byte) {
             Ok(()) => Some(byte[0]),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
-                ) =>
-            {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 panic!("the broker neither answers nor hangs up")
             }
             Err(_) => None,
@@ -208,10 +218,27 @@ impl Client {
         assert_eq!(puback[0], 0x40, "{puback:02x?}");
     }
 
+    /// Acknowledges a PUBLISH of QoS 1 that is shorter than 128 bytes.
+    pub fn acknowledge(&mut self, publish: &[u8]) {
+        let topic_end = 4 + usize::from(publish[3]);
+        self.send(&packet(0x40, &publish[topic_end..topic_end + 2]));
+    }
+
     /// Ends the connection as a client should.
     pub fn disconnect(mut self) {
         self.send(&[0xE0, 0]);
-        let _ = self.stream.shutdown(Shutdown::Write);
         while self.receive().is_some() {}
+    }
+
+    /// All that comes until the connection is over.
+    pub fn rest(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        match self.stream.read_to_end(&mut bytes) {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                panic!("the broker does not hang up")
+            }
+            // A reset after the answer is an end like any other.
+            _ => bytes,
+        }
     }
 }

@@ -1,0 +1,242 @@
+//! What becomes of a login: the check, and everything that follows from it.
+
+use super::{Answer, Host, Level, Login, Plugin, Sweep};
+#[cfg(feature = "fault-injection")]
+use crate::login::Connect;
+use crate::{
+    journal::{self, Line},
+    login::{
+        ClientId, Occasion, Refusal, Verdict,
+        timestamp::UnixSeconds,
+        verify,
+        verify::{Detail, Refused},
+    },
+    options::SessionId,
+    sessions::{ClientHandle, Session},
+};
+use std::time::{Duration, SystemTime};
+
+/// Longer than any sweep, which takes microseconds a session.
+const SWEEP_AT_MOST: Duration = Duration::from_secs(2);
+
+impl Plugin {
+    /// Answers a login.
+    pub fn login<'a>(&self, host: &dyn Host, login: &Login<'a>) -> Answer<'a> {
+        #[cfg(feature = "fault-injection")]
+        fault(&login.connect);
+
+        match self.occasion(login) {
+            None => Answer::Accept { session_id: None },
+            Some(Occasion::Connect) => self.connect(host, login),
+            Some(occasion) => self.check_again(host, login, occasion),
+        }
+    }
+
+    /// Answers a login during which the plugin failed.
+    pub fn login_failed<'a>(&self, host: &dyn Host, login: &Login<'_>) -> Answer<'a> {
+        self.refuse(host, login, Refused { reason: Refusal::InternalError, detail: Detail::None })
+    }
+
+    /// Answers a CONNECT.
+    fn connect<'a>(&self, host: &dyn Host, login: &Login<'a>) -> Answer<'a> {
+        if !self.ticks.get() && !self.may_be_swept() {
+            self.look_for_news(host);
+        }
+        match self.verdict(login, Occasion::Connect) {
+            Some(Verdict::Accept(client_id)) => self.accept(host, login, client_id),
+            Some(Verdict::Defer) if self.is_name_of_a_session(login) => self.refuse(
+                host,
+                login,
+                Refused { reason: Refusal::BadClientId, detail: Detail::None },
+            ),
+            Some(Verdict::Defer) => Answer::Defer,
+            Some(Verdict::Refuse(refused)) => {
+                self.name_trap(host, login, refused.reason);
+                self.refuse(host, login, refused)
+            }
+            None => self.login_failed(host, login),
+        }
+    }
+
+    /// Answers for a session that the broker asks about once more.
+    fn check_again<'a>(
+        &self,
+        host: &dyn Host,
+        login: &Login<'a>,
+        occasion: Occasion,
+    ) -> Answer<'a> {
+        let verdict = match self.verdict_by_device_id(login) {
+            Some(verdict) => Some(verdict),
+            None => self.verdict(login, occasion),
+        };
+        match verdict {
+            Some(Verdict::Accept(_)) => Answer::Accept { session_id: None },
+            Some(Verdict::Defer) => Answer::Defer,
+            Some(Verdict::Refuse(refused)) => {
+                self.refuse(host, login, refused);
+                Answer::End
+            }
+            None => {
+                self.login_failed(host, login);
+                Answer::End
+            }
+        }
+    }
+
+    /// Runs the check; `None` where the table cannot be had, which does not happen.
+    fn verdict<'a>(&self, login: &Login<'a>, occasion: Occasion) -> Option<Verdict<'a>> {
+        let table = self.table.try_borrow().ok()?;
+        let mut keys = self.keys.try_borrow_mut().ok()?;
+        Some(verify(&login.connect, &table, &self.options.policy, unix_now(), occasion, &mut keys))
+    }
+
+    /// The verdict on a session that is known by its device id, and so has no ClientId to go by: it is one of ours if
+    /// its user name is the same, and its device in the table.
+    ///
+    /// This is asked in a sweep only; a CONNECT with such a ClientId is no device's.
+    fn verdict_by_device_id<'a>(&self, login: &Login<'a>) -> Option<Verdict<'a>> {
+        let id = login.connect.client_id?;
+        if self.options.session_id != SessionId::Device || ClientId::parse(id).is_ok() {
+            return None;
+        }
+        let table = self.table.try_borrow().ok()?;
+        let device = table.find(id)?;
+        let refuse = |reason| Some(Verdict::Refuse(Refused { reason, detail: Detail::None }));
+        if login.connect.username != Some(id) {
+            return refuse(Refusal::UserMismatch);
+        }
+        if device.frozen {
+            return refuse(Refusal::Frozen);
+        }
+        Some(Verdict::Accept(ClientId {
+            device_id: id,
+            sign_digit: b'0',
+            stamp: b"0000000000",
+            hour: None,
+        }))
+    }
+
+    fn accept<'a>(
+        &self,
+        host: &dyn Host,
+        login: &Login<'a>,
+        client_id: ClientId<'a>,
+    ) -> Answer<'a> {
+        let device_id = client_id.device_id;
+        let known_by = self.options.session_id;
+        if let Some(session) = Session::of(&login.connect, device_id, known_by) {
+            if self.options.one_connection {
+                self.end_other_connections(host, device_id, &session);
+            }
+            if let Ok(mut sessions) = self.sessions.try_borrow_mut() {
+                sessions.remember(login.client, session);
+            }
+        }
+        Answer::Accept { session_id: (known_by == SessionId::Device).then_some(device_id) }
+    }
+
+    /// Ends the connections that a device has under other names. One under the same name is taken over by the broker
+    /// itself, right after this.
+    fn end_other_connections(&self, host: &dyn Host, device_id: &[u8], new: &Session) {
+        let others: Vec<(ClientHandle, Session)> = match self.sessions.try_borrow() {
+            Ok(sessions) => sessions
+                .of_device(device_id)
+                .filter(|(_, session)| session.id() != new.id())
+                .map(|(client, session)| (client, session.clone()))
+                .collect(),
+            Err(_) => return,
+        };
+        for (client, session) in others {
+            host.log(
+                Level::Info,
+                &journal::disconnection(session.client_id().to_bytes(), "new_login"),
+            );
+            // The broker tells us that the client is gone while it is at it, so nothing is borrowed here.
+            host.disconnect(session.id());
+            self.gone(client);
+        }
+    }
+
+    /// Refuses a login, and says so in the log.
+    fn refuse<'a>(&self, host: &dyn Host, login: &Login<'_>, refused: Refused) -> Answer<'a> {
+        self.gone(login.client);
+        host.log(Level::Notice, &journal::refusal(&login.connect, login.address, refused));
+        Answer::Refuse(refused.reason)
+    }
+
+    /// Whether a client that is no device comes with a device id for its ClientId, while sessions are known by those:
+    /// the broker would take it for the device, and give it the device's subscriptions and messages.
+    fn is_name_of_a_session(&self, login: &Login<'_>) -> bool {
+        self.options.session_id == SessionId::Device && self.is_device_id(login.connect.client_id)
+    }
+
+    fn is_device_id(&self, id: Option<&[u8]>) -> bool {
+        id.is_some_and(|id| self.table.try_borrow().is_ok_and(|table| table.find(id).is_some()))
+    }
+
+    /// Says, once, that the broker's configuration keeps every device out.
+    fn name_trap(&self, host: &dyn Host, login: &Login<'_>, reason: Refusal) {
+        let replaced = reason == Refusal::BadClientId
+            && login.connect.client_id == login.connect.username
+            && self.is_device_id(login.connect.username);
+        if replaced && !self.trap_told.replace(true) {
+            host.log(
+                Level::Warning,
+                &Line::of(format_args!(
+                    "a device's ClientId is its user name: take use_username_as_clientid out of mosquitto.conf, if it \
+                     is there, for with it no device can log in"
+                )),
+            );
+        }
+    }
+
+    /// Why the broker asks; `None` where the session is known to have logged in properly.
+    fn occasion(&self, login: &Login<'_>) -> Option<Occasion> {
+        if self.sweep.get() == Sweep::No {
+            return Some(Occasion::Connect);
+        }
+        if self
+            .sessions
+            .try_borrow()
+            .is_ok_and(|sessions| sessions.holds(login.client, &login.connect))
+        {
+            return None;
+        }
+        // Without an address there is no connection: every socket has one, a Unix socket its path.
+        if login.address.is_none()
+            && login.connect.password.is_none()
+            && login.protocol_version == 0
+        {
+            return Some(Occasion::Restored);
+        }
+        // A session that is offline and waits for its device. Where no TICK tells that the sweep is over, it must have
+        // subscriptions to be told from a CONNECT that comes after it.
+        if self.ticks.get() || login.subscriptions > 0 {
+            return Some(Occasion::Recheck);
+        }
+        Some(Occasion::Connect)
+    }
+
+    /// Whether the broker may be walking through its sessions just now, so that none of them should be ended.
+    fn may_be_swept(&self) -> bool {
+        matches!(self.sweep.get(), Sweep::Running(since) if since.elapsed() < SWEEP_AT_MOST)
+    }
+}
+
+/// The time, in Unix seconds.
+fn unix_now() -> UnixSeconds {
+    let seconds = |span: std::time::Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
+    match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => seconds(since),
+        Err(before) => -seconds(before.duration()),
+    }
+}
+
+/// Fails where a test asks for it.
+#[cfg(feature = "fault-injection")]
+#[allow(clippy::panic)]
+fn fault(connect: &Connect<'_>) {
+    if connect.client_id == Some(b"fault-injection: panic") {
+        panic!("a test asked for this");
+    }
+}

@@ -1,0 +1,232 @@
+//! What happens now? The one place with effects: the clock, the log, the table in force, who is logged in.
+//!
+//! Everything here runs on the broker's only thread. Nothing waits, and every method takes `&self`: the broker may call
+//! back while one of them calls the broker, so no borrow is held across such a call.
+
+mod logins;
+mod tables;
+
+use crate::{
+    journal::Line,
+    login::{Connect, HourKeys, Refusal},
+    options::{OptionError, Options, SessionId},
+    registry::{LoadError, Loaded, Table},
+    reloader::{ReloadError, Reloader},
+    sessions::{ClientHandle, Sessions},
+};
+use std::{
+    cell::{Cell, RefCell},
+    ffi::CStr,
+    fmt, io,
+    sync::Arc,
+    time::Instant,
+};
+use tables::{Reloading, load_at_start, report_lines, shown, warn_of_readers};
+
+/// What the plugin needs of its broker.
+pub trait Host {
+    /// Writes a line to the broker's log.
+    fn log(&self, level: Level, line: &Line);
+
+    /// Ends the connection of a client, as if it had broken: its will is published. The broker may say that the client
+    /// is gone before this returns.
+    fn disconnect(&self, client_id: &CStr);
+
+    /// Whether the broker can know a session by another name than its ClientId: since 2.1.
+    fn names_sessions(&self) -> bool;
+
+    /// Calls a function with all signals blocked, so that a thread which it starts does not take the broker's.
+    fn with_signals_blocked(&self, call: &mut dyn FnMut());
+}
+
+/// How much a log line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// The broker or the operator must act.
+    Error,
+    /// Something the operator should mend.
+    Warning,
+    /// A refused login.
+    Notice,
+    /// What was done.
+    Info,
+    /// What only a developer reads.
+    Debug,
+}
+
+/// A login that the broker asks about.
+#[derive(Clone, Copy, Debug)]
+pub struct Login<'a> {
+    /// The broker's handle of the connection.
+    pub client: ClientHandle,
+    /// What the client sent.
+    pub connect: Connect<'a>,
+    /// Where it comes from; `None` for a session that was restored from the persistence file.
+    pub address: Option<&'a [u8]>,
+    /// The MQTT version that the connection speaks: 3, 4 or 5; 0 for a session that was restored from the persistence
+    /// file and has not been connected since.
+    pub protocol_version: i32,
+    /// How many subscriptions the session has; a CONNECT that is being answered has none yet.
+    pub subscriptions: i32,
+}
+
+/// What is said back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer<'a> {
+    /// The device may log in, or stay.
+    Accept {
+        /// What the broker shall know the session by, if not by its ClientId.
+        session_id: Option<&'a [u8]>,
+    },
+    /// Others decide.
+    Defer,
+    /// The CONNECT is refused.
+    Refuse(Refusal),
+    /// A session that is checked again must end. It has had its CONNACK long ago.
+    End,
+}
+
+/// Why the plugin does not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The options are wrong.
+    Options(OptionError),
+    /// The secrets file makes no table.
+    Secrets {
+        /// The file, escaped for the log.
+        file: String,
+        /// What is wrong with it.
+        error: LoadError,
+    },
+    /// There is no thread to look after the file.
+    Thread(io::Error),
+    /// `session_id device`, and a broker that cannot do that.
+    SessionId,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Options(error) => error.fmt(f),
+            Self::Secrets { file, error } => write!(f, "secrets_file {file}: {error}"),
+            Self::Thread(error) => write!(f, "no thread for plugin_opt_reload_interval: {error}"),
+            Self::SessionId => f.write_str(
+                "plugin_opt_session_id: device is for Mosquitto 2.1 and later, found an earlier one, expected client: \
+                 it has no mosquitto_set_clientid",
+            ),
+        }
+    }
+}
+
+impl StartError {
+    /// Tells the log: what is wrong in one line, and then the wrong lines of the file.
+    pub fn report(&self, host: &dyn Host) {
+        host.log(Level::Error, &Line::of(format_args!("not started: {self}")));
+        if let Self::Secrets { file, error: LoadError::Lines(errors) } = self {
+            report_lines(host, file, errors);
+        }
+    }
+}
+
+/// One instance of the plugin.
+#[derive(Debug)]
+pub struct Plugin {
+    options: Options,
+    table: RefCell<Arc<Table>>,
+    keys: RefCell<HourKeys>,
+    sessions: RefCell<Sessions>,
+    sweep: Cell<Sweep>,
+    /// Whether this broker sends TICKs at all: 2.0 does not with `per_listener_settings true`.
+    ticks: Cell<bool>,
+    /// Whether the log has been told that the broker replaces ClientIds.
+    trap_told: Cell<bool>,
+    reloader: RefCell<Reloading>,
+}
+
+/// The broker's second look at all sessions, which follows a SIGHUP: RELOAD, then BASIC_AUTH for each session, then
+/// TICK, and nothing else in between (`mosquitto_main_loop` in `loop.c`, 2.0 and 2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sweep {
+    No,
+    /// Since the RELOAD.
+    Running(Instant),
+}
+
+impl Plugin {
+    /// Reads the options and the secrets file.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]; the broker must not run then.
+    pub fn start<'a>(
+        options: impl IntoIterator<Item = (&'a str, &'a str)>,
+        host: &dyn Host,
+    ) -> Result<Self, StartError> {
+        let options = Options::parse(options).map_err(StartError::Options)?;
+        if options.session_id == SessionId::Device && !host.names_sessions() {
+            return Err(StartError::SessionId);
+        }
+        let file = shown(&options.secrets_file);
+        let Loaded { table, world_readable, ends_in_newline, identity } =
+            load_at_start(&options.secrets_file)
+                .map_err(|error| StartError::Secrets { file: file.clone(), error })?;
+        if world_readable {
+            warn_of_readers(host, &file);
+        }
+        if table.is_empty() {
+            host.log(
+                Level::Warning,
+                &Line::of(format_args!("secrets_file {file} holds no device")),
+            );
+        }
+        let (version, devices) = (env!("CARGO_PKG_VERSION"), table.len());
+        host.log(
+            Level::Info,
+            &Line::of(format_args!("version {version}, {devices} devices from {file}")),
+        );
+        let plugin = Self {
+            options,
+            table: RefCell::new(Arc::new(table)),
+            keys: RefCell::default(),
+            sessions: RefCell::default(),
+            sweep: Cell::new(Sweep::No),
+            ticks: Cell::new(false),
+            trap_told: Cell::new(false),
+            reloader: RefCell::new(Reloading::NotYet { identity, ends_in_newline }),
+        };
+        if plugin.options.reload_interval.is_some() {
+            plugin.with_reloader(host, |_| ()).map_err(StartError::Thread)?;
+        }
+        Ok(plugin)
+    }
+
+    /// What the operator asked for.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The broker was told to reload, and will now ask about every session again.
+    pub fn reload(&self, host: &dyn Host) {
+        // What is new already comes into force before the sweep.
+        self.look_for_news(host);
+        self.sweep.set(Sweep::Running(Instant::now()));
+        if let Err(error) = self.with_reloader(host, Reloader::request) {
+            self.report(host, &ReloadError::Load(LoadError::Io(error)));
+        }
+    }
+
+    /// The broker has a moment.
+    pub fn tick(&self, host: &dyn Host) {
+        self.sweep.set(Sweep::No);
+        self.ticks.set(true);
+        self.look_for_news(host);
+    }
+
+    /// A client is gone.
+    pub fn gone(&self, client: ClientHandle) {
+        if let Ok(mut sessions) = self.sessions.try_borrow_mut() {
+            sessions.forget(client);
+        }
+    }
+}

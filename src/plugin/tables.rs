@@ -1,0 +1,167 @@
+//! Which table is in force? Read at start, read again on a thread, put in force on the broker's.
+
+use super::{Host, Level, Plugin};
+use crate::{
+    journal::{self, Line},
+    login::{Refusal, verify::must_end},
+    registry::{self, Cancel, Changes, Identity, LoadError, Loaded, Table, load::LineErrors},
+    reloader::{NewTable, News, ReloadError, Reloader, Source},
+    sessions::{ClientHandle, Session},
+};
+use std::{io, path::Path, sync::Arc, thread, time::Duration};
+
+/// The thread that reads the file again. It is there from the first time on that it is wanted.
+#[derive(Debug)]
+pub(super) enum Reloading {
+    NotYet { identity: Identity, ends_in_newline: bool },
+    By(Reloader),
+}
+
+impl Plugin {
+    /// Calls a function with the thread that reads the file; starts it if need be.
+    pub(super) fn with_reloader(
+        &self,
+        host: &dyn Host,
+        call: impl FnOnce(&Reloader),
+    ) -> io::Result<()> {
+        let mut reloading = self.reloader.try_borrow_mut().map_err(io::Error::other)?;
+        if let Reloading::NotYet { identity, ends_in_newline } = *reloading {
+            let source = Source {
+                path: self.options.secrets_file.clone(),
+                table: self
+                    .table
+                    .try_borrow()
+                    .map(|table| Arc::clone(&table))
+                    .map_err(io::Error::other)?,
+                identity,
+                ends_in_newline,
+                interval: self.options.reload_interval,
+            };
+            let (mut source, mut started) = (Some(source), None);
+            host.with_signals_blocked(&mut || started = source.take().map(Reloader::start));
+            *reloading =
+                Reloading::By(started.unwrap_or_else(|| Err(io::ErrorKind::Other.into()))?);
+        }
+        if let Reloading::By(reloader) = &*reloading {
+            call(reloader);
+        }
+        Ok(())
+    }
+
+    /// Puts a new table in force, if there is one, and tells what went wrong.
+    pub(super) fn look_for_news(&self, host: &dyn Host) {
+        let news = match self.reloader.try_borrow().as_deref() {
+            Ok(Reloading::By(reloader)) => reloader.take(),
+            _ => None,
+        };
+        let Some(News { table, errors }) = news else { return };
+        for error in &errors {
+            self.report(host, error);
+        }
+        if let Some(new) = table {
+            self.put_in_force(host, new);
+        }
+    }
+
+    fn put_in_force(&self, host: &dyn Host, new: NewTable) {
+        let NewTable { table, changes, world_readable, time, requested } = new;
+        let Ok(before) = self
+            .table
+            .try_borrow_mut()
+            .map(|mut place| std::mem::replace(&mut *place, Arc::clone(&table)))
+        else {
+            return;
+        };
+        // Many devices take a while to wipe: the thread does that.
+        let _ = self.with_reloader(host, |reloader| reloader.taken(before));
+        if world_readable {
+            warn_of_readers(host, &shown(&self.options.secrets_file));
+        }
+        let ended =
+            if changes.removed + changes.changed > 0 { self.end_sessions(host, &table) } else { 0 };
+        let Changes { added, removed, changed } = changes;
+        // Nobody asked, and nothing came of it.
+        let level =
+            if requested || changes != Changes::default() { Level::Info } else { Level::Debug };
+        host.log(
+            level,
+            &Line::of(format_args!(
+                "reloaded in {:.3}s: {} devices, {added} added, {removed} removed, {changed} changed; \
+                 {} logged in, {ended} disconnected",
+                time.as_secs_f64(),
+                table.len(),
+                self.sessions.try_borrow().map_or(0, |sessions| sessions.len()),
+            )),
+        );
+    }
+
+    /// Ends the sessions that another table has no place for. Says how many.
+    fn end_sessions(&self, host: &dyn Host, table: &Table) -> usize {
+        let doomed: Vec<(ClientHandle, Session, Refusal)> = match self.sessions.try_borrow() {
+            Ok(sessions) => sessions
+                .iter()
+                .filter_map(|(client, session)| {
+                    let reason = must_end(session.client_id().to_bytes(), session.proof(), table)?;
+                    Some((client, session.clone(), reason))
+                })
+                .collect(),
+            Err(_) => return 0,
+        };
+        for (client, session, reason) in &doomed {
+            host.log(
+                Level::Notice,
+                &journal::disconnection(session.client_id().to_bytes(), reason.slug()),
+            );
+            // The broker tells us that the client is gone while it is at it, so nothing is borrowed here.
+            host.disconnect(session.id());
+            self.gone(*client);
+        }
+        doomed.len()
+    }
+
+    /// Tells why the table in force stays.
+    pub(super) fn report(&self, host: &dyn Host, error: &ReloadError) {
+        let file = shown(&self.options.secrets_file);
+        let devices = self.table.try_borrow().map_or(0, |table| table.len());
+        let line = Line::of(format_args!(
+            "not reloaded, {devices} devices stay: secrets_file {file}: {error}"
+        ));
+        host.log(Level::Error, &line);
+        if let ReloadError::Load(LoadError::Lines(errors)) = error {
+            report_lines(host, &file, errors);
+        }
+    }
+}
+
+/// Reads the file for the first time. A file that is just being written is waited for, for a second: nobody is connected
+/// yet.
+pub(super) fn load_at_start(path: &Path) -> Result<Loaded, LoadError> {
+    for _ in 0..10 {
+        match registry::load(path, registry::load::MAX_ERRORS, Cancel::NEVER) {
+            Err(LoadError::Changing) => thread::sleep(Duration::from_millis(100)),
+            result => return result,
+        }
+    }
+    Err(LoadError::Changing)
+}
+
+/// Tells the log which lines of a file are wrong.
+pub(super) fn report_lines(host: &dyn Host, file: &str, errors: &LineErrors) {
+    for (line, fault) in &errors.first {
+        host.log(Level::Error, &Line::of(format_args!("{file} line {line}: {fault}")));
+    }
+    let untold = errors.total - errors.first.len() as u64;
+    if untold > 0 {
+        host.log(Level::Error, &Line::of(format_args!("{file}: and {untold} more")));
+    }
+}
+
+/// A path as it is shown in the log.
+pub(super) fn shown(path: &Path) -> String {
+    format!("{path:?}")
+}
+
+pub(super) fn warn_of_readers(host: &dyn Host, file: &str) {
+    let advice = "can be read by every user of this machine (chmod o-r)";
+    host.log(Level::Warning, &Line::of(format_args!("secrets_file {file} {advice}")));
+}

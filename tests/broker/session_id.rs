@@ -1,0 +1,122 @@
+//! `session_id device`: a device's session outlives the hour, on brokers that can do that.
+
+use crate::support::{
+    broker::{Setup, on_every_broker},
+    device::{Device, LAMP, METER, secrets},
+    mqtt::{ACCEPTED, Answer, Client, Connect, VERSIONS},
+};
+use mosquitto_iotda_auth::login::SignType::Sha256;
+use std::fs;
+
+on_every_broker!(
+    earlier_brokers_say_why_they_do_not_start,
+    subscriptions_and_messages_survive_the_hour,
+    a_new_login_takes_the_session_over,
+    removed_devices_are_disconnected,
+    nobody_else_comes_by_a_devices_name,
+);
+
+fn at_hour(device: Device, hour: u8) -> Connect {
+    device.connect(Sha256, &format!("20990101{hour:02}"))
+}
+
+/// A broker that can do it, or nothing on the ones that cannot: for these there is a test of its own.
+fn setup(version: &str) -> Option<Setup> {
+    let setup = Setup::new(version).secrets(secrets()).option("session_id", "device");
+    let folder = setup.scratch().path().display().to_string();
+    (version == "2.1.2")
+        .then(|| setup.line("persistence true").line(&format!("persistence_location {folder}/")))
+}
+
+fn earlier_brokers_say_why_they_do_not_start(version: &str) {
+    let setup = Setup::new(version).secrets(secrets()).option("session_id", "device");
+    if version == "2.1.2" {
+        setup.start();
+        return;
+    }
+    let log = setup.fail();
+    assert!(
+        log.contains(
+            "iotda-auth: not started: plugin_opt_session_id: device is for Mosquitto 2.1 and later"
+        ),
+        "{log}"
+    );
+}
+
+fn subscriptions_and_messages_survive_the_hour(version: &str) {
+    let Some(setup) = setup(version) else { return };
+    let mut broker = setup.start();
+    for (round, level) in VERSIONS.into_iter().enumerate() {
+        let hour = u8::try_from(3 * round).unwrap();
+        let topic = format!("news/{level}");
+        let (mut lamp, _) =
+            Client::connect(&broker, &at_hour(LAMP, hour).level(level).persistent());
+        lamp.subscribe(level, &topic);
+        drop(lamp);
+        broker.reload();
+        Client::connect(&broker, &at_hour(METER, 0)).0.publish(4, &topic, b"first");
+        // The session is known by its device in the file, too.
+        broker.restart();
+        broker.reload();
+        Client::connect(&broker, &at_hour(METER, 1)).0.publish(4, &topic, b"second");
+
+        let mut lamp = Client::dial(&broker);
+        lamp.send(&at_hour(LAMP, hour + 1).level(level).persistent().packet());
+        let connack = lamp.receive().unwrap();
+        // MQTT 3.1 has no flag that says so.
+        assert_eq!(
+            (connack[2], connack[3]),
+            (u8::from(level > 3), 0),
+            "the session is there: {connack:02x?}"
+        );
+        for expected in ["first", "second"] {
+            let publish = lamp.receive().expect("a queued message");
+            assert!(publish.ends_with(expected.as_bytes()), "{publish:02x?}");
+            lamp.acknowledge(&publish);
+        }
+        broker.reload();
+        assert!(lamp.is_alive(), "{}", broker.log());
+    }
+    assert!(broker.refusals().is_empty(), "{:?}", broker.refusals());
+}
+
+fn a_new_login_takes_the_session_over(version: &str) {
+    let Some(setup) = setup(version) else { return };
+    let broker = setup.start();
+    for level in VERSIONS {
+        let (mut first, _) = Client::connect(&broker, &at_hour(LAMP, 1).level(level));
+        let (mut second, answer) = Client::connect(&broker, &at_hour(LAMP, 2).level(level));
+        assert_eq!(answer, ACCEPTED);
+        first.rest();
+        assert!(second.is_alive(), "{}", broker.log());
+        broker.reload();
+        assert!(second.is_alive(), "{}", broker.log());
+    }
+    assert!(!broker.log().contains("iotda-auth: disconnected"), "{}", broker.log());
+}
+
+fn removed_devices_are_disconnected(version: &str) {
+    let Some(setup) = setup(version) else { return };
+    let broker = setup.start();
+    let (mut lamp, _) = Client::connect(&broker, &at_hour(LAMP, 1).persistent());
+    let (mut meter, _) = Client::connect(&broker, &at_hour(METER, 1));
+    fs::write(broker.secrets(), format!("{}:{}\n", METER.id, METER.secret)).unwrap();
+    broker.reload();
+    broker.wait_for_log("1 logged in, 1 disconnected");
+    lamp.rest();
+    assert!(meter.is_alive());
+    broker.reload();
+    assert!(meter.is_alive());
+}
+
+/// A back-end service that calls itself like a device would be given the device's messages.
+fn nobody_else_comes_by_a_devices_name(version: &str) {
+    let Some(setup) = setup(version) else { return };
+    let broker = setup.option("other_clients", "defer").line("allow_anonymous true").start();
+    let (mut lamp, _) = Client::connect(&broker, &at_hour(LAMP, 1));
+    let thief = Connect::new(LAMP.id);
+    assert_eq!(Client::connect(&broker, &thief).1, Answer::Connack(5));
+    assert!(broker.refusals()[0].contains("reason=bad_client_id"));
+    assert_eq!(Client::connect(&broker, &Connect::new("backend")).1, ACCEPTED);
+    assert!(lamp.is_alive());
+}

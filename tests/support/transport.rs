@@ -1,0 +1,164 @@
+//! The ways to a broker: TCP, a Unix socket, TLS, a WebSocket.
+
+use super::scratch::Scratch;
+use std::{
+    io::{self, Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    os::unix::net::UnixStream,
+    path::Path,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    time::Duration,
+};
+
+/// How long an answer may take before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A connection that bytes go over.
+pub trait Transport: Read + Write {}
+
+impl<T: Read + Write> Transport for T {}
+
+pub fn tcp(address: impl Into<SocketAddr>) -> TcpStream {
+    let stream = TcpStream::connect(address.into()).expect("the broker listens");
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+pub fn local(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+pub fn unix(path: &Path) -> UnixStream {
+    let stream = UnixStream::connect(path).expect("the broker listens");
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// TLS, spoken by openssl's own client.
+pub struct Tls {
+    client: Child,
+    input: ChildStdin,
+    output: ChildStdout,
+}
+
+pub fn tls(port: u16, extra: &[&str]) -> Tls {
+    let mut client = Command::new("openssl")
+        .args(["s_client", "-quiet", "-verify_quiet", "-connect", &format!("127.0.0.1:{port}")])
+        .args(extra)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("openssl runs: ./dev test brings it");
+    let (input, output) = (client.stdin.take().unwrap(), client.stdout.take().unwrap());
+    Tls { client, input, output }
+}
+
+impl Read for Tls {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.output.read(buffer)
+    }
+}
+
+impl Write for Tls {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.input.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.input.flush()
+    }
+}
+
+impl Drop for Tls {
+    fn drop(&mut self) {
+        let _ = self.client.kill();
+        let _ = self.client.wait();
+    }
+}
+
+/// A certificate of its own, for a broker at 127.0.0.1: the lines of a listener that has it.
+pub fn tls_lines(scratch: &Scratch) -> String {
+    let (key, certificate) =
+        (scratch.path().join("key.pem"), scratch.path().join("certificate.pem"));
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+        ])
+        .args(["-days", "2", "-subj", "/CN=127.0.0.1", "-keyout"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .output()
+        .expect("openssl runs: ./dev test brings it");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    format!("certfile {}\nkeyfile {}\n", certificate.display(), key.display())
+}
+
+/// A WebSocket over TCP: binary frames, one for each write.
+pub struct WebSocket {
+    stream: TcpStream,
+    frame: Vec<u8>,
+}
+
+pub fn web_socket(port: u16) -> WebSocket {
+    let mut stream = tcp(local(port));
+    let request = "GET /mqtt HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                   Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Protocol: mqtt\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("an answer to the upgrade");
+        head.push(byte[0]);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+    WebSocket { stream, frame: Vec::new() }
+}
+
+impl Write for WebSocket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // A client masks what it sends; with zeroes, here.
+        let length = u16::try_from(bytes.len()).expect("a frame of at most 65,535 bytes");
+        let mut frame = vec![0x82, 0xFE];
+        frame.extend(length.to_be_bytes());
+        frame.extend([0; 4]);
+        frame.extend(bytes);
+        self.stream.write_all(&frame)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+impl Read for WebSocket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.frame.is_empty() {
+            let mut head = [0; 2];
+            match self.stream.read_exact(&mut head) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
+                result => result?,
+            }
+            if head[0] & 0x0F == 8 {
+                return Ok(0); // the close frame
+            }
+            assert!(head[1] < 126, "a short frame");
+            self.frame.resize(usize::from(head[1]), 0);
+            self.stream.read_exact(&mut self.frame)?;
+        }
+        let count = buffer.len().min(self.frame.len());
+        buffer[..count].copy_from_slice(&self.frame[..count]);
+        self.frame.drain(..count);
+        Ok(count)
+    }
+}
