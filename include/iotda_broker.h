@@ -41,6 +41,9 @@
 /* One client connection; its inside is the broker's alone. */
 struct mosquitto;
 
+/* The properties of an MQTT 5 packet; we give none. */
+typedef struct mqtt5__property mosquitto_property;
+
 /* The broker's name for one loaded plugin. */
 typedef struct mosquitto_plugin_id_t mosquitto_plugin_id_t;
 
@@ -86,6 +89,8 @@ typedef int (*iotda_callback_unregister)(mosquitto_plugin_id_t *identifier, int 
 typedef void (*iotda_log_printf)(int level, const char *format, ...);
 typedef const char *(*iotda_client_string)(const struct mosquitto *client); /* mosquitto_client_id, _address */
 typedef int (*iotda_kick_client_by_clientid)(const char *client_id, _Bool with_will);
+typedef int (*iotda_broker_publish_copy)(const char *client_id, const char *topic, int payload_length,
+		const void *payload, int qos, _Bool retain, mosquitto_property *properties);
 typedef int (*iotda_set_clientid)(struct mosquitto *client, const char *client_id);
 /* mosquitto_client_keepalive, _protocol, _protocol_version, _sub_count, _port */
 typedef int (*iotda_client_int)(const struct mosquitto *client);

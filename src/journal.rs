@@ -108,6 +108,13 @@ pub fn refusal(connect: &Connect<'_>, address: Option<&[u8]>, refused: Refused) 
     ))
 }
 
+/// The line for a login that was accepted.
+#[must_use]
+pub fn acceptance(connect: &Connect<'_>, address: Option<&[u8]>) -> Line {
+    let client = Quoted { text: connect.client_id, limit: 256 };
+    Line::of(format_args!("accepted client={client} address={}", Address(address)))
+}
+
 /// The line for a session that the plugin has ended.
 #[must_use]
 pub fn disconnection(client_id: &[u8], reason: &str) -> Line {

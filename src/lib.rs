@@ -22,12 +22,18 @@
 //! | [`registry`] | which devices are there, and what proves each of them? |
 //! | [`reloader`] | where does the next table come from? |
 //! | [`sessions`] | who is logged in? |
+//! | [`limiter`] | who has failed too often lately? |
+//! | [`counters`] | how often has what happened? |
 //! | [`journal`] | how does it look in the log? |
+//! | [`flood`] | how much of a flood is told? |
 
 #[allow(unsafe_code)] // the border to the broker, and nothing else
 mod ffi;
 
+pub mod counters;
+pub mod flood;
 pub mod journal;
+pub mod limiter;
 pub mod login;
 pub mod options;
 pub mod plugin;

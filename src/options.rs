@@ -2,6 +2,7 @@
 //!
 //! Every error is one line that names the option, what was found and what was expected.
 
+use crate::limiter::FailureLimit;
 use crate::login::{
     Policy, SignType,
     policy::{KeepAlive, OtherClients, SignTypes},
@@ -23,6 +24,10 @@ pub struct Options {
     pub exact_connack_ports: Vec<u16>,
     /// `reload_interval`; `None` is `off`.
     pub reload_interval: Option<Duration>,
+    /// `failure_limit`; `None` is `off`.
+    pub failure_limit: Option<FailureLimit>,
+    /// `stats_interval`; `None` is `off`.
+    pub stats_interval: Option<Duration>,
 }
 
 impl Default for Options {
@@ -35,6 +40,8 @@ impl Default for Options {
             session_id: SessionId::Client,
             exact_connack_ports: Vec::new(),
             reload_interval: None,
+            failure_limit: None,
+            stats_interval: None,
         }
     }
 }
@@ -118,7 +125,7 @@ impl fmt::Display for Shown<'_> {
 /// Reads a value into its place; an error is what was expected.
 type Rule = fn(&str, &mut Options) -> Result<(), &'static str>;
 
-const RULES: [(&str, Rule); 10] = [
+const RULES: [(&str, Rule); 12] = [
     ("secrets_file", |value, options| {
         options.secrets_file = not_empty(value)?.into();
         Ok(())
@@ -178,10 +185,18 @@ const RULES: [(&str, Rule); 10] = [
         Ok(())
     }),
     ("reload_interval", |value, options| {
-        options.reload_interval = match value {
+        options.reload_interval = off_or_interval(value)?;
+        Ok(())
+    }),
+    ("failure_limit", |value, options| {
+        options.failure_limit = match value {
             "off" => None,
-            _ => Some(interval(value).ok_or("off, or a duration from 1s on, like 10s or 5m")?),
+            _ => Some(failure_limit(value).ok_or("off, or a number and a duration like 20/1m")?),
         };
+        Ok(())
+    }),
+    ("stats_interval", |value, options| {
+        options.stats_interval = off_or_interval(value)?;
         Ok(())
     }),
 ];
@@ -251,6 +266,20 @@ fn duration(text: &str) -> Option<i64> {
     i64::from(number::<u32>(digits)?).checked_mul(unit)
 }
 
+fn off_or_interval(value: &str) -> Result<Option<Duration>, &'static str> {
+    match value {
+        "off" => Ok(None),
+        _ => interval(value).map(Some).ok_or("off, or a duration from 1s on, like 10s or 5m"),
+    }
+}
+
+/// `N/TIME`: so many failures within so long.
+fn failure_limit(text: &str) -> Option<FailureLimit> {
+    let (failures, within) = text.split_once('/')?;
+    let failures = number(failures.trim()).filter(|failures| *failures > 0)?;
+    Some(FailureLimit { failures, within: interval(within.trim())? })
+}
+
 /// How often something is done: at most once a second.
 fn interval(text: &str) -> Option<Duration> {
     let seconds = u64::try_from(duration(text)?).ok()?;
@@ -314,6 +343,12 @@ mod tests {
             ("exact_connack_ports", "1883, 1884"),
         ])
         .unwrap();
+        let limit = parse(&[("failure_limit", "20 / 1m")]).unwrap().failure_limit.unwrap();
+        assert_eq!((limit.failures, limit.within), (20, Duration::from_secs(60)));
+        assert_eq!(
+            parse(&[("stats_interval", "10s")]).unwrap().stats_interval,
+            Some(Duration::from_secs(10))
+        );
         assert!(!options.one_connection);
         assert_eq!(options.session_id, SessionId::Device);
         assert_eq!(options.exact_connack_ports, [1883, 1884]);
@@ -374,6 +409,11 @@ mod tests {
                 ],
             ),
             ("other_clients", &["", "allow", "Refuse"]),
+            (
+                "failure_limit",
+                &["", "20", "20/", "/1m", "0/1m", "20/0", "-1/1m", "20/1m/1m", "twenty/1m"],
+            ),
+            ("stats_interval", &["", "0", "on"]),
             ("one_connection", &["", "true", "Yes", "1"]),
             ("session_id", &["", "device_id", "Client"]),
             (

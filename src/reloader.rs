@@ -45,6 +45,8 @@ pub struct NewTable {
 pub enum ReloadError {
     /// The file makes no table.
     Load(LoadError),
+    /// There is no thread to read it.
+    Thread(io::Error),
     /// The file holds no device, and the table in force does.
     Empty,
     /// The file's last line has no newline, and before it had one: somebody has cut it off.
@@ -55,6 +57,7 @@ impl fmt::Display for ReloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Load(error) => error.fmt(f),
+            Self::Thread(error) => write!(f, "no thread to read it: {error}"),
             Self::Empty => f.write_str("expected devices, as before, found none"),
             Self::CutOff => {
                 f.write_str("expected a newline behind the last line, as before, found none: is the file cut off?")
@@ -156,9 +159,14 @@ impl Reloader {
     }
 
     /// Asks for the file to be loaded.
-    pub fn request(&self) {
-        // The thread ends only with this value.
-        let _ = self.orders.send(Order::Load);
+    ///
+    /// # Errors
+    ///
+    /// [`ReloadError::Thread`], if the thread has ended, which it does only by a fault.
+    pub fn request(&self) -> Result<(), ReloadError> {
+        self.orders
+            .send(Order::Load)
+            .map_err(|_| ReloadError::Thread(io::ErrorKind::BrokenPipe.into()))
     }
 
     /// What is new, if anything. Who takes a table puts it in force.
@@ -396,7 +404,7 @@ mod tests {
             Source { path: path.clone(), table, identity, ends_in_newline, interval: None };
         let reloader = Reloader::start(source).unwrap();
         for _ in 0..3 {
-            reloader.request();
+            reloader.request().unwrap();
             let new = wait(|| reloader.take()?.table).table;
             let before = std::mem::replace(&mut in_force, new);
             let weak = Arc::downgrade(&before);

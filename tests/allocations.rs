@@ -109,6 +109,8 @@ impl Host for Silent {
 
     fn disconnect(&self, _client_id: &std::ffi::CStr) {}
 
+    fn publish(&self, _topic: &std::ffi::CStr, _payload: &[u8]) {}
+
     fn names_sessions(&self) -> bool {
         false
     }

@@ -66,17 +66,13 @@ scenarios! {
     no_file_descriptors
     two_threads
     many_reloads
-    connack_is_exact
-    connack_over_each_family
-    connack_on_listed_ports
-    connack_to_the_client_itself
-    connack_needs_an_address
-    connack_on_plain_connections
-    connack_of_known_versions
-    connack_to_a_peer_that_is_gone
-    connack_in_a_sweep
-    session_by_device
+    exact_connack
+    no_exact_connack
+    codes
+    session_ids
     one_connection
+    stats
+    thinned_log
     panic_in_a_login
     unload
 }

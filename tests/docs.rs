@@ -161,3 +161,19 @@ fn readme_names_verbs_of_the_tool() {
     assert!(!named.is_empty());
     assert!(named.is_subset(&known), "README: {named:?}\n--help: {known:?}");
 }
+
+/// Each topic that the plugin publishes has a row in the README, and no other.
+#[test]
+fn readme_has_every_topic() {
+    let source = file("src/plugin/stats.rs");
+    let list =
+        source.split("let fixed = [").nth(1).and_then(|rest| rest.split("];").next()).unwrap();
+    let mut topics: BTreeSet<_> = list
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("(\"")?.split('"').next())
+        .map(String::from)
+        .collect();
+    topics.insert("refused/REASON".into());
+    let rows = table("| topic below `$SYS/broker/iotda-auth/` | value |");
+    assert_eq!(rows.iter().map(|row| plain(&row[0]).to_string()).collect::<BTreeSet<_>>(), topics);
+}

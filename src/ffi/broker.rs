@@ -27,6 +27,7 @@ pub(super) struct Broker {
     client_sub_count: c::iotda_client_int,
     kick_client_by_clientid: c::iotda_kick_client_by_clientid,
     client_protocol: c::iotda_client_int,
+    broker_publish_copy: c::iotda_broker_publish_copy,
     plugin_set_info: c::iotda_plugin_set_info,
     set_clientid: c::iotda_set_clientid,
     client_port: c::iotda_client_int,
@@ -82,6 +83,9 @@ impl Broker {
                 c"mosquitto_kick_client_by_clientid" as iotda_kick_client_by_clientid
             ),
             client_protocol: required!(c"mosquitto_client_protocol" as iotda_client_int),
+            broker_publish_copy: required!(
+                c"mosquitto_broker_publish_copy" as iotda_broker_publish_copy
+            ),
             plugin_set_info: optional!(c"mosquitto_plugin_set_info" as iotda_plugin_set_info),
             set_clientid: optional!(c"mosquitto_set_clientid" as iotda_set_clientid),
             client_port: optional!(c"mosquitto_client_port" as iotda_client_int),
@@ -169,6 +173,20 @@ impl Host for Broker {
             // SAFETY: the id is NUL-terminated and outlives the call; we are on the broker's thread, as above.
             unsafe { kick(client_id.as_ptr(), true) };
         }
+    }
+
+    fn publish(&self, topic: &CStr, payload: &[u8]) {
+        let (Some(publish), Ok(length)) =
+            (self.broker_publish_copy, c_int::try_from(payload.len()))
+        else {
+            return;
+        };
+        let (everyone, properties) = (std::ptr::null(), std::ptr::null_mut());
+        // SAFETY: the topic is NUL-terminated, the payload as long as it is said to be, and the broker copies both
+        // (mosquitto_broker_publish_copy in plugin_public.c). We are on the broker's thread, as above.
+        unsafe {
+            publish(everyone, topic.as_ptr(), length, payload.as_ptr().cast(), 0, true, properties)
+        };
     }
 
     fn names_sessions(&self) -> bool {

@@ -134,6 +134,7 @@ pub(crate) unsafe extern "C" fn mosquitto_plugin_cleanup(
         drop(instances);
         // SAFETY: the address is in the list, so it is an instance that `start` has leaked and nobody has taken back.
         let instance = unsafe { Box::from_raw(userdata.cast::<Instance>()) };
+        instance.plugin.stop(&instance.broker);
         for (event, callback) in EVENTS {
             instance.broker.unregister(instance.identifier, event, callback);
         }
@@ -257,10 +258,7 @@ fn give(answer: Answer<'_>, instance: &Instance, client: &Client<'_>, login: &Lo
                 return c::IOTDA_SUCCESS;
             }
             // The login would go by a name that the plugin does not expect.
-            match plugin.login_failed(broker, login) {
-                Answer::Refuse(reason) => refuse(reason, instance, client, login.protocol_version),
-                _ => c::IOTDA_ERR_AUTH,
-            }
+            give(plugin.login_failed(broker, login), instance, client, login)
         }
         Answer::Defer => c::IOTDA_ERR_PLUGIN_DEFER,
         Answer::End => c::IOTDA_ERR_AUTH,

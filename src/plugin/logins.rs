@@ -5,6 +5,7 @@ use super::{Answer, Host, Level, Login, Plugin, Sweep};
 use crate::login::Connect;
 use crate::{
     journal::{self, Line},
+    limiter::Limiter,
     login::{
         ClientId, Occasion, Refusal, Verdict,
         timestamp::UnixSeconds,
@@ -26,9 +27,15 @@ impl Plugin {
         fault(&login.connect);
 
         match self.occasion(login) {
-            None => Answer::Accept { session_id: None },
+            None => {
+                self.counters.rechecked.add();
+                Answer::Accept { session_id: None }
+            }
             Some(Occasion::Connect) => self.connect(host, login),
-            Some(occasion) => self.check_again(host, login, occasion),
+            Some(occasion) => {
+                self.counters.rechecked.add();
+                self.check_again(host, login, occasion)
+            }
         }
     }
 
@@ -42,6 +49,13 @@ impl Plugin {
         if !self.ticks.get() && !self.may_be_swept() {
             self.look_for_news(host);
         }
+        if self.is_limited(login) {
+            return self.refuse(
+                host,
+                login,
+                Refused { reason: Refusal::RateLimited, detail: Detail::None },
+            );
+        }
         match self.verdict(login, Occasion::Connect) {
             Some(Verdict::Accept(client_id)) => self.accept(host, login, client_id),
             Some(Verdict::Defer) if self.is_name_of_a_session(login) => self.refuse(
@@ -49,9 +63,13 @@ impl Plugin {
                 login,
                 Refused { reason: Refusal::BadClientId, detail: Detail::None },
             ),
-            Some(Verdict::Defer) => Answer::Defer,
+            Some(Verdict::Defer) => {
+                self.counters.deferred.add();
+                Answer::Defer
+            }
             Some(Verdict::Refuse(refused)) => {
                 self.name_trap(host, login, refused.reason);
+                self.note_failure(login);
                 self.refuse(host, login, refused)
             }
             None => self.login_failed(host, login),
@@ -122,6 +140,8 @@ impl Plugin {
         login: &Login<'a>,
         client_id: ClientId<'a>,
     ) -> Answer<'a> {
+        self.counters.accepted.add();
+        host.log(Level::Debug, &journal::acceptance(&login.connect, login.address));
         let device_id = client_id.device_id;
         let known_by = self.options.session_id;
         if let Some(session) = Session::of(&login.connect, device_id, known_by) {
@@ -154,14 +174,37 @@ impl Plugin {
             // The broker tells us that the client is gone while it is at it, so nothing is borrowed here.
             host.disconnect(session.id());
             self.gone(client);
+            self.counters.disconnected.add();
         }
     }
 
     /// Refuses a login, and says so in the log.
     fn refuse<'a>(&self, host: &dyn Host, login: &Login<'_>, refused: Refused) -> Answer<'a> {
         self.gone(login.client);
-        host.log(Level::Notice, &journal::refusal(&login.connect, login.address, refused));
+        self.counters.add_refusal(refused.reason);
+        self.end_of_minute(host);
+        let now = self.started.elapsed();
+        if self.flood.try_borrow_mut().is_ok_and(|mut flood| flood.tell(refused.reason, now)) {
+            host.log(Level::Notice, &journal::refusal(&login.connect, login.address, refused));
+        }
         Answer::Refuse(refused.reason)
+    }
+
+    /// Whether too many logins from the client's address were refused lately.
+    fn is_limited(&self, login: &Login<'_>) -> bool {
+        let limiter = self.limiter.try_borrow();
+        let limited = |limiter: &Limiter| {
+            limiter.is_limited(login.address.unwrap_or_default(), self.started.elapsed())
+        };
+        limiter.is_ok_and(|limiter| limiter.as_ref().is_some_and(limited))
+    }
+
+    fn note_failure(&self, login: &Login<'_>) {
+        if let Ok(mut limiter) = self.limiter.try_borrow_mut()
+            && let Some(limiter) = limiter.as_mut()
+        {
+            limiter.note_failure(login.address.unwrap_or_default(), self.started.elapsed());
+        }
     }
 
     /// Whether a client that is no device comes with a device id for its ClientId, while sessions are known by those:

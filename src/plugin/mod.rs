@@ -4,16 +4,21 @@
 //! back while one of them calls the broker, so no borrow is held across such a call.
 
 mod logins;
+mod stats;
 mod tables;
 
 use crate::{
+    counters::Counters,
+    flood::Flood,
     journal::Line,
+    limiter::Limiter,
     login::{Connect, HourKeys, Refusal},
     options::{OptionError, Options, SessionId},
     registry::{LoadError, Loaded, Table},
     reloader::{ReloadError, Reloader},
     sessions::{ClientHandle, Sessions},
 };
+use stats::Stats;
 use std::{
     cell::{Cell, RefCell},
     ffi::CStr,
@@ -31,6 +36,9 @@ pub trait Host {
     /// Ends the connection of a client, as if it had broken: its will is published. The broker may say that the client
     /// is gone before this returns.
     fn disconnect(&self, client_id: &CStr);
+
+    /// Publishes a retained message of the broker's own, at QoS 0.
+    fn publish(&self, topic: &CStr, payload: &[u8]);
 
     /// Whether the broker can know a session by another name than its ClientId: since 2.1.
     fn names_sessions(&self) -> bool;
@@ -141,6 +149,14 @@ pub struct Plugin {
     /// Whether the log has been told that the broker replaces ClientIds.
     trap_told: Cell<bool>,
     reloader: RefCell<Reloading>,
+    counters: Counters,
+    flood: RefCell<Flood>,
+    limiter: RefCell<Option<Limiter>>,
+    stats: RefCell<Stats>,
+    /// When the plugin started: what is counted by time counts from here.
+    started: Instant,
+    /// When the table came into force.
+    table_since: Cell<Instant>,
 }
 
 /// The broker's second look at all sessions, which follows a SIGHUP: RELOAD, then BASIC_AUTH for each session, then
@@ -184,7 +200,14 @@ impl Plugin {
             Level::Info,
             &Line::of(format_args!("version {version}, {devices} devices from {file}")),
         );
+        let now = Instant::now();
         let plugin = Self {
+            limiter: RefCell::new(options.failure_limit.map(Limiter::new)),
+            counters: Counters::default(),
+            flood: RefCell::default(),
+            stats: RefCell::default(),
+            started: now,
+            table_since: Cell::new(now),
             options,
             table: RefCell::new(Arc::new(table)),
             keys: RefCell::default(),
@@ -208,11 +231,13 @@ impl Plugin {
 
     /// The broker was told to reload, and will now ask about every session again.
     pub fn reload(&self, host: &dyn Host) {
+        self.tell_counters(host);
         // What is new already comes into force before the sweep.
         self.look_for_news(host);
         self.sweep.set(Sweep::Running(Instant::now()));
-        if let Err(error) = self.with_reloader(host, Reloader::request) {
-            self.report(host, &ReloadError::Load(LoadError::Io(error)));
+        let requested = self.with_reloader(host, Reloader::request);
+        if let Err(error) = requested.map_err(ReloadError::Thread).and_then(|requested| requested) {
+            self.report(host, &error);
         }
     }
 
@@ -221,6 +246,15 @@ impl Plugin {
         self.sweep.set(Sweep::No);
         self.ticks.set(true);
         self.look_for_news(host);
+        self.end_of_minute(host);
+        self.publish_stats(host);
+    }
+
+    /// The broker ends.
+    pub fn stop(&self, host: &dyn Host) {
+        let left_out = self.flood.try_borrow_mut().ok().and_then(|mut flood| flood.end());
+        self.tell_left_out(host, left_out);
+        self.tell_counters(host);
     }
 
     /// A client is gone.

@@ -2,13 +2,20 @@
 
 use super::{Host, Level, Plugin};
 use crate::{
+    flood::Flood,
     journal::{self, Line},
     login::{Refusal, verify::must_end},
     registry::{self, Cancel, Changes, Identity, LoadError, Loaded, Table, load::LineErrors},
     reloader::{NewTable, News, ReloadError, Reloader, Source},
     sessions::{ClientHandle, Session},
 };
-use std::{io, path::Path, sync::Arc, thread, time::Duration};
+use std::{
+    io,
+    path::Path,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 /// The thread that reads the file again. It is there from the first time on that it is wanted.
 #[derive(Debug)]
@@ -19,11 +26,11 @@ pub(super) enum Reloading {
 
 impl Plugin {
     /// Calls a function with the thread that reads the file; starts it if need be.
-    pub(super) fn with_reloader(
+    pub(super) fn with_reloader<T>(
         &self,
         host: &dyn Host,
-        call: impl FnOnce(&Reloader),
-    ) -> io::Result<()> {
+        call: impl FnOnce(&Reloader) -> T,
+    ) -> io::Result<T> {
         let mut reloading = self.reloader.try_borrow_mut().map_err(io::Error::other)?;
         if let Reloading::NotYet { identity, ends_in_newline } = *reloading {
             let source = Source {
@@ -42,10 +49,10 @@ impl Plugin {
             *reloading =
                 Reloading::By(started.unwrap_or_else(|| Err(io::ErrorKind::Other.into()))?);
         }
-        if let Reloading::By(reloader) = &*reloading {
-            call(reloader);
+        match &*reloading {
+            Reloading::By(reloader) => Ok(call(reloader)),
+            Reloading::NotYet { .. } => Err(io::ErrorKind::Other.into()),
         }
-        Ok(())
     }
 
     /// Puts a new table in force, if there is one, and tells what went wrong.
@@ -72,6 +79,8 @@ impl Plugin {
         else {
             return;
         };
+        self.counters.reloads.add();
+        self.table_since.set(Instant::now());
         // Many devices take a while to wipe: the thread does that.
         let _ = self.with_reloader(host, |reloader| reloader.taken(before));
         if world_readable {
@@ -107,20 +116,27 @@ impl Plugin {
                 .collect(),
             Err(_) => return 0,
         };
+        // A file that has lost half a fleet makes no more lines than any other.
+        let mut flood = Flood::default();
         for (client, session, reason) in &doomed {
-            host.log(
-                Level::Notice,
-                &journal::disconnection(session.client_id().to_bytes(), reason.slug()),
-            );
+            if flood.tell(*reason, Duration::ZERO) {
+                let line = journal::disconnection(session.client_id().to_bytes(), reason.slug());
+                host.log(Level::Notice, &line);
+            }
             // The broker tells us that the client is gone while it is at it, so nothing is borrowed here.
             host.disconnect(session.id());
             self.gone(*client);
+            self.counters.disconnected.add();
+        }
+        if let Some(left_out) = flood.end() {
+            host.log(Level::Notice, &Line::of(format_args!("disconnected {left_out}")));
         }
         doomed.len()
     }
 
     /// Tells why the table in force stays.
     pub(super) fn report(&self, host: &dyn Host, error: &ReloadError) {
+        self.counters.failed_reloads.add();
         let file = shown(&self.options.secrets_file);
         let devices = self.table.try_borrow().map_or(0, |table| table.len());
         let line = Line::of(format_args!(

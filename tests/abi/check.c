@@ -94,6 +94,7 @@ SAME_FUNCTION(iotda_client_int, mosquitto_client_protocol_version);
 SAME_FUNCTION(iotda_client_int, mosquitto_client_sub_count);
 SAME_FUNCTION(iotda_client_int, mosquitto_client_protocol);
 SAME_FUNCTION(iotda_kick_client_by_clientid, mosquitto_kick_client_by_clientid);
+SAME_FUNCTION(iotda_broker_publish_copy, mosquitto_broker_publish_copy);
 #if SINCE_2_1
 SAME_FUNCTION(iotda_plugin_set_info, mosquitto_plugin_set_info);
 SAME_FUNCTION(iotda_set_clientid, mosquitto_set_clientid);

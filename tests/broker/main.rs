@@ -5,9 +5,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod acl;
 mod connack;
 mod example;
+mod failure_limit;
 mod fault;
+mod flood;
 mod hostile;
 mod instances;
 mod login;
@@ -18,3 +21,4 @@ mod reload;
 mod session_id;
 mod sighup;
 mod start;
+mod stats;

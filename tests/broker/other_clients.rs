@@ -13,12 +13,12 @@ on_every_broker!(
     anonymous_access_opens_no_door
 );
 
-fn backend() -> Connect {
+pub(crate) fn backend() -> Connect {
     Connect::new("backend").username("backend").password("backendpassword")
 }
 
 /// A broker that knows `backend` from its password file.
-fn with_password_file(version: &str, other_clients: &str) -> Setup {
+pub(crate) fn with_password_file(version: &str, other_clients: &str) -> Setup {
     let setup = Setup::new(version).secrets(secrets()).option("other_clients", other_clients);
     let file = setup.scratch().path().join("passwords");
     let made = Command::new(installation(version).join("mosquitto_passwd"))

@@ -218,6 +218,12 @@ impl Client {
         assert_eq!(puback[0], 0x40, "{puback:02x?}");
     }
 
+    /// Publishes at QoS 0; what comes meanwhile is left unread.
+    pub fn publish_unread(&mut self, level: u8, topic: &str) {
+        let properties: &[u8] = if level == 5 { &[0] } else { &[] };
+        self.send(&packet(0x30, &[&string(topic.as_bytes()), properties, b"x"].concat()));
+    }
+
     /// Acknowledges a PUBLISH of QoS 1 that is shorter than 128 bytes.
     pub fn acknowledge(&mut self, publish: &[u8]) {
         let topic_end = 4 + usize::from(publish[3]);

@@ -1,0 +1,83 @@
+//! The counters, in the log and below `$SYS/broker/iotda-auth/`.
+
+use super::{Host, Level, Plugin};
+use crate::{flood::LeftOut, journal::Line, login::Refusal};
+use std::{ffi::CString, time::Duration};
+
+/// Below this lies every topic.
+const ROOT: &str = "$SYS/broker/iotda-auth/";
+
+/// What was published last.
+#[derive(Debug, Default)]
+pub(super) struct Stats {
+    due: Option<Duration>,
+    values: Vec<Option<u64>>,
+}
+
+impl Plugin {
+    /// Writes all counters to the log.
+    pub(super) fn tell_counters(&self, host: &dyn Host) {
+        host.log(Level::Info, &Line::of(format_args!("since the start: {}", self.counters)));
+    }
+
+    /// Tells, once a minute, how many refusals were left out.
+    pub(super) fn end_of_minute(&self, host: &dyn Host) {
+        let now = self.started.elapsed();
+        let left_out =
+            self.flood.try_borrow_mut().ok().and_then(|mut flood| flood.minute_over(now));
+        self.tell_left_out(host, left_out);
+    }
+
+    pub(super) fn tell_left_out(&self, host: &dyn Host, left_out: Option<LeftOut>) {
+        if let Some(left_out) = left_out {
+            host.log(Level::Notice, &Line::of(format_args!("refused {left_out}")));
+        }
+    }
+
+    /// Publishes what has changed since the last time, if it is time.
+    pub(super) fn publish_stats(&self, host: &dyn Host) {
+        let Some(interval) = self.options.stats_interval else { return };
+        let now = self.started.elapsed();
+        let Ok(mut stats) = self.stats.try_borrow_mut() else { return };
+        if stats.due.is_some_and(|due| now < due) {
+            return;
+        }
+        stats.due = Some(now + interval);
+        let values = self.values();
+        stats.values.resize(values.len(), None);
+        let changed: Vec<(String, u64)> = values
+            .into_iter()
+            .zip(&mut stats.values)
+            .filter_map(|((topic, value), last)| {
+                (last.replace(value) != Some(value)).then_some((topic, value))
+            })
+            .collect();
+        drop(stats);
+        for (topic, value) in changed {
+            if let Ok(topic) = CString::new(format!("{ROOT}{topic}")) {
+                host.publish(&topic, value.to_string().as_bytes());
+            }
+        }
+    }
+
+    /// Every topic below [`ROOT`], and its value.
+    fn values(&self) -> Vec<(String, u64)> {
+        let counters = &self.counters;
+        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let fixed = [
+            ("devices", self.table.try_borrow().map_or(0, |table| number(table.len()))),
+            ("table/age", self.table_since.get().elapsed().as_secs()),
+            ("logged_in", self.sessions.try_borrow().map_or(0, |sessions| number(sessions.len()))),
+            ("accepted", counters.accepted.get()),
+            ("deferred", counters.deferred.get()),
+            ("rechecked", counters.rechecked.get()),
+            ("disconnected", counters.disconnected.get()),
+            ("reloads", counters.reloads.get()),
+            ("reloads/failed", counters.failed_reloads.get()),
+            ("refused", counters.refused_in_all()),
+        ];
+        let reasons = Refusal::ALL
+            .map(|reason| (format!("refused/{}", reason.slug()), counters.refused(reason)));
+        fixed.map(|(topic, value)| (topic.to_string(), value)).into_iter().chain(reasons).collect()
+    }
+}

@@ -1,0 +1,163 @@
+//! `mosquitto.acl.example`: each device has its own topics, by direction, and nobody else's.
+
+use super::other_clients::{backend, with_password_file};
+use crate::support::{
+    broker::{Broker, installation, on_every_broker},
+    device::{Device, LAMP, METER},
+    library::crate_directory,
+    mqtt::{ACCEPTED, Client, Connect},
+};
+use mosquitto_iotda_auth::login::SignType::Sha256;
+use std::fs;
+
+on_every_broker!(devices_have_their_own_topics, the_acl_plugin_reads_the_same_file);
+
+/// From a device to the platform, below `$oc/devices/{device id}/`.
+const UP: [&str; 12] = [
+    "sys/messages/up",
+    "sys/messages/up?encoding=gzip",
+    "sys/properties/report",
+    "sys/properties/report?encoding=gzip",
+    "sys/gateway/sub_devices/properties/report",
+    "sys/gateway/sub_devices/properties/report?encoding=gzip",
+    "sys/commands/response/request_id=1",
+    "sys/properties/set/response/request_id=1",
+    "sys/properties/get/response/request_id=1",
+    "sys/shadow/get/request_id=1",
+    "sys/events/up",
+    "user/telemetry/x",
+];
+
+/// From the platform to a device.
+const DOWN: [&str; 7] = [
+    "sys/messages/down",
+    "sys/commands/request_id=1",
+    "sys/properties/set/request_id=1",
+    "sys/properties/get/request_id=1",
+    "sys/shadow/get/response/request_id=1",
+    "sys/events/down",
+    "user/setpoint",
+];
+
+/// What the SDKs subscribe to, and then what a curious device would.
+const FILTERS: [&str; 8] = [
+    "sys/messages/down",
+    "sys/commands/#",
+    "sys/properties/set/#",
+    "sys/properties/get/#",
+    "sys/shadow/get/response/#",
+    "sys/events/down",
+    "user/#",
+    "#",
+];
+
+fn topic(device: Device, below: &str) -> String {
+    format!("$oc/devices/{}/{below}", device.id)
+}
+
+fn login(broker: &Broker, connect: &Connect) -> Client {
+    let (client, answer) = Client::connect(broker, connect);
+    assert_eq!(answer, ACCEPTED, "{}", broker.log());
+    client
+}
+
+fn connect(device: Device) -> Connect {
+    device.connect(Sha256, "2999010100")
+}
+
+/// The topics that have come to a client, up to the one that ends a test.
+fn topics_until(client: &mut Client, end: &str) -> Vec<String> {
+    let mut topics = Vec::new();
+    loop {
+        let publish = client.receive().expect("a message");
+        assert_eq!(publish[0] & 0xF0, 0x30, "{publish:02x?}");
+        // The lengths are short: one byte of remaining length, one of the topic's.
+        let length = usize::from(publish[3]);
+        let topic = String::from_utf8_lossy(&publish[4..4 + length]).into_owned();
+        if publish[0] & 0x06 != 0 {
+            client.acknowledge(&publish);
+        }
+        if topic == end {
+            return topics;
+        }
+        topics.push(topic);
+    }
+}
+
+fn play(broker: &Broker) {
+    let mut service = login(broker, &backend());
+    service.subscribe(4, "$oc/#");
+    service.subscribe(4, "#");
+    let mut lamp = login(broker, &connect(LAMP));
+    for filter in FILTERS {
+        lamp.subscribe(4, &topic(LAMP, filter));
+        lamp.subscribe(4, &topic(METER, filter));
+    }
+    for filter in ["#", "+/#", "$oc/#", "$oc/devices/+/#", "$oc/devices/+/sys/commands/#"] {
+        lamp.subscribe(4, filter);
+    }
+
+    // Up: its own arrive, the other's and the platform's do not.
+    for (device, below) in
+        UP.iter().map(|below| (LAMP, below)).chain(UP.iter().map(|below| (METER, below)))
+    {
+        lamp.publish_unread(4, &topic(device, below));
+    }
+    for below in DOWN.iter().filter(|below| !below.starts_with("user/")) {
+        lamp.publish_unread(4, &topic(LAMP, below));
+        lamp.publish_unread(4, &topic(METER, below));
+    }
+    lamp.publish_unread(4, "elsewhere");
+    let end = topic(LAMP, "user/last");
+    lamp.publish_unread(4, &end);
+    let mut expected: Vec<String> = UP.iter().map(|below| topic(LAMP, below)).collect();
+    let mut found = topics_until(&mut service, &end);
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
+
+    // Down: its own arrive, the other's do not; nor does what it has sent itself, but for its product's own topics.
+    for below in DOWN {
+        service.publish_unread(4, &topic(LAMP, below));
+        service.publish_unread(4, &topic(METER, below));
+    }
+    for below in UP.iter().filter(|below| !below.starts_with("user/")) {
+        service.publish_unread(4, &topic(METER, below));
+    }
+    service.publish_unread(4, "elsewhere");
+    let end = topic(LAMP, "user/end");
+    service.publish_unread(4, &end);
+    let found: std::collections::BTreeSet<String> =
+        topics_until(&mut lamp, &end).into_iter().collect();
+    let expected: std::collections::BTreeSet<String> = DOWN
+        .iter()
+        .map(|below| topic(LAMP, below))
+        .chain([topic(LAMP, "user/telemetry/x"), topic(LAMP, "user/last")])
+        .collect();
+    assert_eq!(found, expected);
+}
+
+fn devices_have_their_own_topics(version: &str) {
+    let example = crate_directory().join("mosquitto.acl.example");
+    let setup = with_password_file(version, "defer");
+    let file = setup.scratch().file("acl", fs::read(example).unwrap());
+    play(&setup.line(&format!("acl_file {}", file.display())).start());
+}
+
+/// 2.1 has a plugin for it; on 2.0 there is nothing to test.
+fn the_acl_plugin_reads_the_same_file(version: &str) {
+    if version != "2.1.2" {
+        return;
+    }
+    let plugin =
+        installation(version).join("root/usr/lib/x86_64-linux-gnu/mosquitto/mosquitto_acl_file.so");
+    let example = fs::read_to_string(crate_directory().join("mosquitto.acl.example")).unwrap();
+    assert!(example.contains("mosquitto_acl_file.so\n") && example.contains("plugin_opt_acl_file"));
+    let setup = with_password_file(version, "defer");
+    let file = setup.scratch().file("acl", example);
+    play(
+        &setup
+            .line(&format!("plugin {}\nplugin_opt_acl_file {}", plugin.display(), file.display()))
+            .start(),
+    );
+}
