@@ -66,10 +66,16 @@ scenarios! {
     no_file_descriptors
     two_threads
     many_reloads
-    exact_connack
-    no_exact_connack
-    codes
-    session_ids
+    connack_is_exact
+    connack_over_each_family
+    connack_on_listed_ports
+    connack_to_the_client_itself
+    connack_needs_an_address
+    connack_on_plain_connections
+    connack_of_known_versions
+    connack_to_a_peer_that_is_gone
+    connack_in_a_sweep
+    session_by_device
     one_connection
     stats
     thinned_log

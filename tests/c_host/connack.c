@@ -1,346 +1,700 @@
 /*
- * Scenarios of the answers to a CONNECT: written to real sockets, given as return codes, and what follows from a login.
- * host.c includes this file.
+ * Scenarios of what a refused client is told, and of who is who among the sessions. host.c includes this file.
+ *
+ * The sockets are real: the host listens, and is its own clients. What it hands to the plugin as a client begins like a
+ * broker's structure, and lies about its socket where a scenario wants it to.
  */
+
 #include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <signal.h>
+#include <limits.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 /* ---- connections ---- */
 
-struct connection {
-	int listener, server, peer; /* the broker's two descriptors, and the device's own */
+enum family { IPV4, IPV6, MAPPED };
+
+struct listener {
+	int socket;
+	enum family family;
 	int port;
+	char ports[64]; /* for the option */
 };
 
-static socklen_t address_of(struct sockaddr_storage *address, int family, int port)
+union address {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+};
+
+static void fail_on_pipe(int signal)
 {
-	memset(address, 0, sizeof(*address));
-	address->ss_family = family;
-	if(family == AF_INET){
-		struct sockaddr_in *in = (struct sockaddr_in *)address;
-		in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-		in->sin_port = htons(port);
-		return sizeof(*in);
+	(void)signal;
+	static const char text[] = "SIGPIPE\n";
+	if(write(STDERR_FILENO, text, sizeof(text) - 1)) _exit(1);
+	_exit(1);
+}
+
+static struct listener listen_on(enum family family)
+{
+	struct listener listener = {.family = family};
+	union address address = {0};
+	socklen_t length = family == IPV4 ? sizeof(address.v4) : sizeof(address.v6);
+	int off = 0;
+	listener.socket = socket(family == IPV4 ? AF_INET : AF_INET6, SOCK_STREAM, 0);
+	CHECK(listener.socket >= 0);
+	if(family == IPV4){
+		address.v4.sin_family = AF_INET;
+		address.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	}else{
+		address.v6.sin6_family = AF_INET6;
+		address.v6.sin6_addr = in6addr_loopback;
 	}
-	struct sockaddr_in6 *in = (struct sockaddr_in6 *)address;
-	in->sin6_addr = in6addr_loopback;
-	in->sin6_port = htons(port);
-	return sizeof(*in);
-}
-
-/* A device that has connected to a listener of a family, from a family; a CONNECT has come in if it is not silent. */
-static struct connection connection(int family, int from, bool silent)
-{
-	struct connection made;
-	struct sockaddr_storage address;
-	socklen_t length = address_of(&address, family, 0);
-	if(from != family) ((struct sockaddr_in6 *)&address)->sin6_addr = in6addr_any;
-	CHECK((made.listener = socket(family, SOCK_STREAM, 0)) >= 0);
-	CHECK(bind(made.listener, (struct sockaddr *)&address, length) == 0 && listen(made.listener, 1) == 0);
-	CHECK(getsockname(made.listener, (struct sockaddr *)&address, &length) == 0);
-	made.port = ntohs(((struct sockaddr_in *)&address)->sin_port); /* at the same place in either family */
-	length = address_of(&address, from, made.port);
-	CHECK((made.peer = socket(from, SOCK_STREAM, 0)) >= 0);
-	CHECK(connect(made.peer, (struct sockaddr *)&address, length) == 0);
-	CHECK((made.server = accept(made.listener, NULL, NULL)) >= 0);
-	if(!silent){
-		char packet[20];
-		CHECK(write(made.peer, "a CONNECT, for all we know", 20) == 20);
-		CHECK(read(made.server, packet, sizeof(packet)) == 20);
+	if(family == MAPPED){
+		CHECK(setsockopt(listener.socket, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) == 0);
+		CHECK(inet_pton(AF_INET6, "::ffff:127.0.0.1", &address.v6.sin6_addr) == 1);
 	}
-	CHECK(fcntl(made.server, F_SETFL, O_NONBLOCK) == 0);
-	return made;
+	CHECK(bind(listener.socket, &address.any, length) == 0);
+	CHECK(listen(listener.socket, 16) == 0);
+	CHECK(getsockname(listener.socket, &address.any, &length) == 0);
+	listener.port = ntohs(family == IPV4 ? address.v4.sin_port : address.v6.sin6_port);
+	snprintf(listener.ports, sizeof(listener.ports), "1, %d", listener.port);
+	/* A broker that does not ignore it would end. */
+	signal(SIGPIPE, fail_on_pipe);
+	return listener;
 }
 
-static void hang(struct connection *connection)
+struct connection {
+	int broker;
+	int peer;
+	int port;
+	char address[INET6_ADDRSTRLEN];
+};
+
+/* A connection as the broker has it before its first packet. */
+static struct connection dial_from(const struct listener *listener, const char *source)
 {
-	close(connection->peer);
-	close(connection->server);
-	close(connection->listener);
+	struct connection connection = {.port = listener->port};
+	union address address = {0};
+	socklen_t length;
+	connection.peer = socket(listener->family == IPV6 ? AF_INET6 : AF_INET, SOCK_STREAM, 0);
+	CHECK(connection.peer >= 0);
+	struct timeval patience = {.tv_sec = 30};
+	CHECK(setsockopt(connection.peer, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == 0);
+	if(listener->family == IPV6){
+		length = sizeof(address.v6);
+		address.v6.sin6_family = AF_INET6;
+		address.v6.sin6_addr = in6addr_loopback;
+		address.v6.sin6_port = htons(listener->port);
+	}else{
+		length = sizeof(address.v4);
+		address.v4.sin_family = AF_INET;
+		CHECK(inet_pton(AF_INET, source, &address.v4.sin_addr) == 1);
+		CHECK(bind(connection.peer, &address.any, length) == 0);
+		address.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		address.v4.sin_port = htons(listener->port);
+	}
+	CHECK(connect(connection.peer, &address.any, length) == 0);
+	length = sizeof(address);
+	connection.broker = accept4(listener->socket, &address.any, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	CHECK(connection.broker >= 0);
+	/* As the broker does (net__socket_get_address). */
+	const void *number = address.any.sa_family == AF_INET ? (void *)&address.v4.sin_addr : (void *)&address.v6.sin6_addr;
+	CHECK(inet_ntop(address.any.sa_family, number, connection.address, sizeof(connection.address)));
+	return connection;
 }
 
-/* What the device gets, to the end; the broker's own answer is tried after ours. */
-static int received(struct connection *connection, unsigned char *bytes, size_t size)
+/* The first packet goes to the broker, who reads it. */
+static void send_first_packet(struct connection *connection)
 {
-	ssize_t count;
-	int sum = 0;
-	send(connection->server, "own", 3, MSG_NOSIGNAL);
-	shutdown(connection->server, SHUT_RDWR);
-	while((count = read(connection->peer, bytes + sum, size - sum)) > 0) sum += (int)count;
-	return sum;
+	char packet[16] = {0x10, 14};
+	CHECK(send(connection->peer, packet, sizeof(packet), 0) == sizeof(packet));
+	struct pollfd readable = {.fd = connection->broker, .events = POLLIN};
+	CHECK(poll(&readable, 1, 30 * 1000) == 1);
+	CHECK(recv(connection->broker, packet, sizeof(packet), 0) == sizeof(packet));
 }
 
-static struct mosquitto behind(const struct connection *connection, int version, const char *address)
+static struct connection dial(const struct listener *listener)
 {
-	struct mosquitto device = client("lamp-01");
-	device.protocol_version = version;
-	device.address = address;
-	device.listener_port = connection->port;
-	device.numbers[0] = 2; /* an epoll build's mark of a client */
-	device.numbers[1] = connection->server;
-	return device;
+	struct connection connection = dial_from(listener, "127.0.0.1");
+	send_first_packet(&connection);
+	return connection;
 }
 
-static void start_with_port(mosquitto_plugin_id_t *plugin, int port)
+static void hang_up_connection(struct connection *connection)
 {
-	char text[16];
-	snprintf(text, sizeof(text), "1,%d", port);
-	CHECK_CODE(INIT(plugin, {"secrets_file", file("secrets")}, {"exact_connack_ports", text}), IOTDA_SUCCESS);
+	CHECK(close(connection->broker) == 0);
+	CHECK(close(connection->peer) == 0);
 }
 
-/* ---- scenarios ---- */
-
-/* ClientId "lamp-01" has not the shape: 2, 0x85. */
-static void exact_connack(void)
+/* A client that has sent its first packet over a connection. */
+static struct mosquitto client_over(const struct connection *connection, const char *id)
 {
-	static const struct {
-		int family, from;
-		const char *address;
-	} ways[] = {
-		{AF_INET, AF_INET, "127.0.0.1"},
-		{AF_INET6, AF_INET6, "::1"},
-		{AF_INET6, AF_INET, "::ffff:127.0.0.1"},
-	};
-	for(int way = 0; way < 3; way++){
+	struct mosquitto over = client(id);
+	over.numbers[0] = 2; /* what a client's structure is */
+	over.numbers[1] = connection->broker;
+	over.address = connection->address;
+	over.port = connection->port;
+	return over;
+}
+
+/* Whether the peer gets these bytes, and then the end. */
+static bool gets(struct connection *connection, const void *bytes, size_t length)
+{
+	char got[64];
+	size_t count = 0;
+	for(;;){
+		ssize_t more = recv(connection->peer, got + count, sizeof(got) - count, 0);
+		CHECK(more >= 0);
+		if(more == 0) break;
+		count += more;
+		CHECK(count < sizeof(got));
+	}
+	return count == length && memcmp(got, bytes, length) == 0;
+}
+
+/* Nothing has been written, and the broker's own answer arrives. */
+static void check_untouched(struct connection *connection)
+{
+	CHECK(send(connection->broker, "own", 3, MSG_NOSIGNAL) == 3);
+	CHECK(shutdown(connection->broker, SHUT_WR) == 0);
+	CHECK(gets(connection, "own", 3));
+}
+
+/* ---- refusals ---- */
+
+struct refusal {
+	const char *reason;
+	const char *id;
+	const char *username;
+	const char *password;
+	int keepalive;
+	/* The contract's codes. */
+	unsigned char v3, v5;
+};
+
+static const struct refusal refusals[] = {
+	{"bad_client_id", "someone", "name", "wrong-password", 120, 2, 0x85},
+	{"bad_sign_type", DEVICE "_0_2_2999010100", DEVICE, PASSWORD, 120, 2, 0x85},
+	{"bad_keepalive", CLIENT_ID, DEVICE, PASSWORD, 5, 2, 0x85},
+	{"user_mismatch", CLIENT_ID, "someone", PASSWORD, 120, 4, 0x86},
+	{"unknown_device", "nobody_0_0_2999010100", "nobody", PASSWORD, 120, 4, 0x86},
+	{"stale_timestamp", DEVICE "_0_1_2020010100", DEVICE, PASSWORD, 120, 4, 0x86},
+	{"future_timestamp", DEVICE "_0_1_2999010100", DEVICE, PASSWORD, 120, 4, 0x86},
+	{"wrong_password", CLIENT_ID, DEVICE, "wrong-password", 120, 4, 0x86},
+	{"frozen", ID("ice"), "ice", PASSWORD, 120, 5, 0x87},
+};
+#define REFUSALS ((int)(sizeof(refusals) / sizeof(*refusals)))
+
+/* The one that is played where any is as good. */
+static const struct refusal *const any_refusal = &refusals[7];
+
+static void start_with_ports(mosquitto_plugin_id_t *plugin, const char *ports)
+{
+	put_text(DEVICE ":" SECRET "\n" "ice:" SECRET ":frozen\n");
+	CHECK_CODE(INIT(plugin, {"secrets_file", file("table")}, {"exact_connack_ports", ports},
+			{"sign_types", "0,1"}, {"timestamp_max_ahead", "1h"}), IOTDA_SUCCESS);
+}
+
+/* What a broker is answered: its own code where it knows no other. */
+static int code_for(const struct refusal *refusal, int version)
+{
+	return IS_2_1 && version == 5 && refusal->v5 != 0x87 ? refusal->v5 : REFUSED;
+}
+
+/* Refuses a client; the broker's socket, where it has one, stays as it was. */
+static void refuse(mosquitto_plugin_id_t *plugin, struct mosquitto *client, const struct connection *connection,
+		const struct refusal *refusal)
+{
+	int flags = fcntl(connection->broker, F_GETFL), own_flags = fcntl(connection->broker, F_GETFD);
+	char reason[64];
+	snprintf(reason, sizeof(reason), "reason=%s", refusal->reason);
+	client->id = refusal->id;
+	client->keepalive = refusal->keepalive;
+	forget_log();
+	CHECK_CODE(ask(plugin, client, refusal->username, refusal->password), code_for(refusal, client->protocol_version));
+	/* Ten of a reason are told, each minute. */
+	if(refused_before(refusal->reason) < 10 || line_count > 0) CHECK(line_count == 1 && logged(reason) == 1);
+	CHECK(fcntl(connection->broker, F_GETFL) == flags && fcntl(connection->broker, F_GETFD) == own_flags);
+}
+
+/* A refused client gets the CONNACK, and nothing that the broker sends after it. */
+static void check_exact(mosquitto_plugin_id_t *plugin, struct mosquitto *client, struct connection *connection,
+		const struct refusal *refusal)
+{
+	refuse(plugin, client, connection, refusal);
+	if(client->protocol_version == 5){
+		unsigned char connack[] = {0x20, 3, 0, refusal->v5, 0};
+		if(IS_2_1 || refusal->v5 == 0x87){
+			/* The broker writes it itself; 0x87 is what AUTH stands for. */
+			check_untouched(connection);
+			return;
+		}
+		CHECK(gets(connection, connack, sizeof(connack)));
+	}else{
+		unsigned char connack[] = {0x20, 2, 0, refusal->v3};
+		CHECK(gets(connection, connack, sizeof(connack)));
+	}
+	CHECK(fcntl(connection->broker, F_GETFD) >= 0);
+	CHECK(send(connection->broker, "own", 3, MSG_NOSIGNAL) < 0 && errno == EPIPE);
+	CHECK(gets(connection, "", 0));
+}
+
+/* ---- scenarios: the CONNACK ---- */
+
+static void connack_is_exact(void)
+{
+	mosquitto_plugin_id_t plugin = {0};
+	struct listener listener = listen_on(IPV4);
+	start_with_ports(&plugin, listener.ports);
+	for(int i = 0; i < REFUSALS; i++){
 		for(int version = 3; version <= 5; version++){
-			for(int epoll = 0; epoll < 2; epoll++){
-				struct connection made = connection(ways[way].family, ways[way].from, false);
-				mosquitto_plugin_id_t plugin = {0};
-				start_with_port(&plugin, made.port);
-				struct mosquitto device = behind(&made, version, ways[way].address);
-				if(!epoll){
-					device.numbers[0] = made.server;
-					device.numbers[1] = 0;
+			for(int layout = 0; layout < 4; layout++){
+				struct connection connection = dial(&listener), other = dial(&listener);
+				struct mosquitto refused = client_over(&connection, NULL);
+				refused.protocol_version = version;
+				switch(layout){
+					case 1: /* without epoll */
+						refused.numbers[0] = connection.broker;
+						refused.numbers[1] = 0;
+						break;
+					case 2:
+						refused.numbers[0] = connection.broker;
+						refused.numbers[1] = -1;
+						break;
+					case 3: /* What the structure is happens to be the number of a socket. */
+						refused.numbers[0] = other.broker;
+						break;
 				}
-				int flags = fcntl(made.server, F_GETFL);
-				int code = ask(&plugin, &device, "lamp-01", PASSWORD);
-				CHECK_CODE(fcntl(made.server, F_GETFL), flags); /* open, and as it was */
-				unsigned char bytes[64];
-				int count = received(&made, bytes, sizeof(bytes));
-				if(IS_2_1 && version == 5){
-					/* The broker itself sends the code. */
-					CHECK_CODE(code, 0x85);
-					CHECK(count == 3 && memcmp(bytes, "own", 3) == 0);
-				}else if(version == 5){
-					CHECK_CODE(code, REFUSED);
-					CHECK(count == 5 && memcmp(bytes, "\x20\x03\x00\x85\x00", 5) == 0);
-				}else{
-					CHECK_CODE(code, REFUSED);
-					CHECK(count == 4 && memcmp(bytes, "\x20\x02\x00\x02", 4) == 0);
-				}
-				stop(&plugin);
-				hang(&made);
-				forget_log();
+				check_exact(&plugin, &refused, &connection, &refusals[i]);
+				check_untouched(&other);
+				hang_up_connection(&connection);
+				hang_up_connection(&other);
 			}
 		}
 	}
+	/* Who is let in gets the broker's CONNACK. */
+	struct connection connection = dial(&listener);
+	struct mosquitto right = client_over(&connection, CLIENT_ID);
+	CHECK_CODE(ask(&plugin, &right, DEVICE, PASSWORD), IOTDA_SUCCESS);
+	check_untouched(&connection);
+	hang_up_connection(&connection);
+	stop(&plugin);
+	close(listener.socket);
 }
 
-/* Nothing is written: the device gets what the broker has to say, and that alone. */
-static void check_untouched(int line, struct connection *made, const struct mosquitto *device, int listed)
+static void connack_over_each_family(void)
+{
+	static const char *const addresses[] = {"127.0.0.1", "::1", "::ffff:127.0.0.1"};
+	for(int family = IPV4; family <= MAPPED; family++){
+		mosquitto_plugin_id_t plugin = {0};
+		struct listener listener = listen_on(family);
+		start_with_ports(&plugin, listener.ports);
+		for(int version = 3; version <= 5; version++){
+			struct connection connection = dial(&listener);
+			CHECK(strcmp(connection.address, addresses[family]) == 0);
+			struct mosquitto refused = client_over(&connection, NULL);
+			refused.protocol_version = version;
+			check_exact(&plugin, &refused, &connection, any_refusal);
+			hang_up_connection(&connection);
+		}
+		stop(&plugin);
+		close(listener.socket);
+	}
+}
+
+/* Refuses a client over a connection that is nothing but what the caller has made of it. */
+static void check_nothing(mosquitto_plugin_id_t *plugin, const struct mosquitto *like, struct connection *connection)
+{
+	for(int version = 3; version <= 5; version++){
+		struct mosquitto refused = *like;
+		refused.protocol_version = version;
+		refuse(plugin, &refused, connection, any_refusal);
+	}
+	check_untouched(connection);
+	hang_up_connection(connection);
+}
+
+static void connack_on_listed_ports(void)
+{
+	struct listener listener = listen_on(IPV4), other = listen_on(IPV4);
+	for(int i = 0; i < 4; i++){
+		mosquitto_plugin_id_t plugin = {0};
+		switch(i){
+			case 0:
+				start_with_ports(&plugin, other.ports);
+				break;
+			case 1:
+				start_with_ports(&plugin, "none");
+				break;
+			case 2:
+				start(&plugin);
+				break;
+			case 3: /* The other one reports what is listed. */
+				start_with_ports(&plugin, other.ports);
+				break;
+		}
+		struct connection connection = dial(&listener);
+		struct mosquitto refused = client_over(&connection, NULL);
+		if(i == 3) refused.port = other.port;
+		check_nothing(&plugin, &refused, &connection);
+		stop(&plugin);
+	}
+	/* Both are listed, and the broker names another than the socket does. */
+	if(IS_2_1){
+		mosquitto_plugin_id_t plugin = {0};
+		char ports[64];
+		snprintf(ports, sizeof(ports), "%d,%d", listener.port, other.port);
+		start_with_ports(&plugin, ports);
+		for(int i = 0; i < 3; i++){
+			struct connection connection = dial(&listener);
+			struct mosquitto refused = client_over(&connection, NULL);
+			refused.port = (int[]){other.port, 0, listener.port + 65536}[i];
+			check_nothing(&plugin, &refused, &connection);
+		}
+		stop(&plugin);
+	}
+	close(listener.socket);
+	close(other.socket);
+}
+
+/* Whatever is found where the socket should be, nobody else's is written to. */
+static void connack_to_the_client_itself(void)
 {
 	mosquitto_plugin_id_t plugin = {0};
-	start_with_port(&plugin, listed);
-	forget_log();
-	int code = ask(&plugin, device, "lamp-01", PASSWORD);
-	unsigned char bytes[64];
-	int count = received(made, bytes, sizeof(bytes));
-	if(code != REFUSED || count != 3 || memcmp(bytes, "own", 3) != 0){
-		fprintf(stderr, "line %d: code %d, %d bytes\n", line, code, count);
-		exit(1);
+	struct listener listener = listen_on(IPV4);
+	start_with_ports(&plugin, listener.ports);
+
+	/* Another client, who has had its CONNACK. */
+	struct connection other = dial(&listener);
+	char connack[4];
+	CHECK(send(other.broker, "\x20\x02\0\0", 4, 0) == 4);
+	CHECK(recv(other.peer, connack, sizeof(connack), MSG_WAITALL) == 4);
+	/* One that has not, and comes from elsewhere. */
+	struct connection elsewhere = dial_from(&listener, "127.0.0.2");
+	send_first_packet(&elsewhere);
+	CHECK(strcmp(elsewhere.address, "127.0.0.2") == 0);
+
+	int udp = socket(AF_INET, SOCK_DGRAM, 0), datagrams[2], local[2], pipes[2];
+	union address address = {.v4 = {.sin_family = AF_INET, .sin_port = htons(listener.port)}};
+	address.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	/* From the listed port, and to the address. */
+	CHECK(udp >= 0 && bind(udp, &address.any, sizeof(address.v4)) == 0);
+	CHECK(connect(udp, &address.any, sizeof(address.v4)) == 0);
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, local) == 0);
+	CHECK(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, datagrams) == 0);
+	CHECK(pipe2(pipes, O_NONBLOCK) == 0);
+	/* A number that no connection of this scenario is given. */
+	int closed = fcntl(udp, F_DUPFD, 700), unconnected = socket(AF_INET, SOCK_STREAM, 0);
+	CHECK(unconnected >= 0 && close(closed) == 0);
+	int plain_file = open(file("secrets"), O_RDWR);
+
+	int strangers[] = {other.broker, elsewhere.broker, listener.socket, udp, local[0], datagrams[0], pipes[0], pipes[1],
+			closed, unconnected, plain_file, -1, INT_MAX, INT_MIN, 1 << 20, 0x41414141};
+	int count = sizeof(strangers) / sizeof(*strangers);
+	for(int i = 0; i < count; i++){
+		for(int layout = 0; layout < 3; layout++){
+			struct connection connection = dial(&listener);
+			struct mosquitto refused = client_over(&connection, NULL);
+			refused.numbers[0] = layout == 0 ? 2 : strangers[i];
+			refused.numbers[1] = layout == 1 ? strangers[(i + 5) % count] : strangers[i];
+			check_nothing(&plugin, &refused, &connection);
+		}
+	}
+	char byte;
+	CHECK(recv(local[1], &byte, 1, 0) < 0 && errno == EAGAIN);
+	CHECK(recv(datagrams[1], &byte, 1, 0) < 0 && errno == EAGAIN);
+	CHECK(recv(udp, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN);
+	CHECK(read(pipes[0], &byte, 1) < 0 && errno == EAGAIN);
+	CHECK(fcntl(closed, F_GETFD) < 0 && errno == EBADF);
+	check_untouched(&other);
+	check_untouched(&elsewhere);
+	/* The listener still listens. */
+	struct connection connection = dial(&listener);
+	struct mosquitto refused = client_over(&connection, NULL);
+	check_exact(&plugin, &refused, &connection, any_refusal);
+	hang_up_connection(&connection);
+	hang_up_connection(&other);
+	hang_up_connection(&elsewhere);
+	for(int i = 0; i < 2; i++){
+		CHECK(close(local[i]) == 0 && close(datagrams[i]) == 0 && close(pipes[i]) == 0);
+	}
+	CHECK(close(udp) == 0 && close(unconnected) == 0 && close(plain_file) == 0 && close(listener.socket) == 0);
+	stop(&plugin);
+}
+
+static void connack_needs_an_address(void)
+{
+	mosquitto_plugin_id_t plugin = {0};
+	struct listener listener = listen_on(IPV4);
+	start_with_ports(&plugin, listener.ports);
+	const char *addresses[] = {NULL, "", "localhost", "127.0.0.2", "127.0.0.10", "127.0.0.1 ", "127.0.0.1:1883",
+			"0.0.0.0", "::1", "/run/mosquitto.sock", "127.0.0.1%lo", "\xff"};
+	for(int i = 0; i < (int)(sizeof(addresses) / sizeof(*addresses)); i++){
+		struct connection connection = dial(&listener);
+		struct mosquitto refused = client_over(&connection, NULL);
+		refused.address = addresses[i];
+		check_nothing(&plugin, &refused, &connection);
 	}
 	stop(&plugin);
-	hang(made);
-	forget_log();
+	close(listener.socket);
 }
 
-#define UNTOUCHED(silent, change) \
-	do{ \
-		struct connection made = connection(AF_INET, AF_INET, silent); \
-		struct mosquitto device = behind(&made, 4, "127.0.0.1"); \
-		int listed = made.port; \
-		change; \
-		check_untouched(__LINE__, &made, &device, listed); \
-	}while(0)
-
-static void no_exact_connack(void)
-{
-	signal(SIGPIPE, SIG_DFL); /* would end the host */
-	UNTOUCHED(false, listed = made.port == 2 ? 3 : 2);
-	UNTOUCHED(true, (void)0); /* a client that has sent nothing is not the one that is answered */
-	UNTOUCHED(false, device.address = "127.0.0.2");
-	UNTOUCHED(false, device.address = "::1");
-	UNTOUCHED(false, device.address = "localhost");
-	UNTOUCHED(false, device.address = "");
-	UNTOUCHED(false, device.address = NULL);
-	UNTOUCHED(false, device.protocol = 2); /* a WebSocket */
-	UNTOUCHED(false, device.protocol_version = 0);
-	UNTOUCHED(false, device.protocol_version = 6);
-	UNTOUCHED(false, device.numbers[1] = -1);
-	UNTOUCHED(false, device.numbers[1] = INT32_MAX);
-	UNTOUCHED(false, device.numbers[1] = INT32_MIN);
-	UNTOUCHED(false, device.numbers[1] = made.listener);
-	UNTOUCHED(false, device.numbers[1] = 1000); /* not open */
-	if(IS_2_1) UNTOUCHED(false, device.listener_port++);
-
-	/* One on which something has been sent, as TLS and a WebSocket do: the device reads that first. */
-	struct connection made = connection(AF_INET, AF_INET, false);
-	struct mosquitto device = behind(&made, 4, "127.0.0.1");
-	char hello[5];
-	CHECK(write(made.server, "hello", 5) == 5 && read(made.peer, hello, 5) == 5);
-	check_untouched(__LINE__, &made, &device, made.port);
-
-	/* Another client's, which has had its CONNACK long ago. */
-	struct connection other = connection(AF_INET, AF_INET, false);
-	CHECK(write(other.server, "hello", 4) == 4 && read(other.peer, hello, 4) == 4);
-	UNTOUCHED(false, (device.numbers[1] = other.server, listed = other.port, device.listener_port = other.port));
-	CHECK(recv(other.peer, hello, 1, MSG_DONTWAIT) == -1 && errno == EAGAIN);
-	hang(&other);
-
-	/* Descriptors of other kinds. */
-	int ends[2], pair[2];
-	CHECK(pipe(ends) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
-	int udp = socket(AF_INET, SOCK_DGRAM, 0), fresh = socket(AF_INET, SOCK_STREAM, 0);
-	int others[] = {ends[0], ends[1], pair[0], pair[1], udp, fresh};
-	for(int i = 0; i < 6; i++) UNTOUCHED(false, device.numbers[1] = others[i]);
-	for(int i = 0; i < 6; i++) CHECK(close(others[i]) == 0);
-
-	/* A session that is checked again has had its CONNACK, whatever its socket looks like. */
-	made = connection(AF_INET, AF_INET, false);
-	mosquitto_plugin_id_t plugin = {0};
-	start_with_port(&plugin, made.port);
-	device = behind(&made, 4, "127.0.0.1");
-	device.sub_count = 1;
-	hang_up(&plugin);
-	CHECK_CODE(ask(&plugin, &device, "lamp-01", PASSWORD), REFUSED);
-	unsigned char bytes[8];
-	CHECK(received(&made, bytes, sizeof(bytes)) == 3);
-	stop(&plugin);
-	hang(&made);
-
-	/* A device that has hung up already. */
-	made = connection(AF_INET, AF_INET, false);
-	plugin = (mosquitto_plugin_id_t){0};
-	start_with_port(&plugin, made.port);
-	device = behind(&made, 4, "127.0.0.1");
-	struct linger at_once = {.l_onoff = 1};
-	CHECK(setsockopt(made.peer, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)) == 0);
-	close(made.peer);
-	CHECK_CODE(ask(&plugin, &device, "lamp-01", PASSWORD), REFUSED);
-	made.peer = dup(made.server);
-	stop(&plugin);
-	hang(&made);
-}
-
-/* What 2.1 is told for an MQTT 5 client; everybody else is refused in one way. */
-static void codes(void)
+/* What has sent something is TLS or a WebSocket, or has had its CONNACK; what has received nothing is no client yet. */
+static void connack_on_plain_connections(void)
 {
 	mosquitto_plugin_id_t plugin = {0};
-	start(&plugin);
-	static const struct {
-		const char *id, *username, *password;
-		int keepalive, code;
-	} rows[] = {
-		{"backend", "backend", PASSWORD, 120, 0x85},
-		{DEVICE "_0_7_2999010100", DEVICE, PASSWORD, 120, 0x85},
-		{CLIENT_ID, DEVICE, PASSWORD, 0, 0x85},
-		{CLIENT_ID, "other", PASSWORD, 120, 0x86},
-		{"other_0_0_2999010100", "other", PASSWORD, 120, 0x86},
-		{CLIENT_ID, DEVICE, "wrong", 120, 0x86},
-	};
-	for(size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++){
+	struct listener listener = listen_on(IPV4);
+	start_with_ports(&plugin, listener.ports);
+	for(int protocol = -1; protocol <= 4; protocol++){
+		if(protocol == IOTDA_PROTOCOL_MQTT) continue;
+		struct connection connection = dial(&listener);
+		struct mosquitto refused = client_over(&connection, NULL);
+		refused.protocol = protocol;
+		check_nothing(&plugin, &refused, &connection);
+	}
+
+	char handshake[7];
+	for(int i = 0; i < 2; i++){
+		struct connection connection = dial(&listener);
+		struct mosquitto refused = client_over(&connection, NULL);
+		CHECK(send(connection.broker, "\x16\x03\x03\0\x02hi", 7, 0) == 7);
+		/* Whether the peer has read it does not matter. */
+		if(i == 0) CHECK(recv(connection.peer, handshake, sizeof(handshake), MSG_WAITALL) == 7);
 		for(int version = 3; version <= 5; version++){
-			struct mosquitto device = client(rows[i].id);
-			device.protocol_version = version;
-			device.keepalive = rows[i].keepalive;
-			int code = IS_2_1 && version == 5 ? rows[i].code : REFUSED;
-			CHECK_CODE(ask(&plugin, &device, rows[i].username, rows[i].password), code);
+			refused.protocol_version = version;
+			refuse(&plugin, &refused, &connection, any_refusal);
+		}
+		if(i == 1) CHECK(recv(connection.peer, handshake, sizeof(handshake), MSG_WAITALL) == 7);
+		check_untouched(&connection);
+		hang_up_connection(&connection);
+	}
+
+	/* It has been sent, and waits. */
+	int on = 1;
+	struct connection corked = dial(&listener);
+	struct mosquitto refused = client_over(&corked, NULL);
+	CHECK(setsockopt(corked.broker, IPPROTO_TCP, TCP_CORK, &on, sizeof(on)) == 0);
+	CHECK(send(corked.broker, "hi", 2, 0) == 2);
+	refuse(&plugin, &refused, &corked, any_refusal);
+	CHECK(shutdown(corked.broker, SHUT_WR) == 0);
+	CHECK(gets(&corked, "hi", 2));
+	hang_up_connection(&corked);
+
+	struct connection silent = dial_from(&listener, "127.0.0.1");
+	refused = client_over(&silent, NULL);
+	check_nothing(&plugin, &refused, &silent);
+	stop(&plugin);
+	close(listener.socket);
+}
+
+static void connack_of_known_versions(void)
+{
+	mosquitto_plugin_id_t plugin = {0};
+	struct listener listener = listen_on(IPV4);
+	start_with_ports(&plugin, listener.ports);
+	for(int i = 0; i < 7; i++){
+		struct connection connection = dial(&listener);
+		struct mosquitto refused = client_over(&connection, NULL);
+		refused.protocol_version = (int[]){0, 6, 1, 2, -1, 255, INT_MAX}[i];
+		refuse(&plugin, &refused, &connection, any_refusal);
+		check_untouched(&connection);
+		hang_up_connection(&connection);
+	}
+	stop(&plugin);
+	close(listener.socket);
+}
+
+/* Nothing can be said to it, and nothing comes of that. */
+static void connack_to_a_peer_that_is_gone(void)
+{
+	mosquitto_plugin_id_t plugin = {0};
+	struct listener listener = listen_on(IPV4);
+	start_with_ports(&plugin, listener.ports);
+	for(int version = 3; version <= 5; version++){
+		for(int i = 0; i < 5; i++){
+			struct connection connection = dial(&listener);
+			struct mosquitto refused = client_over(&connection, NULL);
+			refused.protocol_version = version;
+			char block[4096] = {0};
+			size_t sent = 0, received = 0;
+			struct linger reset = {.l_onoff = 1};
+			struct pollfd readable = {.fd = connection.broker, .events = POLLIN};
+			switch(i){
+				case 0: /* It has closed. */
+				case 1: /* It has reset. */
+					if(i == 1) CHECK(setsockopt(connection.peer, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) == 0);
+					CHECK(close(connection.peer) == 0);
+					CHECK(poll(&readable, 1, 30 * 1000) == 1);
+					refuse(&plugin, &refused, &connection, any_refusal);
+					CHECK(close(connection.broker) == 0);
+					continue;
+				case 2: /* The broker itself is done. */
+				case 3:
+					CHECK(shutdown(connection.broker, i == 2 ? SHUT_WR : SHUT_RDWR) == 0);
+					/* Acknowledged, the end looks like a handshake: the plugin does write, and must raise no signal. */
+					for(int waiting = 1; waiting; ) CHECK(ioctl(connection.broker, TIOCOUTQ, &waiting) == 0);
+					refuse(&plugin, &refused, &connection, any_refusal);
+					CHECK(gets(&connection, "", 0));
+					break;
+				case 4: /* There is no room for more. */
+					for(ssize_t more; (more = send(connection.broker, block, sizeof(block), 0)) > 0; ) sent += more;
+					CHECK(errno == EAGAIN && sent > 0);
+					refuse(&plugin, &refused, &connection, any_refusal);
+					CHECK(shutdown(connection.broker, SHUT_WR) == 0);
+					for(ssize_t more; (more = recv(connection.peer, block, sizeof(block), 0)) > 0; ) received += more;
+					CHECK(received == sent);
+					break;
+			}
+			hang_up_connection(&connection);
 		}
 	}
 	stop(&plugin);
+	close(listener.socket);
 }
 
-static void session_ids(void)
+/* A session that is asked about again has had its CONNACK, even where its socket does not show it. */
+static void connack_in_a_sweep(void)
 {
-	mosquitto_plugin_id_t plugin = {0};
-	int code = INIT(&plugin, {"secrets_file", file("secrets")}, {"session_id", "device"});
+	struct listener listener = listen_on(IPV4);
+	for(int ticks = 0; ticks < 2; ticks++){
+		mosquitto_plugin_id_t plugin = {0};
+		start_with_ports(&plugin, listener.ports);
+		if(ticks) CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
+		hang_up(&plugin);
+		for(int version = 3; version <= 5; version++){
+			for(int i = 0; i < REFUSALS; i++){
+				/* What is wrong with the hour or the keep alive is forgiven in a sweep. */
+				if(strcmp(refusals[i].reason, "wrong_password") != 0 && strcmp(refusals[i].reason, "frozen") != 0
+						&& strcmp(refusals[i].reason, "unknown_device") != 0) continue;
+				struct connection connection = dial(&listener);
+				struct mosquitto session = client_over(&connection, refusals[i].id);
+				session.protocol_version = version;
+				/* Without TICKs only subscriptions tell a session from a CONNECT. */
+				session.sub_count = !ticks;
+				check_refused(&plugin, &session, refusals[i].username, refusals[i].password, refusals[i].reason);
+				check_untouched(&connection);
+				hang_up_connection(&connection);
+			}
+		}
+		if(ticks){
+			CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
+			struct connection connection = dial(&listener);
+			struct mosquitto refused = client_over(&connection, NULL);
+			check_exact(&plugin, &refused, &connection, any_refusal);
+			hang_up_connection(&connection);
+		}
+		stop(&plugin);
+	}
+	close(listener.socket);
+}
+
+/* ---- scenarios: who is who ---- */
+
+static void session_by_device(void)
+{
 #ifdef HOST_2_0
-	CHECK(code != IOTDA_SUCCESS);
-	CHECK(logged("plugin_opt_session_id: device is for Mosquitto 2.1 and later") == 1);
+	FAILS("plugin_opt_session_id: device is for Mosquitto 2.1", {"secrets_file", file("secrets")},
+			{"session_id", "device"});
 #else
-	CHECK_CODE(code, IOTDA_SUCCESS);
-	CHECK_CODE(right_login(&plugin), IOTDA_SUCCESS);
-	CHECK(strcmp(given_id, DEVICE) == 0);
-	refuse_ids = true;
-	CHECK_CODE(right_login(&plugin), REFUSED);
-	CHECK(logged("reason=internal_error") == 1);
-	refuse_ids = false;
-	given_id[0] = '\0';
-	CHECK_CODE(right_login(&plugin), IOTDA_SUCCESS);
-	CHECK(strcmp(given_id, DEVICE) == 0);
+	mosquitto_plugin_id_t plugin = {0};
+	struct listener listener = listen_on(IPV4);
+	CHECK_CODE(INIT(&plugin, {"secrets_file", file("secrets")}, {"session_id", "device"},
+			{"exact_connack_ports", listener.ports}), IOTDA_SUCCESS);
+	struct mosquitto device = client(CLIENT_ID);
+	check_refused(&plugin, &device, DEVICE, "wrong-password", "reason=wrong_password");
+	CHECK(session_id_count == 0);
+	log_in(&plugin, &device, DEVICE, PASSWORD);
+	CHECK(session_id_count == 1 && strcmp(session_id, DEVICE) == 0);
+	device.id = DEVICE;
+	CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
+	/* It is named once, and known by that name. */
+	hang_up(&plugin);
+	CHECK_CODE(ask(&plugin, &device, DEVICE, PASSWORD), IOTDA_SUCCESS);
+	CHECK(session_id_count == 1);
+	CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
+
+	/* The login would go by a name that the plugin does not expect. */
+	struct refusal fault = {"internal_error", CLIENT_ID, DEVICE, PASSWORD, 120, 3, 0x88};
+	int codes[] = {IOTDA_ERR_NOMEM, IOTDA_ERR_INVAL, ERR_NOT_SUPPORTED};
+	for(int i = 0; i < 3; i++){
+		session_id_refusal = codes[i];
+		for(int version = 3; version <= 5; version++){
+			struct connection connection = dial(&listener);
+			struct mosquitto nameless = client_over(&connection, NULL);
+			nameless.protocol_version = version;
+			check_exact(&plugin, &nameless, &connection, &fault);
+			hang_up_connection(&connection);
+		}
+	}
+	CHECK(kick_count == 0 && session_id_count == 10);
+	session_id_refusal = IOTDA_SUCCESS;
 	stop(&plugin);
+	close(listener.socket);
+
+	mosquitto_plugin_id_t other = {0};
+	start(&other);
+	CHECK_CODE(right_login(&other), IOTDA_SUCCESS);
+	CHECK(session_id_count == 10);
+	stop(&other);
 #endif
 }
 
 static void one_connection(void)
 {
-	for(int stay = 0; stay < 2; stay++){
+	const char *username = argument("device"), *password = argument("fresh_password");
+	const char *first_id = argument("fresh_client");
+	/* The sign type is part of the ClientId, and not of the password. */
+	char second_id[128];
+	CHECK(strlen(first_id) < sizeof(second_id));
+	strcpy(second_id, first_id);
+	char *sign_type = strstr(second_id, "_0_1_");
+	CHECK(sign_type);
+	sign_type[3] = '0';
+
+	for(int allowed = 0; allowed < 3; allowed++){
 		mosquitto_plugin_id_t plugin = {0};
-		CHECK_CODE(INIT(&plugin, {"secrets_file", file("secrets")}, {"one_connection", stay ? "no" : "yes"}), IOTDA_SUCCESS);
-		kick_count = 0;
-		const char *stale = argument("stale_client"), *fresh = argument("fresh_client");
-		CHECK(strcmp(stale, fresh) != 0);
-		struct mosquitto first = client(CLIENT_ID), again = client(CLIENT_ID);
-		log_in(&plugin, &first, DEVICE, PASSWORD);
-		/* The same ClientId is the broker's to take over. */
-		CHECK_CODE(ask(&plugin, &again, DEVICE, PASSWORD), IOTDA_SUCCESS);
+		if(allowed == 0){
+			start(&plugin);
+		}else{
+			const char *value = allowed == 1 ? "yes" : "no";
+			CHECK_CODE(INIT(&plugin, {"secrets_file", file("secrets")}, {"one_connection", value}), IOTDA_SUCCESS);
+		}
+		struct mosquitto first = client(first_id), again = client(first_id), second = client(second_id);
+		struct mosquitto other = client(CLIENT_ID);
+		log_in(&plugin, &other, DEVICE, PASSWORD);
+		log_in(&plugin, &first, username, password);
+		/* The broker itself ends the one of the same name, after this. */
+		log_in(&plugin, &again, username, password);
+		CHECK(kick_count == 0 && connected_count == 3);
+		log_out(&first);
+
+		/* Only who proves to be the device ends its other connection. */
+		check_refused(&plugin, &second, username, "wrong-password", "reason=wrong_password");
 		CHECK(kick_count == 0);
-		gone(&plugin, IOTDA_EVT_DISCONNECT, &again);
-		/* Another one, of another hour, in the hands of the same device. */
-		struct mosquitto next = client(DEVICE "_0_0_2023111506");
-		const char *password = "1c05cd54cb1b9585d40f10581aa2c84bf8c93c418eceff2f55f55dbc396c5b32";
-		CHECK_CODE(ask(&plugin, &next, DEVICE, password), IOTDA_SUCCESS);
-		CHECK(kick_count == (stay ? 0 : 1));
-		if(!stay) CHECK(was_kicked(CLIENT_ID) && logged("reason=new_login") == 1);
-		gone(&plugin, IOTDA_EVT_DISCONNECT, &next);
-		if(stay) log_out(&first);
-		stop(&plugin);
 		forget_log();
+		log_in(&plugin, &second, username, password);
+		if(allowed == 2){
+			CHECK(kick_count == 0 && connected_count == 3 && line_count == 0);
+			log_out(&again);
+		}else{
+			CHECK(kick_count == 1 && was_kicked(first_id) && connected_count == 2);
+			CHECK(line_count == 1 && logged("disconnected client=") == 1 && logged("reason=new_login") == 1);
+			/* It takes its turn again, and the second goes. */
+			forget_kicks();
+			log_in(&plugin, &first, username, password);
+			CHECK(kick_count == 1 && was_kicked(second_id) && connected_count == 2);
+			log_out(&first);
+			log_in(&plugin, &second, username, password);
+			CHECK(kick_count == 1);
+		}
+		log_out(&second);
+		log_out(&other);
+		CHECK(connected_count == 0);
+		forget_kicks();
+		stop(&plugin);
 	}
-}
-
-static void stats(void)
-{
-	mosquitto_plugin_id_t plugin = {0};
-	CHECK_CODE(INIT(&plugin, {"secrets_file", file("secrets")}, {"stats_interval", "1s"}), IOTDA_SUCCESS);
-	CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
-	int all = publish_count;
-	CHECK(all > 20);
-	CHECK_CODE(right_login(&plugin), IOTDA_SUCCESS);
-	usleep(1100 * 1000);
-	CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
-	/* What has changed: the login, and the age of the table. */
-	CHECK(publish_count == all + 2);
-	stop(&plugin);
-}
-
-static void thinned_log(void)
-{
-	mosquitto_plugin_id_t plugin = {0};
-	keep_counters = true;
-	start(&plugin);
-	forget_log();
-	for(int i = 0; i < 200; i++){
-		struct mosquitto device = client(CLIENT_ID);
-		CHECK_CODE(ask(&plugin, &device, DEVICE, "wrong"), REFUSED);
-	}
-	CHECK(line_count == 10 && logged("reason=wrong_password") == 10);
-	stop(&plugin);
-	CHECK(logged("refused 190 more, not shown: wrong_password=190") == 1);
-	CHECK(logged("since the start: accepted=0 deferred=0 refused=200 wrong_password=200 ") == 1);
 }
