@@ -1,0 +1,1 @@
+//! Edits of the secrets file by the command line tool, while others edit, and when it is killed.
