@@ -23,11 +23,13 @@
 //! | [`reloader`] | where does the next table come from? |
 //! | [`sessions`] | who is logged in? |
 //! | [`journal`] | how does it look in the log? |
+//! | [`log_line`] | what did a line of the log say? |
 
 #[allow(unsafe_code)] // the border to the broker, and nothing else
 mod ffi;
 
 pub mod journal;
+pub mod log_line;
 pub mod login;
 pub mod options;
 pub mod plugin;
