@@ -463,6 +463,52 @@ fn owner_and_mode_are_kept() {
     tool(&["freeze", place.file(), "door"]).is(0, "", "can be read by every user");
 }
 
+/// An access list as Linux keeps it: the owner reads and writes, one more user reads, nobody else does anything.
+fn access_list(user: u32) -> Vec<u8> {
+    const ANY: u32 = u32::MAX;
+    let entries = [(0x01, 6, ANY), (0x02, 4, user), (0x04, 0, ANY), (0x10, 4, ANY), (0x20, 0, ANY)];
+    let mut list = 2_u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in entries {
+        list.extend(u16::to_le_bytes(tag));
+        list.extend(u16::to_le_bytes(permissions));
+        list.extend(u32::to_le_bytes(id));
+    }
+    list
+}
+
+const ACCESS: &str = "system.posix_acl_access";
+const HANDED_DOWN: &str = "system.posix_acl_default";
+
+/// Gives a path an access list; says whether its file system has such lists.
+fn set_list(path: &Path, name: &str, user: u32) -> bool {
+    let how = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(path, name, &access_list(user), how).is_ok()
+}
+
+fn list_of(path: &Path) -> Option<Vec<u8>> {
+    let mut list = vec![0; 1024];
+    let length = rustix::fs::getxattr(path, ACCESS, &mut *list).ok()?;
+    list.truncate(length);
+    Some(list)
+}
+
+#[test]
+fn access_lists_are_kept_and_not_handed_down_by_the_folder() {
+    let place = Place::new(FILE);
+    if !set_list(place.scratch.path(), HANDED_DOWN, 54321) {
+        return;
+    }
+    set_mode(&place.path, 0o640);
+    tool(&["freeze", place.file(), "lamp"]).is(0, "", "");
+    assert_eq!(list_of(&place.path), None);
+    assert_eq!(fs::metadata(&place.path).unwrap().mode() & 0o7777, 0o640);
+
+    assert!(set_list(&place.path, ACCESS, 12345));
+    tool(&["unfreeze", place.file(), "lamp"]).is(0, "", "");
+    assert_eq!(list_of(&place.path), Some(access_list(12345)));
+    assert_eq!(place.text(), FILE);
+}
+
 #[test]
 fn links_stay_and_what_they_lead_to_is_edited() {
     let place = Place::new(FILE);
