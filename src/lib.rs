@@ -26,6 +26,7 @@
 //! | [`counters`] | how often has what happened? |
 //! | [`journal`] | how does it look in the log? |
 //! | [`flood`] | how much of a flood is told? |
+//! | [`log_line`] | what did a line of the log say? |
 
 #[allow(unsafe_code)] // the border to the broker, and nothing else
 mod ffi;
@@ -34,6 +35,7 @@ pub mod counters;
 pub mod flood;
 pub mod journal;
 pub mod limiter;
+pub mod log_line;
 pub mod login;
 pub mod options;
 pub mod plugin;

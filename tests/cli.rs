@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use mosquitto_iotda_auth::login::Refusal;
 use proptest::prelude::*;
 use std::{
     fs,
@@ -450,7 +451,14 @@ fn explain(args: &[&str], more: &[&str]) -> Said {
 fn told(said: &Said) -> (Vec<String>, String) {
     assert_eq!(said.err, "", "{said:?}");
     let mut lines: Vec<&str> = said.out.lines().collect();
+    if let Some(advice) = lines.last().and_then(|line| line.strip_prefix("what to do: ")) {
+        lines.pop();
+        let refusal = Refusal::ALL.into_iter().find(|r| advice == r.advice()).unwrap();
+        let reason = format!("refused: {} ", refusal.slug());
+        assert!(lines.last().unwrap().starts_with(&reason), "{said:?}");
+    }
     let verdict = lines.pop().unwrap().to_owned();
+    assert_eq!(said.out.contains("\nwhat to do: "), verdict.starts_with("refused: "), "{said:?}");
     assert_eq!(lines.len(), 10, "{said:?}");
     let outcomes = (1..).zip(lines).map(|(number, line)| {
         assert!(line.starts_with(&format!("{number:>2}  ")), "{line}");
@@ -727,6 +735,125 @@ proptest! {
     }
 }
 
+// --- explain --log-line
+
+fn explain_line(line: &str) -> Said {
+    tool(&["explain", "--log-line", line])
+}
+
+#[test]
+fn explains_a_line_of_the_log() {
+    let said = explain_line(
+        "1795338000: iotda-auth: refused client=\"lamp_0_1_2026112209\" user=\"lamp\" address=203.0.113.7 \
+         reason=stale_timestamp age=3h password=right",
+    );
+    let advice = Refusal::StaleTimestamp.advice();
+    let expected = format!(
+        "ClientId: \"lamp_0_1_2026112209\"
+Username: \"lamp\"
+address: 203.0.113.7
+ 1  few refused logins from the address                 passed
+ 2  ClientId is {{device_id}}_0_{{sign type}}_{{YYYYMMDDHH}}  passed
+ 3  sign type is accepted                               passed
+ 4  keep alive is accepted                              passed
+ 5  user name is the ClientId's device id               passed
+ 6  device is in the secrets file                       passed
+ 7  timestamp is within the window                      failed: stale_timestamp age=3h password=right
+ 8  password matches secret and timestamp               not reached
+ 9  certificate is the device's                         not reached
+10  device is not frozen                                not reached
+not checked again: the log has no password
+refused: stale_timestamp (the timestamp is too old), CONNACK 4, MQTT 5 0x86
+what to do: {advice}
+"
+    );
+    said.is(1, &expected, "");
+}
+
+#[test]
+fn explains_what_a_line_of_the_log_escapes_and_cuts() {
+    let said = explain_line(
+        r#"iotda-auth: refused client="a\"b\\\x1b[31m\xff"... user=- address=- reason=bad_client_id"#,
+    );
+    assert_eq!(said.status, 1);
+    assert!(said.out.starts_with("ClientId: \"a\\\"b\\\\\\u{1b}[31m\u{fffd}\" and more, which the log has cut\nUsername: not sent\naddress: not known\n"), "{said:?}");
+    assert!(!said.out.contains('\x1b'), "{said:?}");
+}
+
+#[test]
+fn explains_the_steps_of_each_reason() {
+    for (sign, reason, steps) in [
+        (0, "rate_limited", "F---------"),
+        (0, "wrong_password", "ppppppnF--"),
+        (1, "wrong_password", "pppppppF--"),
+        (1, "no_certificate", "ppppppnnF-"),
+        (0, "frozen", "ppppppnooF"),
+        (1, "frozen", "ppppppoooF"),
+        (1, "unknown_device", "pppppF----"),
+        (1, "internal_error", "??????????"),
+    ] {
+        let line = format!(
+            "iotda-auth: refused client=\"d_0_{sign}_2026112209\" user=\"d\" address=- reason={reason}"
+        );
+        let said = explain_line(&line);
+        let outcomes: String = said
+            .out
+            .lines()
+            .skip(3)
+            .take(10)
+            .map(|line| match &line[56..] {
+                "passed" => 'p',
+                "not applicable" => 'n',
+                "passed or not applicable" => 'o',
+                "not reached" => '-',
+                "not known" => '?',
+                failed => {
+                    assert_eq!(failed, format!("failed: {reason}"));
+                    'F'
+                }
+            })
+            .collect();
+        assert_eq!(outcomes, steps, "{said:?}");
+        let advice = Refusal::from_slug(reason).unwrap().advice();
+        assert!(said.out.ends_with(&format!("\nwhat to do: {advice}\n")), "{said:?}");
+    }
+}
+
+#[test]
+fn misuse_of_a_line_of_the_log() {
+    explain_line("").is_misuse("--log-line: expected a line with `iotda-auth: refused`");
+    explain_line("New client connected").is_misuse("--log-line: expected a line with");
+    explain_line("iotda-auth: refused client=x").is_misuse("--log-line: expected client=");
+    tool(&["explain"]).is_misuse("--secrets-file");
+    let folder = Folder::new();
+    let file = folder.secrets();
+    tool(&["explain", "--log-line", "x", "--secrets-file", &file]).is_misuse("cannot be used with");
+    tool(&["explain", "--log-line", "x", "--username", "d"]).is_misuse("cannot be used with");
+}
+
+// --- man and completions
+
+#[test]
+fn man_pages_and_completions_name_everything() {
+    let man = tool(&["man"]);
+    assert_eq!((man.status, man.err.as_str()), (0, ""));
+    let plain = man.out.replace("\\-", "-");
+    for verb in ["connect-params", "check", "explain", "add", "reset-secret", "list", "import"] {
+        assert!(plain.contains(&format!("iotda-auth-{verb}(1)")), "{verb}: {plain}");
+        let page = tool(&["man", verb]);
+        assert_eq!((page.status, page.err.as_str()), (0, ""), "{verb}");
+        assert!(page.out.replace("\\-", "-").contains(&format!("iotda-auth {verb}")), "{page:?}");
+    }
+    tool(&["man", "iron"]).is_misuse("expected one of the commands");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let said = tool(&["completions", shell]);
+        assert_eq!((said.status, said.err.as_str()), (0, ""), "{shell}");
+        assert!(said.out.contains("reset-secret"), "{shell}");
+    }
+    tool(&["completions", "csh"]).is_misuse("invalid value 'csh'");
+    tool(&["completions"]).is_misuse("<SHELL>");
+}
+
 // --- everything
 
 #[test]
@@ -765,6 +892,9 @@ fn a_reader_that_leaves_is_no_error() {
         (&["connect-params", "meter", "--secrets-file", &good], 0),
         (&["explain", "--secrets-file", &good], 1),
         (&["--help"], 0),
+        (&["list", &good], 0),
+        (&["man"], 0),
+        (&["completions", "bash"], 0),
     ] {
         assert_eq!(unread(args), (status, String::new()), "{args:?}");
     }
@@ -789,7 +919,13 @@ fn unread(args: &[&str]) -> (i32, String) {
 fn a_full_disk_is_an_error() {
     let folder = Folder::new();
     let file = folder.secrets();
-    for args in [&["check", &file][..], &["connect-params", "meter", "--secrets-file", &file]] {
+    for args in [
+        &["check", &file][..],
+        &["connect-params", "meter", "--secrets-file", &file],
+        &["list", &file],
+        &["man"],
+        &["completions", "fish"],
+    ] {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let output = Command::new(TOOL).args(args).stdout(full).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{output:?}");

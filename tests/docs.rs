@@ -82,6 +82,46 @@ fn readme_says_what_each_broker_answers() {
 }
 
 #[test]
+fn readme_says_what_to_do_about_every_refusal() {
+    let found = table("| reason | what to do |");
+    let expected: Vec<_> = Refusal::ALL
+        .iter()
+        .map(|refusal| vec![format!("`{}`", refusal.slug()), refusal.advice().to_owned()])
+        .collect();
+    assert_eq!(found, expected);
+}
+
+/// What the advice tells to use exists, or the operator is sent astray.
+#[test]
+fn advice_names_what_there_is() {
+    let help = output_of(env!("CARGO_BIN_EXE_iotda-auth"), &["--help"]);
+    for refusal in Refusal::ALL {
+        for verb in words_after(refusal.advice(), "iotda-auth ") {
+            assert!(help.contains(&format!("\n  {verb} ")), "{verb}");
+        }
+        for (at, prefix) in refusal.advice().match_indices("plugin_opt_") {
+            let rest = &refusal.advice()[at + prefix.len()..];
+            assert!(Options::names().any(|name| rest.starts_with(name)), "{rest}");
+        }
+    }
+}
+
+/// The README's CSV file is one.
+#[test]
+fn readme_shows_a_csv_file_that_can_be_imported() {
+    let readme = file("README.md");
+    let (_, csv) = readme.split_once("```\ndevice_id,").unwrap();
+    let csv = format!("device_id,{}", csv.split_once("```").unwrap().0);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let (secrets, path) = (folder.join("docs-none.secrets"), folder.join("docs-readme.csv"));
+    fs::write(&path, csv).unwrap();
+    let arguments =
+        ["import", secrets.to_str().unwrap(), path.to_str().unwrap(), "--create", "--dry-run"];
+    let said = output_of(env!("CARGO_BIN_EXE_iotda-auth"), &arguments);
+    assert!(said.ends_with(": 2 would be added, 0 would be changed\n"), "{said}");
+}
+
+#[test]
 fn readme_has_every_option_in_order() {
     let rows = table("| option (`plugin_opt_…`) | default | meaning |");
     let names: Vec<_> = rows.iter().map(|row| plain(&row[0])).collect();

@@ -1,4 +1,4 @@
-//! Why a login is refused: the one source of the slug, the words and the CONNACK codes of each reason.
+//! Why a login is refused: the one source of the slug, the words, the CONNACK codes and the advice of each reason.
 
 use std::fmt;
 
@@ -100,6 +100,69 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// The reason with this slug.
+    #[must_use]
+    pub fn from_slug(slug: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|refusal| refusal.slug() == slug)
+    }
+
+    /// What an operator can do.
+    #[must_use]
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::RateLimited => {
+                "look in the log for the earlier refusals of this address and mend their reason; then let the clients \
+                 there wait a while"
+            }
+            Self::BadClientId => {
+                "let the device send what iotda-auth connect-params prints; a client that is no IoTDA device needs \
+                 plugin_opt_other_clients defer"
+            }
+            Self::BadSignType => {
+                "let the device sign with type 0 or 1, or allow its type in plugin_opt_sign_types; type 2 cannot be \
+                 checked yet"
+            }
+            Self::BadKeepAlive => {
+                "set the device's keep alive to 30 to 1200 seconds, or widen plugin_opt_keepalive"
+            }
+            Self::UserMismatch => {
+                "let the device send its device id, and nothing else, as the user name; check that the broker does \
+                 not set use_username_as_clientid"
+            }
+            Self::UnknownDevice => {
+                "if it is a device of yours, compare the id letter by letter with iotda-auth list, or register it \
+                 with iotda-auth add; then reload the broker"
+            }
+            Self::StaleTimestamp => {
+                "set the device's clock, which counts in UTC, and let it sign anew at each connect; where it cannot, \
+                 raise plugin_opt_timestamp_max_age, or let it use sign type 0"
+            }
+            Self::FutureTimestamp => {
+                "set the device's clock, which counts in UTC and not in local time, and check the broker's; or raise \
+                 plugin_opt_timestamp_max_ahead"
+            }
+            Self::WrongPassword => {
+                "compare with what iotda-auth connect-params prints for the same timestamp; if it differs, give the \
+                 device its secret again, or set the one that it has with iotda-auth reset-secret"
+            }
+            Self::NoCertificate => {
+                "this release cannot check certificates: register the device with a secret instead"
+            }
+            Self::WrongCertificate => {
+                "put the fingerprint of the certificate that the device shows behind x509= in the secrets file"
+            }
+            Self::Frozen => {
+                "nothing, if it was meant so; else let the device in with iotda-auth unfreeze, then reload the broker"
+            }
+            Self::InternalError => {
+                "look in the log for a panic at the same time, and report it with that line and the versions of \
+                 plugin and broker"
+            }
+        }
+    }
+}
+
 impl fmt::Display for Refusal {
     /// The reason in words.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -141,6 +204,20 @@ mod tests {
         for refusal in Refusal::ALL {
             assert!(refusal.slug().bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
             assert!(!refusal.to_string().ends_with('.'));
+            assert_eq!(Refusal::from_slug(refusal.slug()), Some(refusal));
+        }
+        assert_eq!(Refusal::from_slug("Frozen"), None);
+    }
+
+    #[test]
+    fn advice_is_fit_for_a_line_and_for_a_table() {
+        for refusal in Refusal::ALL {
+            let advice = refusal.advice();
+            assert!(!advice.is_empty() && !advice.ends_with('.'), "{advice}");
+            assert!(
+                !advice.contains(['\n', '|', '`', '*', '{']) && !advice.contains("  "),
+                "{advice}"
+            );
         }
     }
 

@@ -93,9 +93,15 @@ impl Step {
     #[must_use]
     pub fn applies(self, client_id: &ClientId<'_>, credential: &Credential<'_>) -> bool {
         let has_secret = matches!(credential, Credential::Secret { .. });
+        self.applies_to(client_id.sign_digit, has_secret)
+    }
+
+    /// Whether the step asks anything of a login with this sign type, by a device that has a secret or a certificate.
+    #[must_use]
+    pub fn applies_to(self, sign_digit: u8, has_secret: bool) -> bool {
         match self {
             Self::Timestamp => {
-                has_secret && SignType::from_digit(client_id.sign_digit) != Some(SignType::Sha256)
+                has_secret && SignType::from_digit(sign_digit) != Some(SignType::Sha256)
             }
             Self::Password => has_secret,
             Self::Certificate => !has_secret,

@@ -253,13 +253,13 @@ fn split(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// A line without the blanks and the carriage return at its end.
-fn trim_end(line: &[u8]) -> &[u8] {
+pub(super) fn trim_end(line: &[u8]) -> &[u8] {
     let end = line.iter().rposition(|byte| !matches!(byte, b' ' | b'\t' | b'\r'));
     end.and_then(|last| line.get(..=last)).unwrap_or_default()
 }
 
 /// A device id or a secret: so many of `A–Z a–z 0–9 _ -`.
-fn name(
+pub(super) fn name(
     bytes: &[u8],
     field: Field,
     lengths: std::ops::RangeInclusive<usize>,
@@ -297,7 +297,7 @@ pub fn check_secret(bytes: &[u8]) -> Result<(), LineFault> {
 }
 
 /// The value of `x509=`.
-fn fingerprints(value: &[u8]) -> Result<Fingerprints, LineFault> {
+pub(super) fn fingerprints(value: &[u8]) -> Result<Fingerprints, LineFault> {
     let mut values = value.split(|byte| *byte == b',').map(fingerprint);
     let primary =
         values.next().unwrap_or(Err(LineFault::Length { field: Field::Fingerprint, found: 0 }))?;

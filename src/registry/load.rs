@@ -7,7 +7,7 @@ use super::{
 };
 use std::{
     fmt,
-    fs::{self, Metadata, OpenOptions},
+    fs::{self, File, Metadata, OpenOptions},
     io::{self, Read},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
@@ -16,6 +16,9 @@ use zeroize::Zeroizing;
 
 /// How many errors of a file are told one by one in the log; the rest is a count.
 pub const MAX_ERRORS: usize = 20;
+
+/// What some editors put at the beginning of a file.
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// A file that was read without an error.
 #[derive(Debug)]
@@ -146,9 +149,22 @@ impl From<Cancelled> for LoadError {
 ///
 /// [`LoadError`]; there is no table then.
 pub fn load(path: &Path, max_errors: usize, cancel: Cancel<'_>) -> Result<Loaded, LoadError> {
+    let (mut file, metadata) = open(path)?;
+    let identity = Identity::from(&metadata);
+    let content = read(&mut file, metadata.len(), max_errors, cancel);
+    // Who writes into the file itself, and not beside it, may have been half-way.
+    if Identity::from(&file.metadata()?) != identity {
+        return Err(LoadError::Changing);
+    }
+    let Content { table, ends_in_newline } = content?;
+    Ok(Loaded { table, world_readable: metadata.mode() & 0o004 != 0, ends_in_newline, identity })
+}
+
+/// Opens a secrets file, if it is one that may be trusted.
+pub(super) fn open(path: &Path) -> Result<(File, Metadata), LoadError> {
     // A pipe in place of the file must not stop the broker, so the open does not wait (O_NONBLOCK has no meaning for a
     // regular file).
-    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(LoadError::NotAFile);
@@ -157,14 +173,7 @@ pub fn load(path: &Path, max_errors: usize, cancel: Cancel<'_>) -> Result<Loaded
     if mode & 0o002 != 0 {
         return Err(LoadError::WritableByOthers { mode });
     }
-    let identity = Identity::from(&metadata);
-    let content = read(&mut file, metadata.len(), max_errors, cancel);
-    // Who writes into the file itself, and not beside it, may have been half-way.
-    if Identity::from(&file.metadata()?) != identity {
-        return Err(LoadError::Changing);
-    }
-    let Content { table, ends_in_newline } = content?;
-    Ok(Loaded { table, world_readable: mode & 0o004 != 0, ends_in_newline, identity })
+    Ok((file, metadata))
 }
 
 /// What a content holds.
@@ -293,7 +302,6 @@ fn each_line(
     mut line: impl FnMut(&[u8]) -> Result<(), LoadError>,
 ) -> Result<bool, LoadError> {
     const CHUNK: usize = 1 << 18;
-    const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
     let mut buffer = Zeroizing::new(vec![0; CHUNK]);
     let mut kept = 0; // bytes of an unfinished line, at the buffer's beginning
     let mut start_of_file = true;

@@ -6,8 +6,11 @@
 //! | [`table`] | what proves this device? |
 //! | [`cancel`] | is the work still wanted? |
 //! | [`mod@load`] | which table does this file make, or what is wrong with it? |
+//! | `edit` | how is it changed, and nothing lost? For the command line tool only |
 
 pub mod cancel;
+#[cfg(feature = "cli")]
+pub mod edit;
 pub mod line;
 pub mod load;
 pub mod table;

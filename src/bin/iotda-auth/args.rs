@@ -1,11 +1,12 @@
-//! What was asked? The one definition of the command line, from which parsing and help come.
+//! What was asked? The one definition of the command line, from which parsing, help, man page and completions come.
 
 use crate::terminal::{Answer, Failure};
 use clap::{
-    Parser, Subcommand, ValueEnum,
+    CommandFactory, Parser, Subcommand, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser},
     error::{ContextKind, ContextValue, ErrorKind},
 };
+use clap_complete::Shell;
 use jiff::Timestamp;
 use mosquitto_iotda_auth::login::{SignType, timestamp::Stamp};
 use std::{ffi::OsString, path::PathBuf};
@@ -15,7 +16,7 @@ use std::{ffi::OsString, path::PathBuf};
 #[command(
     name = "iotda-auth",
     version,
-    after_help = "Exit status: 0 yes, 1 no, 2 wrong usage or a file that cannot be read.\n\
+    after_help = "Exit status: 0 yes, 1 no, 2 wrong usage or a file that cannot be read or written.\n\
                   A secret is never taken from the command line or the environment."
 )]
 struct CommandLine {
@@ -30,8 +31,26 @@ pub(crate) enum Verb {
     ConnectParams(ConnectParams),
     /// Check a secrets file: every error with its line, or the number of devices.
     Check(Check),
-    /// Show how the plugin answers a login, check by check.
+    /// Show how the plugin answers a login, check by check, and what to do.
     Explain(Explain),
+    /// Add a device with a new secret, which is shown once.
+    Add(Add),
+    /// Remove a device.
+    Remove(Device),
+    /// Give a device a new secret, which is shown once.
+    ResetSecret(ResetSecret),
+    /// Keep a device out, until it is unfrozen.
+    Freeze(Device),
+    /// Let a frozen device in again.
+    Unfreeze(Device),
+    /// List the devices, without their secrets.
+    List(List),
+    /// Add the devices of a CSV file, all or none.
+    Import(Import),
+    /// Print the man page of the tool, or of one of its commands.
+    Man(Man),
+    /// Print the completions for a shell.
+    Completions(Completions),
 }
 
 /// The arguments of `connect-params`.
@@ -94,8 +113,13 @@ pub(crate) struct Check {
 )]
 pub(crate) struct Explain {
     /// The secrets file
-    #[arg(long, value_name = "FILE")]
-    pub(crate) secrets_file: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "log_line")]
+    pub(crate) secrets_file: Option<PathBuf>,
+    /// A refusal's line from the broker's log, in place of all else
+    ///
+    /// The log has no password, so nothing is checked again: the steps are told as the line has them.
+    #[arg(long, value_name = "LINE", exclusive = true)]
+    pub(crate) log_line: Option<String>,
     /// The ClientId that is sent
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) client_id: Option<String>,
@@ -117,6 +141,117 @@ pub(crate) struct Explain {
     /// Options as in mosquitto.conf: plugin_opt_timestamp_max_age 2h, or timestamp_max_age=2h
     #[arg(value_name = "OPTION")]
     pub(crate) options: Vec<String>,
+}
+
+/// The arguments of `remove`, `freeze` and `unfreeze`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AT_ONCE)]
+pub(crate) struct Device {
+    /// The secrets file
+    pub(crate) file: PathBuf,
+    /// The device id
+    pub(crate) device_id: String,
+}
+
+/// Where a new secret comes from.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct NewSecret {
+    /// Take the secret from the first line of standard input
+    #[arg(long)]
+    pub(crate) secret_stdin: bool,
+    /// Ask for the secret at the terminal, twice
+    #[arg(long, conflicts_with = "secret_stdin")]
+    pub(crate) secret_prompt: bool,
+}
+
+/// The arguments of `add`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = MADE)]
+pub(crate) struct Add {
+    /// The secrets file
+    pub(crate) file: PathBuf,
+    /// The device id: 1 to 128 of A-Z a-z 0-9 _ -
+    pub(crate) device_id: String,
+    #[command(flatten)]
+    pub(crate) secret: NewSecret,
+    /// Make the secrets file if there is none, for its owner alone
+    #[arg(long)]
+    pub(crate) create: bool,
+}
+
+/// The arguments of `reset-secret`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = MADE)]
+pub(crate) struct ResetSecret {
+    /// The secrets file
+    pub(crate) file: PathBuf,
+    /// The device id
+    pub(crate) device_id: String,
+    /// Set the second secret, and keep the first
+    #[arg(long)]
+    pub(crate) secondary: bool,
+    #[command(flatten)]
+    pub(crate) secret: NewSecret,
+}
+
+/// The arguments of `list`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A line for each device, in the order of the file: device id, secret or certificate, secondary=yes \
+                  or no, frozen=yes or no."
+)]
+pub(crate) struct List {
+    /// The secrets file
+    pub(crate) file: PathBuf,
+}
+
+/// The arguments of `import`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The first line of the CSV file names its columns, in any order: device_id and secret, and where \
+                  wanted secondary, frozen (true, false, yes, no, 1, 0 or empty) and x509 (one or two fingerprints, \
+                  in place of the secret). Separators are commas. With --update a column that is not there changes \
+                  nothing, and an empty secondary or frozen takes the second secret or the freeze away. If any line \
+                  is wrong, all wrong lines are told and nothing is changed."
+)]
+pub(crate) struct Import {
+    /// The secrets file
+    pub(crate) file: PathBuf,
+    /// The CSV file, or - for standard input
+    pub(crate) csv: PathBuf,
+    /// Change the devices that are there already, which else are errors
+    #[arg(long)]
+    pub(crate) update: bool,
+    /// Check everything and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Make the secrets file if there is none, for its owner alone
+    #[arg(long)]
+    pub(crate) create: bool,
+}
+
+/// The arguments of `man`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Man {
+    /// One of the commands [default: the tool]
+    pub(crate) command: Option<String>,
+}
+
+/// The arguments of `completions`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Completions {
+    /// For which shell
+    #[arg(value_enum)]
+    pub(crate) shell: Shell,
+}
+
+const AT_ONCE: &str = "The broker takes the change at its next reload.";
+const MADE: &str = "Without --secret-stdin and --secret-prompt a secret of 32 characters is made, and printed on standard \
+                    output once. The broker takes the change at its next reload.";
+
+/// The definition itself.
+pub(crate) fn definition() -> clap::Command {
+    CommandLine::command()
 }
 
 /// Reads the command line.
@@ -180,7 +315,6 @@ fn instant(text: &str) -> Result<Timestamp, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_is_sound() {

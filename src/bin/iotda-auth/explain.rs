@@ -1,7 +1,7 @@
 //! Why is this login accepted or refused? The plugin's own check, told step by step.
 
 use crate::{
-    args, secret,
+    args, explain_line, secret,
     terminal::{self, Answer, Failure},
 };
 use jiff::Timestamp;
@@ -29,8 +29,13 @@ use zeroize::Zeroizing;
 
 /// Prints how far a login comes; the answer is whether it is accepted.
 pub(crate) fn run(args: &args::Explain) -> Result<Answer, Failure> {
-    let policy = policy(&args.secrets_file, &args.options)?;
-    let table = secret::table(&args.secrets_file)?;
+    let file = match (&args.log_line, &args.secrets_file) {
+        (Some(line), _) => return explain_line::run(line),
+        (None, Some(file)) => file,
+        (None, None) => return Err(Failure::new("--secrets-file: expected FILE, found none")),
+    };
+    let policy = policy(file, &args.options)?;
+    let table = secret::table(file)?;
     let password = password(args)?;
     let connect = Connect {
         client_id: args.client_id.as_deref().map(str::as_bytes),
@@ -72,6 +77,18 @@ fn policy(secrets_file: &Path, options: &[String]) -> Result<Policy, Failure> {
     }
 }
 
+/// Writes a step, up to where it is told what became of it.
+pub(crate) fn write_step(out: &mut impl Write, step: Step) -> io::Result<()> {
+    write!(out, "{:>2}  {:<52}", step.number(), step.title())
+}
+
+/// Writes what came of a refused login, and what to do.
+pub(crate) fn write_refusal(out: &mut impl Write, reason: Refusal) -> io::Result<()> {
+    let (slug, code) = (reason.slug(), reason.connack());
+    writeln!(out, "refused: {slug} ({reason}), CONNACK {}, MQTT 5 {:#04X}", code.v3, code.v5)?;
+    writeln!(out, "what to do: {}", reason.advice())
+}
+
 /// A login and what became of it.
 struct Story<'a> {
     connect: Connect<'a>,
@@ -107,7 +124,7 @@ impl<'a> Story<'a> {
 
     fn write(&self, out: &mut impl Write) -> io::Result<()> {
         for step in Step::ALL {
-            write!(out, "{:>2}  {:<52}", step.number(), step.title())?;
+            write_step(out, step)?;
             match self.outcome(step) {
                 Outcome::Passed => writeln!(out, "passed"),
                 Outcome::Failed(refused) => {
@@ -125,14 +142,7 @@ impl<'a> Story<'a> {
             Verdict::Defer => {
                 writeln!(out, "deferred to the broker's password file and other plugins")
             }
-            Verdict::Refuse(Refused { reason, .. }) => {
-                let (slug, code) = (reason.slug(), reason.connack());
-                writeln!(
-                    out,
-                    "refused: {slug} ({reason}), CONNACK {}, MQTT 5 {:#04X}",
-                    code.v3, code.v5
-                )
-            }
+            Verdict::Refuse(Refused { reason, .. }) => write_refusal(out, reason),
         }
     }
 

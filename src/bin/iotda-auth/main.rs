@@ -6,13 +6,25 @@
 //! | [`connect_params`] | what does this device send in its CONNECT? |
 //! | [`check`] | is this secrets file in order? |
 //! | [`explain`] | why is this login accepted or refused? |
+//! | [`explain_line`] | why was the login of this line of the log refused? |
+//! | [`edit`] | what becomes of one device of a secrets file? |
+//! | [`import`] | which devices does a CSV file bring? |
+//! | [`csv`] | what is on the lines of a CSV file? |
+//! | [`list`] | which devices are there? |
+//! | [`manual`] | what do man page and completions look like? |
 //! | [`secret`] | where does a secret come from? |
 //! | [`terminal`] | what is said where, and with which exit status? |
 
 mod args;
 mod check;
 mod connect_params;
+mod csv;
+mod edit;
 mod explain;
+mod explain_line;
+mod import;
+mod list;
+mod manual;
 mod secret;
 mod terminal;
 
@@ -24,6 +36,15 @@ fn main() -> ExitCode {
         Ok(Verb::ConnectParams(args)) => connect_params::run(&args),
         Ok(Verb::Check(args)) => check::run(&args),
         Ok(Verb::Explain(args)) => explain::run(&args),
+        Ok(Verb::Add(args)) => edit::add(&args),
+        Ok(Verb::Remove(args)) => edit::remove(&args),
+        Ok(Verb::ResetSecret(args)) => edit::reset_secret(&args),
+        Ok(Verb::Freeze(args)) => edit::freeze(&args, true),
+        Ok(Verb::Unfreeze(args)) => edit::freeze(&args, false),
+        Ok(Verb::List(args)) => list::run(&args),
+        Ok(Verb::Import(args)) => import::run(&args),
+        Ok(Verb::Man(args)) => manual::page(&args),
+        Ok(Verb::Completions(args)) => manual::completions(&args),
         Err(error) => args::answer(error),
     })
 }

@@ -1,12 +1,15 @@
-//! Where does a secret come from? A secrets file, standard input or a prompt; never the command line or the environment,
-//! which other users of the machine may see.
+//! Where does a secret come from, and where is it shown? It comes from a secrets file, standard input, a prompt or the
+//! system's randomness; never from the command line or the environment, which other users of the machine may see.
 
-use crate::terminal::{Failure, say};
-use mosquitto_iotda_auth::registry::{self, Cancel, Table, line};
+use crate::{
+    args::NewSecret,
+    terminal::{Failure, say},
+};
+use mosquitto_iotda_auth::registry::{self, Cancel, Table, edit, line};
 use std::{
     fs::File,
-    io::{self, ErrorKind, IsTerminal, Read},
-    os::fd::AsFd,
+    io::{self, ErrorKind, IsTerminal, Read, Write},
+    os::fd::{AsFd, BorrowedFd},
     path::Path,
 };
 use zeroize::Zeroizing;
@@ -28,6 +31,34 @@ pub(crate) fn table(file: &Path) -> Result<Table, Failure> {
     Ok(loaded.table)
 }
 
+/// All of standard input, which may hold secrets.
+pub(crate) fn stdin() -> io::Result<Zeroizing<Vec<u8>>> {
+    to_end(&mut unbuffered(io::stdin().as_fd())?, 0)
+}
+
+/// All that is in an input of about so many bytes. Each buffer that gets too small is wiped.
+pub(crate) fn to_end(input: &mut impl Read, expected: usize) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut content = Zeroizing::new(vec![0; expected.max(1 << 16).saturating_add(1)]);
+    let mut length = 0;
+    loop {
+        if length == content.len() {
+            let mut larger = Zeroizing::new(vec![0; length.saturating_mul(2)]);
+            if let Some(room) = larger.get_mut(..length) {
+                room.copy_from_slice(&content);
+            }
+            content = larger;
+        }
+        match input.read(content.get_mut(length..).unwrap_or_default()) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    content.truncate(length);
+    Ok(content)
+}
+
 /// Warns of secrets that everybody may read.
 pub(crate) fn warn_if_world_readable(file: &Path, world_readable: bool) {
     if world_readable {
@@ -46,14 +77,71 @@ pub(crate) fn given(device_id: &str, from_stdin: bool) -> Result<Zeroizing<Vec<u
         let expected = "expected --secrets-file FILE, --secret-stdin or a terminal to ask at";
         return Err(Failure::new(format!("secret: {expected}, found none of them")));
     };
+    checked(secret)
+}
+
+fn checked(secret: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>, Failure> {
     match line::check_secret(&secret) {
         Ok(()) => Ok(secret),
         Err(fault) => Err(Failure::new(fault.to_string())),
     }
 }
 
+/// A secret that a device is to have.
+pub(crate) struct New {
+    /// The secret.
+    pub(crate) secret: Zeroizing<Vec<u8>>,
+    /// Whether it was made here, so that nobody knows it yet.
+    pub(crate) is_made: bool,
+}
+
+/// The new secret of a device: the one that is given, or one that is made.
+pub(crate) fn new(device_id: &str, from: NewSecret) -> Result<New, Failure> {
+    let is_made = !from.secret_stdin && !from.secret_prompt;
+    let secret = if is_made {
+        make()?
+    } else if from.secret_stdin {
+        checked(stdin_line()?)?
+    } else {
+        ask_twice(device_id)?
+    };
+    Ok(New { secret, is_made })
+}
+
+/// A secret of the longest kind: 128 random bits.
+fn make() -> Result<Zeroizing<Vec<u8>>, Failure> {
+    match edit::random_hex::<32>() {
+        Ok(digits) => Ok(Zeroizing::new(digits.to_vec())),
+        Err(error) => Err(Failure::new(format!("random numbers: cannot be had: {error}"))),
+    }
+}
+
+/// Shows a secret on standard output. Here a reader that is gone is an error: nobody can show the secret again.
+pub(crate) fn show(secret: &[u8]) -> io::Result<()> {
+    // In one piece, and past std's own buffer, which is never wiped.
+    let mut line = Zeroizing::new(Vec::with_capacity(secret.len() + 1));
+    line.extend_from_slice(secret);
+    line.push(b'\n');
+    unbuffered(io::stdout().as_fd())?.write_all(&line)
+}
+
+fn unbuffered(stream: BorrowedFd<'_>) -> io::Result<File> {
+    stream.try_clone_to_owned().map(File::from)
+}
+
+/// Asks for a new secret twice: it is not shown, and a mistyped one would keep the device out.
+fn ask_twice(device_id: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let secret = checked(ask(device_id)?)?;
+    let again = prompt("The same again: ")?;
+    if secret == again { Ok(secret) } else { Err(Failure::new("secret: the two are not the same")) }
+}
+
 fn ask(device_id: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    rpassword::prompt_password(format!("Secret of {device_id}: "))
+    prompt(&format!("Secret of {device_id}: "))
+}
+
+fn prompt(text: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    rpassword::prompt_password(text)
         .map(|secret| Zeroizing::new(secret.into_bytes()))
         .map_err(|error| Failure::new(format!("terminal: cannot be read: {error}")))
 }
@@ -62,8 +150,8 @@ fn ask(device_id: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
 pub(crate) fn stdin_line() -> Result<Zeroizing<Vec<u8>>, Failure> {
     let cannot = |error| Failure::new(format!("standard input: cannot be read: {error}"));
     // Past std's own buffer, which is never wiped.
-    let input = io::stdin().as_fd().try_clone_to_owned().map_err(cannot)?;
-    first_line(&mut File::from(input)).map_err(cannot)?.ok_or_else(|| {
+    let mut input = unbuffered(io::stdin().as_fd()).map_err(cannot)?;
+    first_line(&mut input).map_err(cannot)?.ok_or_else(|| {
         let expected = format!("expected a line of at most {MAX_INPUT} bytes, found more");
         Failure::new(format!("standard input: {expected}"))
     })
@@ -122,6 +210,15 @@ mod tests {
     fn reads_a_line_that_comes_in_pieces() {
         let mut pieces = b"12".chain(&b"345"[..]).chain(&b"678\r"[..]).chain(&b"\n9"[..]);
         assert_eq!(first_line(&mut pieces).unwrap().unwrap().as_slice(), b"12345678");
+    }
+
+    #[test]
+    fn reads_all_of_an_input_of_any_length() {
+        for length in [0, 1, 1 << 16, (1 << 16) + 1, 1_000_000] {
+            let input = vec![b'x'; length];
+            assert_eq!(*to_end(&mut &*input, 0).unwrap(), input);
+            assert_eq!(*to_end(&mut &*input, length).unwrap(), input);
+        }
     }
 
     #[test]

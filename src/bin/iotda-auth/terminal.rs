@@ -5,8 +5,9 @@
 
 use std::{
     fmt,
-    io::{self, BufWriter, ErrorKind, StdoutLock, Write},
+    io::{self, BufWriter, ErrorKind, IsTerminal, StdoutLock, Write},
     process::ExitCode,
+    time::{Duration, Instant},
 };
 
 /// The answer of a verb.
@@ -59,6 +60,68 @@ pub(crate) fn write(result: impl FnOnce(&mut Output) -> io::Result<()>) -> Resul
     result(&mut output)
         .and_then(|()| output.flush())
         .map_err(|error| Failure::new(format!("standard output: cannot be written: {error}")))
+}
+
+/// Writes many lines to standard error at once.
+pub(crate) fn write_errors(
+    errors: impl FnOnce(&mut BufWriter<io::StderrLock<'static>>) -> io::Result<()>,
+) {
+    let mut output = BufWriter::new(io::stderr().lock());
+    // As in `say`: there is nobody left to tell.
+    let _ = errors(&mut output).and_then(|()| output.flush());
+}
+
+/// How far a long work has come, on standard error, if that is a terminal. The line goes with the value.
+pub(crate) struct Progress {
+    is_terminal: bool,
+    is_shown: bool,
+    lines: u64,
+    next: Instant,
+}
+
+impl Progress {
+    const PAUSE: Duration = Duration::from_millis(200);
+    /// Fewer lines are done with at once.
+    const MANY_LINES: u64 = 100_000;
+
+    /// Work that begins now.
+    pub(crate) fn new() -> Self {
+        let is_terminal = io::stderr().is_terminal();
+        Self { is_terminal, is_shown: false, lines: 0, next: Instant::now() + Self::PAUSE }
+    }
+
+    /// So many lines are read.
+    pub(crate) fn lines(&mut self, lines: u64) {
+        self.lines = lines;
+        // The clock is not looked at each time.
+        if lines % 1024 == 0 && Instant::now() >= self.next {
+            self.next = Instant::now() + Self::PAUSE;
+            self.show(format_args!("{lines} lines read"));
+        }
+    }
+
+    /// Something begins that takes long if there are many lines.
+    pub(crate) fn step(&mut self, what: &str) {
+        let lines = self.lines;
+        if lines >= Self::MANY_LINES {
+            self.show(format_args!("{lines} lines read, {what}"));
+        }
+    }
+
+    fn show(&mut self, text: fmt::Arguments<'_>) {
+        if self.is_terminal {
+            self.is_shown = true;
+            let _ = write!(io::stderr(), "\r\x1b[Kiotda-auth: {text}");
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.is_shown {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
 }
 
 /// Standard output.

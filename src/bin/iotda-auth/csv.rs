@@ -1,0 +1,122 @@
+//! What is on the lines of a CSV file? A record is a line: no value of ours has a newline in it.
+
+/// What is wrong with a line of CSV. Like all that is said of secrets, it repeats nothing of the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// A quote opens a value and is not closed on the line.
+    Unclosed,
+    /// Something stands between a closing quote and the next comma.
+    BehindQuote,
+}
+
+impl Fault {
+    /// The fault in words.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Unclosed => "expected a closing quote, found the end of the line",
+            Self::BehindQuote => "expected a comma behind the closing quote, found something else",
+        }
+    }
+}
+
+/// The lines of a content that are not blank, with their numbers from 1, without their ends and without a byte order
+/// mark.
+pub(crate) fn lines(content: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
+    let content = content.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(content);
+    (1..)
+        .zip(content.split(|byte| *byte == b'\n'))
+        .map(|(number, line)| (number, line.strip_suffix(b"\r").unwrap_or(line)))
+        .filter(|(_, line)| !line.trim_ascii().is_empty())
+}
+
+/// Reads the values of a line into a vector that is used again. Blanks around a value do not count. A doubled quote inside
+/// quotes stays doubled: no value of ours may have even one.
+pub(crate) fn values<'a>(line: &'a [u8], values: &mut Vec<&'a [u8]>) -> Result<(), Fault> {
+    values.clear();
+    let mut rest = Some(line);
+    while let Some(text) = rest {
+        let (value, after) = value(text)?;
+        values.push(value);
+        rest = after;
+    }
+    Ok(())
+}
+
+/// The first value of a text, and what is behind the comma after it.
+fn value(text: &[u8]) -> Result<(&[u8], Option<&[u8]>), Fault> {
+    if let Some(quoted) = text.trim_ascii_start().strip_prefix(b"\"") {
+        let (value, after) = split(quoted, closing_quote(quoted).ok_or(Fault::Unclosed)?);
+        return match after.trim_ascii_start() {
+            [] => Ok((value, None)),
+            [b',', rest @ ..] => Ok((value, Some(rest))),
+            _ => Err(Fault::BehindQuote),
+        };
+    }
+    Ok(match text.iter().position(|byte| *byte == b',') {
+        Some(comma) => {
+            let (value, rest) = split(text, comma);
+            (value.trim_ascii(), Some(rest))
+        }
+        None => (text.trim_ascii(), None),
+    })
+}
+
+/// What is before a byte, and what is behind it.
+fn split(text: &[u8], at: usize) -> (&[u8], &[u8]) {
+    let (before, after) = text.split_at_checked(at).unwrap_or((text, &[]));
+    (before, after.get(1..).unwrap_or_default())
+}
+
+/// Where the quote is that is not one of two.
+fn closing_quote(text: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let quote = at + text.get(at..)?.iter().position(|byte| *byte == b'"')?;
+        if text.get(quote + 1) != Some(&b'"') {
+            return Some(quote);
+        }
+        at = quote + 2;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Vec<&str>, Fault> {
+        let mut found = Vec::new();
+        values(line.as_bytes(), &mut found)?;
+        Ok(found.into_iter().map(|value| std::str::from_utf8(value).unwrap()).collect())
+    }
+
+    #[test]
+    fn reads_values() {
+        for (line, expected) in [
+            ("a", &["a"][..]),
+            ("a,b", &["a", "b"]),
+            ("a,,b,", &["a", "", "b", ""]),
+            (" a ,\tb ", &["a", "b"]),
+            ("\"a\",\"b,c\"", &["a", "b,c"]),
+            (" \"a\" , b", &["a", "b"]),
+            ("\"\",\"\"", &["", ""]),
+            ("\" a \"", &[" a "]),
+            ("\"a\"\"b\",c", &["a\"\"b", "c"]),
+            ("a\"b", &["a\"b"]),
+            ("a;b", &["a;b"]),
+        ] {
+            assert_eq!(read(line).as_deref(), Ok(expected), "{line}");
+        }
+        for line in ["\"", "\"a", "a,\"b", "\"a\"\"", "\"\"\""] {
+            assert_eq!(read(line), Err(Fault::Unclosed), "{line}");
+        }
+        assert_eq!(read("\"a\"b"), Err(Fault::BehindQuote));
+    }
+
+    #[test]
+    fn counts_lines() {
+        let content = "\u{feff}a\r\n\r\n \nb\n\nc";
+        let found: Vec<_> = lines(content.as_bytes()).collect();
+        assert_eq!(found, [(1, &b"a"[..]), (4, b"b"), (6, b"c")]);
+        assert_eq!(lines(b"").count(), 0);
+    }
+}

@@ -1,0 +1,37 @@
+//! What do man page and completions look like? Both come from the one definition of the command line.
+
+use crate::{
+    args,
+    terminal::{self, Answer, Failure},
+};
+use clap_mangen::Man;
+
+/// Prints a man page.
+pub(crate) fn page(args: &args::Man) -> Result<Answer, Failure> {
+    let mut tool = args::definition();
+    // Gives each command its full name.
+    tool.build();
+    let command = match &args.command {
+        None => tool,
+        Some(name) => match tool.find_subcommand(name) {
+            Some(command) => command.clone(),
+            None => {
+                return Err(Failure::new(
+                    "man: expected one of the commands, found something else",
+                ));
+            }
+        },
+    };
+    terminal::write(|out| Man::new(command).render(out))?;
+    Ok(Answer::Yes)
+}
+
+/// Prints the completions for a shell.
+pub(crate) fn completions(args: &args::Completions) -> Result<Answer, Failure> {
+    let mut tool = args::definition();
+    // Not straight to standard output: what makes them stops the tool when it cannot write.
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut tool, "iotda-auth", &mut script);
+    terminal::write(|out| std::io::Write::write_all(out, &script))?;
+    Ok(Answer::Yes)
+}

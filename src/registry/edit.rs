@@ -1,0 +1,956 @@
+//! How is a secrets file changed, and nothing lost?
+//!
+//! [`apply`] makes the new content from the old one: only the lines of the devices that are asked for change; comments,
+//! order, blank lines and the ends of lines stay. [`Editing`] puts it in the file's place: under a lock, beside the file
+//! and then renamed, so that a crash leaves the old file or the new one.
+
+use super::{
+    cancel::Cancel,
+    line::{self, Field, LineFault, MAX_DEVICE_ID, SECRET_LENGTHS},
+    load::{self, BYTE_ORDER_MARK, Identity, LoadError},
+};
+use rustix::fs::{FlockOperation, XattrFlags};
+use std::{
+    collections::{HashMap, hash_map},
+    fmt,
+    fs::{self, File, Metadata, OpenOptions, Permissions},
+    io::{self, ErrorKind, Read, Write},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+    },
+    path::{Path, PathBuf},
+};
+use zeroize::Zeroizing;
+
+/// What is to become of one device.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'a> {
+    /// Which device.
+    pub device_id: &'a [u8],
+    /// What becomes of it.
+    pub change: Change<'a>,
+}
+
+/// A change of one device.
+#[derive(Clone, Copy, Debug)]
+pub enum Change<'a> {
+    /// It comes in, and must not be there.
+    Add(Settings<'a>),
+    /// It is there, and keeps its kind.
+    Set(Settings<'a>),
+    /// It comes in, or is changed if it is there.
+    Put(Settings<'a>),
+    /// It goes, and must be there.
+    Remove,
+}
+
+/// What a line is to say of its device. What is `None` stays as it is, or is absent from a device that comes in.
+#[derive(Clone, Copy, Default)]
+pub struct Settings<'a> {
+    /// What proves the device.
+    pub proof: Option<Proof<'a>>,
+    /// The second secret, or that there is none.
+    pub secondary: Option<Option<&'a [u8]>>,
+    /// Whether the device is frozen.
+    pub frozen: Option<bool>,
+}
+
+/// What proves a device, as its line has it.
+#[derive(Clone, Copy)]
+pub enum Proof<'a> {
+    /// A secret.
+    Secret(&'a [u8]),
+    /// What comes behind `x509=`.
+    Certificate(&'a [u8]),
+}
+
+impl fmt::Debug for Settings<'_> {
+    /// Never shows a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { proof, secondary, frozen } = self;
+        let secondary = secondary.map(|secret| secret.map(|_| "***"));
+        write!(f, "Settings({proof:?}, {secondary:?}, {frozen:?})")
+    }
+}
+
+impl fmt::Debug for Proof<'_> {
+    /// Shows the kind, never a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Secret(_) => "Secret(***)",
+            Self::Certificate(_) => "Certificate",
+        })
+    }
+}
+
+impl Settings<'_> {
+    /// Each value by itself: in a line, a colon in a secret would begin an attribute.
+    fn check(&self) -> Result<(), LineFault> {
+        match self.proof {
+            Some(Proof::Secret(secret)) => line::check_secret(secret)?,
+            Some(Proof::Certificate(value)) => line::fingerprints(value).map(|_| ())?,
+            None => {}
+        }
+        match self.secondary.flatten() {
+            Some(secret) => line::name(secret, Field::Secondary, SECRET_LENGTHS).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    /// The most bytes that a line of the device may have more than before.
+    fn growth(&self) -> usize {
+        let proof = match self.proof {
+            Some(Proof::Secret(value) | Proof::Certificate(value)) => value.len(),
+            None => 0,
+        };
+        let secondary = self.secondary.flatten().map_or(0, <[u8]>::len);
+        proof + secondary + ":x509=:secondary=:frozen".len()
+    }
+}
+
+impl Order<'_> {
+    fn check(&self) -> Result<(), LineFault> {
+        line::name(self.device_id, Field::DeviceId, 1..=MAX_DEVICE_ID)?;
+        match self.change {
+            Change::Add(settings) | Change::Set(settings) | Change::Put(settings) => {
+                settings.check()
+            }
+            Change::Remove => Ok(()),
+        }
+    }
+
+    fn growth(&self) -> usize {
+        match self.change {
+            Change::Add(settings) | Change::Set(settings) | Change::Put(settings) => {
+                self.device_id.len() + settings.growth() + "\r\n".len()
+            }
+            Change::Remove => 0,
+        }
+    }
+}
+
+/// Why a device cannot be changed as it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// It is to come in, and is there.
+    Present,
+    /// It is not there.
+    Absent,
+    /// It is to have a secret, and logs in by its certificate.
+    Certificate,
+    /// An earlier order is about the same device.
+    Twice {
+        /// Which, from 0.
+        first: usize,
+    },
+    /// Its line would be wrong.
+    Line(LineFault),
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Present => f.write_str("is there already"),
+            Self::Absent => f.write_str("not found"),
+            Self::Certificate => f.write_str("logs in by its certificate: it has no secret"),
+            Self::Twice { .. } => f.write_str("is asked for twice"),
+            Self::Line(fault) => fault.fmt(f),
+        }
+    }
+}
+
+/// A new content.
+#[derive(Debug)]
+pub struct Edited {
+    /// All of it.
+    pub content: Content,
+    /// How many devices came in.
+    pub added: usize,
+    /// How many lines of devices that were there are otherwise now, or gone.
+    pub changed: usize,
+    /// How many devices there are now.
+    pub devices: usize,
+}
+
+impl Edited {
+    /// Whether it is the old content.
+    #[must_use]
+    pub fn is_unchanged(&self) -> bool {
+        self.added + self.changed == 0
+    }
+}
+
+/// The content of a secrets file, which is wiped when it is dropped.
+pub struct Content(Zeroizing<Vec<u8>>);
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Content").field("bytes", &self.0.len()).finish_non_exhaustive()
+    }
+}
+
+impl AsRef<[u8]> for Content {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Carries out all orders on the content of a file without wrong lines, or none. New devices come last, in their order.
+/// A content that changes ends in a newline: a broker takes one without for cut off.
+///
+/// # Errors
+///
+/// Every problem, with the index of its order.
+pub fn apply(content: &[u8], orders: &[Order<'_>]) -> Result<Edited, Vec<(usize, Problem)>> {
+    let mut draft = Draft::new(content, orders);
+    let (mark, text) = match content.strip_prefix(BYTE_ORDER_MARK) {
+        Some(text) => (BYTE_ORDER_MARK, text),
+        None => (&[][..], content),
+    };
+    draft.out.extend_from_slice(mark);
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        draft.line(line);
+    }
+    draft.finish()
+}
+
+/// A content that is being made.
+struct Draft<'a> {
+    orders: &'a [Order<'a>],
+    /// The order about a device, by its id.
+    index: HashMap<&'a [u8], usize>,
+    /// Whether the device of an order was met.
+    met: Vec<bool>,
+    problems: Vec<(usize, Problem)>,
+    /// Of its full size from the start: a vector that grows leaves copies behind.
+    out: Zeroizing<Vec<u8>>,
+    line_end: &'static [u8],
+    added: usize,
+    changed: usize,
+    devices: usize,
+}
+
+impl<'a> Draft<'a> {
+    fn new(content: &[u8], orders: &'a [Order<'a>]) -> Self {
+        let mut index = HashMap::with_capacity(orders.len());
+        let mut problems = Vec::new();
+        for (at, order) in orders.iter().enumerate() {
+            if let Err(fault) = order.check() {
+                problems.push((at, Problem::Line(fault)));
+            }
+            match index.entry(order.device_id) {
+                hash_map::Entry::Vacant(place) => {
+                    place.insert(at);
+                }
+                hash_map::Entry::Occupied(first) => {
+                    problems.push((at, Problem::Twice { first: *first.get() }));
+                }
+            }
+        }
+        let growth: usize = orders.iter().map(Order::growth).sum();
+        let capacity = content.len() + "\r\n".len() + growth;
+        Self {
+            orders,
+            index,
+            met: vec![false; orders.len()],
+            problems,
+            out: Zeroizing::new(Vec::with_capacity(capacity)),
+            line_end: line_end(content),
+            added: 0,
+            changed: 0,
+            devices: 0,
+        }
+    }
+
+    /// A line of the old content, with its newline.
+    fn line(&mut self, line: &[u8]) {
+        let body = line::trim_end(line.strip_suffix(b"\n").unwrap_or(line));
+        let Some(device_id) = device_id(body) else { return self.out.extend_from_slice(line) };
+        self.devices += 1;
+        let order = self.index.get(device_id).and_then(|at| Some((*at, self.orders.get(*at)?)));
+        let Some((at, order)) = order else { return self.out.extend_from_slice(line) };
+        if let Some(met) = self.met.get_mut(at) {
+            *met = true;
+        }
+        match order.change {
+            Change::Add(_) => self.problems.push((at, Problem::Present)),
+            Change::Remove => {
+                self.devices -= 1;
+                self.changed += 1;
+            }
+            Change::Set(settings) if asks_certificate_for_secret(body, &settings) => {
+                self.problems.push((at, Problem::Certificate));
+            }
+            Change::Set(settings) | Change::Put(settings) => {
+                let end = line.get(body.len()..).unwrap_or_default();
+                let start = self.write(at, body, &settings, end);
+                self.changed += usize::from(self.out.get(start..) != Some(line));
+            }
+        }
+    }
+
+    /// Writes a line of a device and gives its beginning.
+    fn write(&mut self, at: usize, body: &[u8], settings: &Settings<'_>, end: &[u8]) -> usize {
+        let start = self.out.len();
+        render(&mut self.out, body, settings);
+        self.out.extend_from_slice(end);
+        let line = self.out.get(start..).unwrap_or_default();
+        if let Err(fault) = line::parse(line.strip_suffix(b"\n").unwrap_or(line)) {
+            self.problems.push((at, Problem::Line(fault)));
+        }
+        start
+    }
+
+    /// Adds the devices that were not met.
+    fn finish(mut self) -> Result<Edited, Vec<(usize, Problem)>> {
+        for (at, order) in self.orders.iter().enumerate() {
+            // Of two orders about one device, the second is a problem already.
+            let own = self.index.get(order.device_id) == Some(&at);
+            if !own || self.met.get(at) == Some(&true) {
+                continue;
+            }
+            match order.change {
+                Change::Add(settings) | Change::Put(settings) => {
+                    self.end_last_line();
+                    self.write(at, order.device_id, &settings, self.line_end);
+                    self.added += 1;
+                    self.devices += 1;
+                }
+                Change::Set(_) | Change::Remove => self.problems.push((at, Problem::Absent)),
+            }
+        }
+        if !self.problems.is_empty() {
+            // A value that is wrong makes a wrong line too: it is told once.
+            self.problems.sort_by_key(|(at, _)| *at);
+            self.problems.dedup_by_key(|(at, _)| *at);
+            return Err(self.problems);
+        }
+        if self.changed > 0 {
+            self.end_last_line();
+        }
+        let Self { out, added, changed, devices, .. } = self;
+        Ok(Edited { content: Content(out), added, changed, devices })
+    }
+
+    fn end_last_line(&mut self) {
+        if !matches!(*self.out.as_slice(), [] | [.., b'\n']) && *self.out != BYTE_ORDER_MARK {
+            self.out.extend_from_slice(self.line_end);
+        }
+    }
+}
+
+/// How the last line of a content ends, if it has an end.
+fn line_end(content: &[u8]) -> &'static [u8] {
+    let before = memchr::memrchr(b'\n', content).and_then(|end| content.get(..end));
+    match before {
+        Some([.., b'\r']) => b"\r\n",
+        _ => b"\n",
+    }
+}
+
+/// The device of a line, which has no blanks at its end; `None` for a comment or a blank line.
+fn device_id(body: &[u8]) -> Option<&[u8]> {
+    match body.first() {
+        None | Some(b'#') => None,
+        Some(_) => body.split(|byte| *byte == b':').next(),
+    }
+}
+
+fn asks_certificate_for_secret(body: &[u8], settings: &Settings<'_>) -> bool {
+    let has_certificate =
+        body.split(|byte| *byte == b':').nth(1).is_some_and(|proof| proof.starts_with(b"x509="));
+    let asked = matches!(settings.proof, Some(Proof::Secret(_))) || settings.secondary.is_some();
+    has_certificate && asked
+}
+
+/// Writes a device's line anew: each field stays where it was, and one that is new comes where the README has it.
+fn render(out: &mut Vec<u8>, body: &[u8], settings: &Settings<'_>) {
+    let mut fields = body.split(|byte| *byte == b':');
+    out.extend_from_slice(fields.next().unwrap_or_default());
+    out.push(b':');
+    let proof = fields.next().unwrap_or_default();
+    let is_certificate = match settings.proof {
+        None => {
+            out.extend_from_slice(proof);
+            proof.starts_with(b"x509=")
+        }
+        Some(Proof::Secret(secret)) => {
+            out.extend_from_slice(secret);
+            false
+        }
+        Some(Proof::Certificate(value)) => {
+            out.extend_from_slice(b"x509=");
+            out.extend_from_slice(value);
+            true
+        }
+    };
+    let mut secondary = settings.secondary.flatten();
+    let mut frozen = settings.frozen == Some(true);
+    let has_secondary = fields.clone().any(|field| field.starts_with(b"secondary="));
+    if !has_secondary {
+        write_secondary(out, secondary.take());
+    }
+    for field in fields {
+        if field.starts_with(b"secondary=") {
+            // A second secret goes with the first when a certificate takes its place.
+            match settings.secondary {
+                None if !is_certificate => write_field(out, field),
+                _ => write_secondary(out, secondary.take()),
+            }
+        } else if settings.frozen != Some(false) {
+            write_field(out, field);
+            frozen = false;
+        }
+    }
+    if frozen {
+        write_field(out, b"frozen");
+    }
+}
+
+fn write_field(out: &mut Vec<u8>, field: &[u8]) {
+    out.push(b':');
+    out.extend_from_slice(field);
+}
+
+fn write_secondary(out: &mut Vec<u8>, secret: Option<&[u8]>) {
+    if let Some(secret) = secret {
+        write_field(out, b"secondary=");
+        out.extend_from_slice(secret);
+    }
+}
+
+/// Why a file is not edited. It is then what it was.
+#[derive(Debug)]
+pub enum EditError {
+    /// It cannot be read, or is not in order.
+    Load(LoadError),
+    /// Somebody else has changed it meanwhile.
+    Changed,
+    /// The system refuses.
+    Io {
+        /// What could not be done.
+        what: &'static str,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for EditError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Load(error) => error.fmt(f),
+            Self::Changed => f.write_str("was changed by somebody else meanwhile: nothing is done"),
+            Self::Io { what, error } => write!(f, "{what}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for EditError {}
+
+impl From<LoadError> for EditError {
+    fn from(error: LoadError) -> Self {
+        Self::Load(error)
+    }
+}
+
+/// Puts what could not be done before an error of the system.
+fn failing(what: &'static str) -> impl Fn(io::Error) -> EditError {
+    move |error| EditError::Io { what, error }
+}
+
+/// A file that is being edited, by nobody else.
+#[derive(Debug)]
+pub struct Editing {
+    /// Where it is, without symbolic links: they stay, and what they lead to is edited.
+    path: PathBuf,
+    /// Held until the file is replaced: the lock is on it.
+    file: File,
+    metadata: Metadata,
+    identity: Identity,
+    content: Content,
+    /// It was made for this, and has nothing in it yet.
+    is_fresh: bool,
+}
+
+impl Editing {
+    /// Waits until nobody else edits a file, and reads it. `create` makes one that is not there, for its owner alone;
+    /// `waiting` is called when there is something to wait for.
+    ///
+    /// # Errors
+    ///
+    /// [`EditError`]; also when the file has a wrong line.
+    pub fn open(path: &Path, create: bool, waiting: impl FnOnce()) -> Result<Self, EditError> {
+        let created = create && make(path)?;
+        let mut waiting = Some(waiting);
+        let (path, file) = loop {
+            let path = fs::canonicalize(path).map_err(LoadError::Io)?;
+            let (file, _) = load::open(&path)?;
+            lock(&file, &mut waiting).map_err(failing("cannot be locked"))?;
+            // Whoever had the lock before has put another file in its place.
+            if is_at(&file, &path).map_err(LoadError::Io)? {
+                break (path, file);
+            }
+        };
+        let metadata = file.metadata().map_err(LoadError::Io)?;
+        let identity = Identity::from(&metadata);
+        let content = read(&file, metadata.len())?;
+        let is_fresh = created && content.0.is_empty();
+        let editing = Self { path, file, metadata, identity, content, is_fresh };
+        load::read(editing.content.as_ref(), editing.metadata.len(), 0, Cancel::NEVER)?;
+        editing.check_unchanged()?;
+        Ok(editing)
+    }
+
+    /// What the file holds.
+    #[must_use]
+    pub fn content(&self) -> &[u8] {
+        self.content.as_ref()
+    }
+
+    /// Whether every user of the machine may read it.
+    #[must_use]
+    pub fn is_world_readable(&self) -> bool {
+        self.metadata.mode() & 0o004 != 0
+    }
+
+    /// Puts another content in its place, with the same owner, mode and access list.
+    ///
+    /// # Errors
+    ///
+    /// [`EditError`].
+    pub fn replace(mut self, content: &Content) -> Result<(), EditError> {
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        let beside = Beside::make(&self.path).map_err(failing(CANNOT_WRITE))?;
+        (&beside.file).write_all(content.as_ref()).map_err(failing(CANNOT_WRITE))?;
+        take_after(&beside.file, &self.file, &self.metadata)?;
+        beside.file.sync_all().map_err(failing(CANNOT_WRITE))?;
+        self.check_unchanged()?;
+        beside.rename(&self.path).map_err(failing(CANNOT_WRITE))?;
+        self.is_fresh = false;
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(failing("is replaced, but a crash of the machine may undo it"))
+    }
+
+    /// Who does not know of the lock, like a text editor, must not lose what he wrote.
+    fn check_unchanged(&self) -> Result<(), EditError> {
+        match Identity::of(&self.path) {
+            Some(identity) if identity == self.identity => Ok(()),
+            _ => Err(EditError::Changed),
+        }
+    }
+}
+
+const CANNOT_WRITE: &str = "cannot be written";
+
+impl Drop for Editing {
+    /// Takes away a file that was made for nothing. The lock still holds.
+    fn drop(&mut self) {
+        if self.is_fresh {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Makes an empty file, for its owner alone; says whether there was none.
+fn make(path: &Path) -> Result<bool, EditError> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(failing("cannot be made")(error)),
+    }
+}
+
+/// Locks a file against other edits. The lock goes with the process.
+fn lock(file: &File, waiting: &mut Option<impl FnOnce()>) -> io::Result<()> {
+    let take = |how| rustix::io::retry_on_intr(|| rustix::fs::flock(file, how));
+    match take(FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            if let Some(waiting) = waiting.take() {
+                waiting();
+            }
+            Ok(take(FlockOperation::LockExclusive)?)
+        }
+        result => Ok(result?),
+    }
+}
+
+/// Whether a path leads to an open file.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let open = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok((found.dev(), found.ino()) == (open.dev(), open.ino())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn read(file: &File, size: u64) -> Result<Content, LoadError> {
+    let length = usize::try_from(size).map_err(|_| LoadError::TooLarge { size })?;
+    // Room for one more: a file that grows is seen, and the vector does not move.
+    let mut content = Zeroizing::new(Vec::with_capacity(length.saturating_add(1)));
+    file.take(size.saturating_add(1)).read_to_end(&mut content)?;
+    if content.len() == length { Ok(Content(content)) } else { Err(LoadError::Changing) }
+}
+
+/// A file beside another, which it is to replace. It goes when it does not.
+struct Beside {
+    path: PathBuf,
+    file: File,
+    renamed: bool,
+}
+
+impl Beside {
+    /// Makes it, for its owner alone.
+    fn make(target: &Path) -> io::Result<Self> {
+        let prefix = prefix(target);
+        let folder = target.parent().unwrap_or(Path::new("/"));
+        remove_leftovers(folder, &prefix)?;
+        let mut name = prefix;
+        name.extend_from_slice(random_hex::<8>()?.as_slice());
+        let path = folder.join(std::ffi::OsStr::from_bytes(&name));
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        Ok(Self { path, file, renamed: false })
+    }
+
+    fn rename(mut self, target: &Path) -> io::Result<()> {
+        fs::rename(&self.path, target)?;
+        self.renamed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        if !self.renamed {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// How the names of the files begin that are written beside a file.
+fn prefix(target: &Path) -> Vec<u8> {
+    // A name of the longest kind has no room for more.
+    let name = target.file_name().map(OsStrExt::as_bytes).unwrap_or_default();
+    let name = name.get(..name.len().min(200)).unwrap_or_default();
+    [b".", name, b".iotda-auth-"].concat()
+}
+
+/// Removes what edits have left that were killed: it holds secrets. Who has the lock is the only one who writes here; at
+/// worst, where somebody has moved another file in place meanwhile, the other edit fails to rename and says so.
+fn remove_leftovers(folder: &Path, prefix: &[u8]) -> io::Result<()> {
+    for entry in fs::read_dir(folder)?.flatten() {
+        let name = entry.file_name();
+        let random = name.as_bytes().strip_prefix(prefix);
+        if random.is_some_and(|hex| hex.len() == 8 && hex.iter().all(u8::is_ascii_hexdigit)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// So many random lower-case hex digits of the system's.
+///
+/// # Errors
+///
+/// Of the system, which then has no random numbers to give.
+pub fn random_hex<const DIGITS: usize>() -> io::Result<Zeroizing<[u8; DIGITS]>> {
+    let mut digits = Zeroizing::new([0; DIGITS]);
+    let mut random = Zeroizing::new(vec![0; DIGITS / 2]);
+    let mut filled = 0;
+    while let Some(room) = random.get_mut(filled..).filter(|room| !room.is_empty()) {
+        filled += rustix::io::retry_on_intr(|| {
+            rustix::rand::getrandom(&mut *room, rustix::rand::GetRandomFlags::empty())
+        })?;
+    }
+    hex::encode_to_slice(random.as_slice(), digits.as_mut_slice()).map_err(io::Error::other)?;
+    Ok(digits)
+}
+
+/// Gives a new file the owner, the mode and the extended attributes of an old one.
+fn take_after(new: &File, old: &File, was: &Metadata) -> Result<(), EditError> {
+    let is = new.metadata().map_err(failing(CANNOT_WRITE))?;
+    if (is.uid(), is.gid()) != (was.uid(), was.gid()) {
+        std::os::unix::fs::fchown(new, Some(was.uid()), Some(was.gid()))
+            .map_err(failing("cannot keep its owner and group"))?;
+    }
+    // What the folder hands down to new files is not what the old one had. Most file systems have no such list.
+    let _ = rustix::fs::fremovexattr(new, ACCESS_LIST);
+    new.set_permissions(Permissions::from_mode(was.mode() & 0o7777))
+        .map_err(failing("cannot keep its mode"))?;
+    copy_attributes(new, old).map_err(failing("cannot keep its access list"))
+}
+
+/// Where the system keeps what setfacl(1) sets.
+const ACCESS_LIST: &str = "system.posix_acl_access";
+
+/// Copies the extended attributes. Only the access list must not be lost: the broker may read the file by it. Labels are
+/// the system's own to set.
+fn copy_attributes(new: &File, old: &File) -> io::Result<()> {
+    // The most that Linux allows, for the list and for a value.
+    let mut names = vec![0; 1 << 16];
+    let Ok(length) = rustix::fs::flistxattr(old, &mut *names) else { return Ok(()) };
+    let mut value = vec![0; 1 << 16];
+    for name in names.get(..length).unwrap_or_default().split(|byte| *byte == 0) {
+        if name.is_empty() {
+            continue;
+        }
+        let copied = rustix::fs::fgetxattr(old, name, &mut *value).and_then(|length| {
+            let value = value.get(..length).unwrap_or_default();
+            rustix::fs::fsetxattr(new, name, value, XattrFlags::empty())
+        });
+        if name == ACCESS_LIST.as_bytes() {
+            copied?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &[u8] = b"old-secret";
+    const NEW: &[u8] = b"new-secret";
+
+    fn secret(secret: &[u8]) -> Settings<'_> {
+        Settings { proof: Some(Proof::Secret(secret)), ..Settings::default() }
+    }
+
+    fn secondary(secret: Option<&[u8]>) -> Settings<'_> {
+        Settings { secondary: Some(secret), ..Settings::default() }
+    }
+
+    fn frozen<'a>(frozen: bool) -> Settings<'a> {
+        Settings { frozen: Some(frozen), ..Settings::default() }
+    }
+
+    fn edited(content: &str, device: &str, change: Change<'_>) -> Result<String, Problem> {
+        let order = Order { device_id: device.as_bytes(), change };
+        match apply(content.as_bytes(), &[order]) {
+            Ok(edited) => {
+                let text = String::from_utf8(edited.content.as_ref().to_vec()).unwrap();
+                assert_eq!(edited.is_unchanged(), text == content, "{text}");
+                let table =
+                    load::read(text.as_bytes(), text.len() as u64, 1, Cancel::NEVER).unwrap().table;
+                assert_eq!(table.len(), edited.devices);
+                Ok(text)
+            }
+            Err(problems) => Err(problems[0].1),
+        }
+    }
+
+    #[test]
+    fn adds_behind_the_last_line() {
+        for (before, after) in [
+            ("", "n:new-secret\n"),
+            ("\u{feff}", "\u{feff}n:new-secret\n"),
+            ("a:old-secret\n", "a:old-secret\nn:new-secret\n"),
+            ("a:old-secret", "a:old-secret\nn:new-secret\n"),
+            ("a:old-secret\r\n# end\r\n", "a:old-secret\r\n# end\r\nn:new-secret\r\n"),
+            ("a:old-secret\r\nb:old-secret", "a:old-secret\r\nb:old-secret\r\nn:new-secret\r\n"),
+            ("\n# n:old-secret\n\n", "\n# n:old-secret\n\nn:new-secret\n"),
+        ] {
+            assert_eq!(edited(before, "n", Change::Add(secret(NEW))).unwrap(), after, "{before:?}");
+        }
+        let all = Settings { frozen: Some(true), secondary: Some(Some(OLD)), ..secret(NEW) };
+        let line = "n:new-secret:secondary=old-secret:frozen\n";
+        assert_eq!(edited("", "n", Change::Add(all)).unwrap(), line);
+    }
+
+    #[test]
+    fn changes_one_line_and_nothing_in_it_but_what_is_asked_for() {
+        let around = |line: &str| format!("\u{feff}# d\r\n\r\n{line}dd:old-secret\n#");
+        for (before, change, after) in [
+            ("d:old-secret", secret(NEW), "d:new-secret"),
+            (
+                "d:old-secret:frozen:secondary=x-x-x-x-x",
+                secret(NEW),
+                "d:new-secret:frozen:secondary=x-x-x-x-x",
+            ),
+            (
+                "d:old-secret:frozen",
+                secondary(Some(NEW)),
+                "d:old-secret:secondary=new-secret:frozen",
+            ),
+            (
+                "d:old-secret:frozen:secondary=x-x-x-x-x",
+                secondary(Some(NEW)),
+                "d:old-secret:frozen:secondary=new-secret",
+            ),
+            ("d:old-secret:secondary=x-x-x-x-x:frozen", secondary(None), "d:old-secret:frozen"),
+            ("d:old-secret", frozen(true), "d:old-secret:frozen"),
+            ("d:old-secret:frozen", frozen(true), "d:old-secret:frozen"),
+            (
+                "d:old-secret:frozen:secondary=x-x-x-x-x",
+                frozen(false),
+                "d:old-secret:secondary=x-x-x-x-x",
+            ),
+            (
+                "d:x509=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b",
+                frozen(true),
+                "d:x509=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b:frozen",
+            ),
+        ] {
+            for end in ["\n", "\r\n", " \t\n", "  \r\n"] {
+                let (before, after) =
+                    (around(&format!("{before}{end}")), around(&format!("{after}{end}")));
+                let found = edited(&before, "d", Change::Set(change)).unwrap();
+                // What changes ends in a newline.
+                let after = if before == after { after } else { after + "\n" };
+                assert_eq!(found, after, "{before:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn removes_a_line_with_its_end() {
+        for (before, after) in [
+            ("d:old-secret\n", ""),
+            ("d:old-secret", ""),
+            ("# d\nd:old-secret \r\n\r\ndd:old-secret\r\n", "# d\n\r\ndd:old-secret\r\n"),
+            ("a:old-secret\nd:old-secret", "a:old-secret\n"),
+        ] {
+            assert_eq!(edited(before, "d", Change::Remove).unwrap(), after, "{before:?}");
+        }
+    }
+
+    #[test]
+    fn puts_in_or_over() {
+        let certificate = b"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b";
+        let x509 = Settings { proof: Some(Proof::Certificate(certificate)), ..Settings::default() };
+        let line = format!("d:x509={}", std::str::from_utf8(certificate).unwrap());
+        let cases = [
+            ("".into(), x509, line.clone()),
+            ("d:old-secret:secondary=x-x-x-x-x:frozen\n".into(), x509, format!("{line}:frozen")),
+            (format!("{line}\n"), secret(NEW), "d:new-secret".into()),
+        ];
+        for (before, settings, after) in cases {
+            let found = edited(&before, "d", Change::Put(settings)).unwrap();
+            assert_eq!(found, format!("{after}\n"));
+        }
+    }
+
+    #[test]
+    fn says_why_not() {
+        let x509 = "d:x509=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b\n";
+        let plain = "d:old-secret\n";
+        let padded = format!("d:old-secret{}\n", " ".repeat(line::MAX_LINE - 12));
+        for (content, device, change, problem) in [
+            (plain, "d", Change::Add(secret(NEW)), Problem::Present),
+            (plain, "D", Change::Remove, Problem::Absent),
+            (
+                plain,
+                "# d",
+                Change::Remove,
+                Problem::Line(LineFault::Charset { field: Field::DeviceId, position: 1 }),
+            ),
+            (plain, "dd", Change::Set(frozen(true)), Problem::Absent),
+            (x509, "d", Change::Set(secret(NEW)), Problem::Certificate),
+            (x509, "d", Change::Set(secondary(Some(NEW))), Problem::Certificate),
+            (
+                x509,
+                "d",
+                Change::Put(secondary(Some(NEW))),
+                Problem::Line(LineFault::SecondaryOfCertificate),
+            ),
+            (padded.as_str(), "d", Change::Set(frozen(true)), Problem::Line(LineFault::TooLong)),
+            (
+                plain,
+                "n",
+                Change::Add(secret(b"new-secret:frozen")),
+                Problem::Line(LineFault::Charset { field: Field::Secret, position: 11 }),
+            ),
+            (
+                plain,
+                "n",
+                Change::Add(secret(b"x509=new-secret")),
+                Problem::Line(LineFault::Charset { field: Field::Secret, position: 5 }),
+            ),
+            (
+                plain,
+                "n",
+                Change::Add(secret(b"new-secret\nx:x")),
+                Problem::Line(LineFault::Charset { field: Field::Secret, position: 11 }),
+            ),
+            (
+                plain,
+                "n",
+                Change::Add(Settings::default()),
+                Problem::Line(LineFault::Length { field: Field::Secret, found: 0 }),
+            ),
+            (
+                plain,
+                "d",
+                Change::Set(secondary(Some(b"short"))),
+                Problem::Line(LineFault::Length { field: Field::Secondary, found: 5 }),
+            ),
+        ] {
+            assert_eq!(edited(content, device, change), Err(problem), "{content} {device}");
+        }
+    }
+
+    #[test]
+    fn all_or_nothing_with_every_problem_in_order() {
+        let add = |device_id: &'static str| Order {
+            device_id: device_id.as_bytes(),
+            change: Change::Add(secret(NEW)),
+        };
+        let orders = [add("b"), add("a"), add("c"), add("b"), add("x y"), add("a")];
+        let problems = apply(b"a:old-secret\n", &orders).unwrap_err();
+        let fault = LineFault::Charset { field: Field::DeviceId, position: 2 };
+        assert_eq!(
+            problems,
+            [
+                (1, Problem::Present),
+                (3, Problem::Twice { first: 0 }),
+                (4, Problem::Line(fault)),
+                (5, Problem::Twice { first: 1 })
+            ]
+        );
+        let edited = apply(b"a:old-secret\n", &orders[2..3]).unwrap();
+        assert_eq!((edited.added, edited.changed, edited.devices), (1, 0, 2));
+    }
+
+    #[test]
+    fn the_new_content_does_not_move() {
+        let orders: Vec<_> = ["a", "b", "c"]
+            .into_iter()
+            .map(|device| Order {
+                device_id: device.as_bytes(),
+                change: Change::Put(Settings {
+                    secondary: Some(Some(NEW)),
+                    frozen: Some(true),
+                    ..secret(NEW)
+                }),
+            })
+            .collect();
+        for content in [&b""[..], b"a:old-secret", b"a:old-secret\r\nb:old-secret"] {
+            let mut draft = Draft::new(content, &orders);
+            let before = draft.out.as_ptr();
+            for line in content.split_inclusive(|byte| *byte == b'\n') {
+                draft.line(line);
+            }
+            let after = draft.finish().unwrap().content;
+            assert_eq!(before, after.0.as_ptr());
+        }
+    }
+
+    #[test]
+    fn debug_hides_secrets() {
+        let order = Order {
+            device_id: b"d",
+            change: Change::Add(Settings { secondary: Some(Some(OLD)), ..secret(NEW) }),
+        };
+        let shown = format!("{order:?} {:?}", apply(b"", &[order]).unwrap());
+        assert!(!shown.contains("secret") && shown.contains("***"), "{shown}");
+    }
+
+    #[test]
+    fn random_digits_differ() {
+        let (one, other) = (random_hex::<32>().unwrap(), random_hex::<32>().unwrap());
+        assert_ne!(one, other);
+        assert!(line::check_secret(one.as_slice()).is_ok());
+    }
+}
