@@ -6,6 +6,7 @@
 mod support;
 
 mod acl;
+mod company;
 mod connack;
 mod example;
 mod failure_limit;
