@@ -14,7 +14,7 @@ on_every_broker!(
 );
 
 pub(crate) fn backend() -> Connect {
-    Connect::new("backend").username("backend").password("backendpassword")
+    Connect::new("backend").username("backend.service").password("backendpassword")
 }
 
 /// A broker that knows `backend` from its password file.
@@ -24,7 +24,7 @@ pub(crate) fn with_password_file(version: &str, other_clients: &str) -> Setup {
     let made = Command::new(installation(version).join("mosquitto_passwd"))
         .args(["-b", "-c"])
         .arg(&file)
-        .args(["backend", "backendpassword"])
+        .args(["backend.service", "backendpassword"])
         .output()
         .expect("mosquitto_passwd runs");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
@@ -37,10 +37,9 @@ fn others_are_refused(version: &str) {
         let (_, answer) = Client::connect(&broker, &backend().level(level));
         assert_eq!(answer, refused(version, level, "bad_client_id"));
     }
-    assert!(
-        broker.refusals()[0]
-            .contains("client=\"backend\" user=\"backend\" address=127.0.0.1 reason=bad_client_id")
-    );
+    assert!(broker.refusals()[0].contains(
+        "client=\"backend\" user=\"backend.service\" address=127.0.0.1 reason=bad_client_id"
+    ));
 }
 
 fn others_are_left_to_the_password_file(version: &str) {
