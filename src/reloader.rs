@@ -265,8 +265,10 @@ impl Worker {
     /// Notes that the offered table is in force, unless it still waits. Says whether it does.
     fn catch_up(&mut self) -> bool {
         let waits = self.shared.news().table.is_some();
-        if !waits && let Some(taken) = self.offered.take() {
-            self.in_force = taken;
+        if !waits {
+            if let Some(taken) = self.offered.take() {
+                self.in_force = taken;
+            }
         }
         waits
     }

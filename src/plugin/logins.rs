@@ -200,9 +200,8 @@ impl Plugin {
     }
 
     fn note_failure(&self, login: &Login<'_>) {
-        if let Ok(mut limiter) = self.limiter.try_borrow_mut()
-            && let Some(limiter) = limiter.as_mut()
-        {
+        let limiter = self.limiter.try_borrow_mut();
+        if let Some(limiter) = limiter.ok().as_mut().and_then(|limiter| limiter.as_mut()) {
             limiter.note_failure(login.address.unwrap_or_default(), self.started.elapsed());
         }
     }
