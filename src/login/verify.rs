@@ -43,6 +43,13 @@ pub struct Refused {
     pub detail: Detail,
 }
 
+impl From<Refusal> for Refused {
+    /// A refusal of which nothing is known that the reason does not say.
+    fn from(reason: Refusal) -> Self {
+        Self { reason, detail: Detail::None }
+    }
+}
+
 /// The value that decided a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
@@ -178,7 +185,7 @@ fn accepts_sign_type(digit: u8, policy: &Policy) -> bool {
 }
 
 fn refuse<'a>(reason: Refusal) -> Verdict<'a> {
-    refuse_because(reason, Detail::None)
+    Verdict::Refuse(reason.into())
 }
 
 fn refuse_because<'a>(reason: Refusal, detail: Detail) -> Verdict<'a> {

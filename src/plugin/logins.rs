@@ -7,10 +7,7 @@ use crate::{
     journal::{self, Line},
     limiter::Limiter,
     login::{
-        ClientId, Occasion, Refusal, Verdict,
-        timestamp::UnixSeconds,
-        verify,
-        verify::{Detail, Refused},
+        ClientId, Occasion, Refusal, Verdict, timestamp::UnixSeconds, verify, verify::Refused,
     },
     options::SessionId,
     sessions::{ClientHandle, Session},
@@ -41,7 +38,7 @@ impl Plugin {
 
     /// Answers a login during which the plugin failed.
     pub fn login_failed<'a>(&self, host: &dyn Host, login: &Login<'_>) -> Answer<'a> {
-        self.refuse(host, login, Refused { reason: Refusal::InternalError, detail: Detail::None })
+        self.refuse(host, login, Refusal::InternalError)
     }
 
     /// Answers a CONNECT.
@@ -50,19 +47,13 @@ impl Plugin {
             self.look_for_news(host);
         }
         if self.is_limited(login) {
-            return self.refuse(
-                host,
-                login,
-                Refused { reason: Refusal::RateLimited, detail: Detail::None },
-            );
+            return self.refuse(host, login, Refusal::RateLimited);
         }
         match self.verdict(login, Occasion::Connect) {
             Some(Verdict::Accept(client_id)) => self.accept(host, login, client_id),
-            Some(Verdict::Defer) if self.is_name_of_a_session(login) => self.refuse(
-                host,
-                login,
-                Refused { reason: Refusal::BadClientId, detail: Detail::None },
-            ),
+            Some(Verdict::Defer) if self.is_name_of_a_session(login) => {
+                self.refuse(host, login, Refusal::BadClientId)
+            }
             Some(Verdict::Defer) => {
                 self.counters.deferred.add();
                 Answer::Defer
@@ -119,7 +110,7 @@ impl Plugin {
         }
         let table = self.table.try_borrow().ok()?;
         let device = table.find(id)?;
-        let refuse = |reason| Some(Verdict::Refuse(Refused { reason, detail: Detail::None }));
+        let refuse = |reason| Some(Verdict::Refuse(Refused::from(reason)));
         if login.connect.username != Some(id) {
             return refuse(Refusal::UserMismatch);
         }
@@ -171,15 +162,25 @@ impl Plugin {
                 Level::Info,
                 &journal::disconnection(session.client_id().to_bytes(), "new_login"),
             );
-            // The broker tells us that the client is gone while it is at it, so nothing is borrowed here.
-            host.disconnect(session.id());
-            self.gone(client);
-            self.counters.disconnected.add();
+            self.end(host, client, &session);
         }
     }
 
+    /// Ends a connection. The broker tells us that the client is gone while it is at it, so nothing may be borrowed here.
+    pub(super) fn end(&self, host: &dyn Host, client: ClientHandle, session: &Session) {
+        host.disconnect(session.id());
+        self.gone(client);
+        self.counters.disconnected.add();
+    }
+
     /// Refuses a login, and says so in the log.
-    fn refuse<'a>(&self, host: &dyn Host, login: &Login<'_>, refused: Refused) -> Answer<'a> {
+    fn refuse<'a>(
+        &self,
+        host: &dyn Host,
+        login: &Login<'_>,
+        refused: impl Into<Refused>,
+    ) -> Answer<'a> {
+        let refused = refused.into();
         self.gone(login.client);
         self.counters.add_refusal(refused.reason);
         self.end_of_minute(host);

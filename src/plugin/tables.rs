@@ -123,10 +123,7 @@ impl Plugin {
                 let line = journal::disconnection(session.client_id().to_bytes(), reason.slug());
                 host.log(Level::Notice, &line);
             }
-            // The broker tells us that the client is gone while it is at it, so nothing is borrowed here.
-            host.disconnect(session.id());
-            self.gone(*client);
-            self.counters.disconnected.add();
+            self.end(host, *client, session);
         }
         if let Some(left_out) = flood.end() {
             host.log(Level::Notice, &Line::of(format_args!("disconnected {left_out}")));
