@@ -2,18 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod support;
+
 use mosquitto_iotda_auth::login::Refusal;
 use proptest::prelude::*;
 use std::{
     fs,
     io::{Read, Write},
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    process::{self, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    process::{Command, Stdio},
     thread,
     time::Duration,
 };
+use support::scratch::{Scratch, set_mode};
 
 const TOOL: &str = env!("CARGO_BIN_EXE_iotda-auth");
 const V1: &str = "c75150e6cb841417396819e4d2ee4358a416344a03a083e3a8567074ddec820a";
@@ -24,23 +24,18 @@ const DEVICE: &str = "6203cc94c7fb24029b110408_88888888";
 const FINGERPRINT: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 const SECRETS: [&str; 4] = ["123456789", "old-secret-1", "frozen-secret", "meter_secret_2"];
 
-/// A folder of its own for a test, which is removed with the value, but for a test that fails.
-struct Folder(PathBuf);
+/// A folder of its own for a test.
+struct Folder(Scratch);
 
 impl Folder {
     fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("cli-{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
+        Self(Scratch::new())
     }
 
     /// Writes a file, with a mode, and gives its path.
     fn file(&self, content: impl AsRef<[u8]>, mode: u32) -> String {
-        let path = self.0.join("iotda.secrets");
-        fs::write(&path, content).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let path = self.0.file("iotda.secrets", content);
+        set_mode(&path, mode);
         path.into_os_string().into_string().unwrap()
     }
 
@@ -51,14 +46,6 @@ impl Folder {
             SECRETS[0], SECRETS[1], SECRETS[2], SECRETS[3]
         );
         self.file(content, 0o600)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if !thread::panicking() {
-            let _ = fs::remove_dir_all(&self.0);
-        }
     }
 }
 
@@ -404,11 +391,11 @@ fn file_must_be_the_operators() {
     tool(&["explain", "--secrets-file", &file]).is_misuse(reason);
 
     let not_a_file = "expected a regular file, found something else";
-    let path = folder.0.to_str().unwrap();
+    let path = folder.0.path().to_str().unwrap();
     tool(&["check", path]).is(1, "", &format!("iotda-auth: {path}: {not_a_file}\n"));
     tool(&["check", "/dev/null"]).is(1, "", &format!("iotda-auth: /dev/null: {not_a_file}\n"));
 
-    let missing = folder.0.join("missing");
+    let missing = folder.0.path().join("missing");
     let missing = missing.to_str().unwrap();
     for args in [
         &["check", missing][..],
