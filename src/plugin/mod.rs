@@ -136,6 +136,21 @@ impl StartError {
     }
 }
 
+/// The options that the operator has given, in his order and words, which [`Options::parse`] has found good. The secrets
+/// file has a line of its own.
+struct InForce<'a>(&'a [(&'a str, &'a str)]);
+
+impl fmt::Display for InForce<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut others = self.0.iter().filter(|(name, _)| *name != "secrets_file").peekable();
+        if others.peek().is_none() {
+            return f.write_str("the defaults");
+        }
+        others.try_for_each(|(name, value)| write!(f, "{name}={} ", value.trim()))?;
+        f.write_str("else the defaults")
+    }
+}
+
 /// One instance of the plugin.
 #[derive(Debug)]
 pub struct Plugin {
@@ -178,7 +193,8 @@ impl Plugin {
         options: impl IntoIterator<Item = (&'a str, &'a str)>,
         host: &dyn Host,
     ) -> Result<Self, StartError> {
-        let options = Options::parse(options).map_err(StartError::Options)?;
+        let given: Vec<_> = options.into_iter().collect();
+        let options = Options::parse(given.iter().copied()).map_err(StartError::Options)?;
         if options.session_id == SessionId::Device && !host.names_sessions() {
             return Err(StartError::SessionId);
         }
@@ -200,6 +216,7 @@ impl Plugin {
             Level::Info,
             &Line::of(format_args!("version {version}, {devices} devices from {file}")),
         );
+        host.log(Level::Info, &Line::of(format_args!("options: {}", InForce(&given))));
         let now = Instant::now();
         let plugin = Self {
             limiter: RefCell::new(options.failure_limit.map(Limiter::new)),

@@ -9,6 +9,7 @@ mod acl;
 mod company;
 mod connack;
 mod example;
+mod fail2ban;
 mod failure_limit;
 mod fault;
 mod flood;

@@ -151,5 +151,14 @@ fn a_world_readable_file_is_warned_of(version: &str) {
 fn a_broker_that_starts_says_what_it_has(version: &str) {
     let broker = Setup::new(version).secrets(secrets()).start();
     let expected = format!("version {}, 2 devices from \"", env!("CARGO_PKG_VERSION"));
-    assert!(lines(&broker.log())[0].starts_with(&expected), "{}", broker.log());
+    let log = broker.log();
+    assert!(lines(&log)[0].starts_with(&expected), "{log}");
+    assert_eq!(lines(&log)[1], "options: the defaults");
+    let broker = Setup::new(version)
+        .option("keepalive", "any \t")
+        .secrets(secrets())
+        .option("failure_limit", "20 / 1m")
+        .start();
+    let log = broker.log();
+    assert_eq!(lines(&log)[1], "options: keepalive=any failure_limit=20 / 1m else the defaults");
 }

@@ -30,8 +30,7 @@ pub(crate) use on_every_broker;
 ///
 /// When it is not there: a test of a broker without the broker must not pass.
 pub fn installation(version: &str) -> PathBuf {
-    let cache = env::var_os("IOTDA_BROKERS").map_or_else(default_cache, PathBuf::from);
-    let folder = cache.join(version);
+    let folder = cache_folder("IOTDA_BROKERS", "brokers").join(version);
     assert!(
         folder.join("mosquitto").is_file(),
         "no Mosquitto {version} in {}: ./dev test brings it",
@@ -40,12 +39,16 @@ pub fn installation(version: &str) -> PathBuf {
     folder
 }
 
-fn default_cache() -> PathBuf {
-    let cache = env::var_os("XDG_CACHE_HOME").map_or_else(
-        || PathBuf::from(env::var_os("HOME").expect("a home folder")).join(".cache"),
-        PathBuf::from,
-    );
-    cache.join("mosquitto-iotda-auth/brokers")
+/// Where `./dev` keeps what it has unpacked: what a variable says, or a folder of the user's cache.
+pub fn cache_folder(variable: &str, name: &str) -> PathBuf {
+    let default = || {
+        let cache = env::var_os("XDG_CACHE_HOME").map_or_else(
+            || PathBuf::from(env::var_os("HOME").expect("a home folder")).join(".cache"),
+            PathBuf::from,
+        );
+        cache.join("mosquitto-iotda-auth").join(name)
+    };
+    env::var_os(variable).map_or_else(default, PathBuf::from)
 }
 
 /// A broker's configuration.

@@ -1,0 +1,151 @@
+//! `packaging/fail2ban`, with Debian's own fail2ban and the log of a real broker: whom it would ban, and that no client can
+//! have it ban somebody else.
+
+use crate::support::{
+    broker::{Broker, Setup, cache_folder, free_port, on_every_broker},
+    c::text_of,
+    device::{Device, LAMP, METER, now, stamp},
+    library::crate_directory,
+    mqtt::{ACCEPTED, Client, Connect, VERSIONS},
+    scratch::Scratch,
+    transport,
+};
+use mosquitto_iotda_auth::login::SignType::Sha256Timestamp;
+use std::{
+    fs,
+    net::Ipv6Addr,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+on_every_broker!(bans_whom_the_broker_has_seen_and_nobody_else, reads_other_dates);
+
+/// Whom a forger would have banned.
+const VICTIM: &str = "203.0.113.9";
+/// The frozen one.
+const SPARE: Device = Device { id: "64a1f0c2_spare", secret: "0123456789" };
+
+/// A tool of the fail2ban that `./dev test` has unpacked.
+fn fail2ban(tool: &str) -> Command {
+    let folder = cache_folder("IOTDA_FAIL2BAN", "fail2ban").join("root");
+    let program = folder.join("usr/bin").join(tool);
+    assert!(program.is_file(), "no fail2ban in {}: ./dev test brings it", folder.display());
+    // Debian's own Python, which that fail2ban was packaged for.
+    let mut command = Command::new("/usr/bin/python3");
+    command.env("PYTHONPATH", folder.join("usr/lib/python3/dist-packages")).arg(program);
+    command
+}
+
+/// fail2ban's configuration with our files in it.
+fn configuration(scratch: &Scratch, log: &Path) -> PathBuf {
+    let theirs = cache_folder("IOTDA_FAIL2BAN", "fail2ban").join("root/etc/fail2ban");
+    let ours = crate_directory().join("packaging/fail2ban");
+    let folder = scratch.path().join("fail2ban");
+    text_of(Command::new("cp").arg("-r").arg(theirs).arg(&folder));
+    let name = "mosquitto-iotda-auth.conf";
+    // What Debian turns on: a jail for the machine's own ssh.
+    fs::remove_dir_all(folder.join("jail.d")).unwrap();
+    fs::create_dir(folder.join("jail.d")).unwrap();
+    fs::copy(ours.join("filter.d").join(name), folder.join("filter.d").join(name)).unwrap();
+    let jail = fs::read_to_string(ours.join("jail.d").join(name)).unwrap();
+    let path = "logpath = /var/log/mosquitto/mosquitto.log";
+    assert_eq!(jail.matches(path).count(), 1);
+    let jail = jail.replace(path, &format!("logpath = {}", log.display()));
+    fs::write(folder.join("jail.d").join(name), jail).unwrap();
+    folder
+}
+
+/// The addresses that fail2ban finds in a broker's log, in order.
+fn found(broker: &Broker) -> Vec<String> {
+    let log = broker.scratch().file("log-of-now", broker.log());
+    let folder = configuration(broker.scratch(), &log);
+    let checked = text_of(fail2ban("fail2ban-client").arg("-c").arg(&folder).arg("-t"));
+    assert!(checked.contains("configuration test is successful"), "{checked}");
+    let filter = folder.join("filter.d/mosquitto-iotda-auth.conf");
+    let mut regex = fail2ban("fail2ban-regex");
+    let said = text_of(regex.arg("-c").arg(&folder).args(["-o", "ip"]).arg(log).arg(filter));
+    said.lines().filter(|line| !line.is_empty()).map(String::from).collect()
+}
+
+fn secrets() -> String {
+    let Device { id, secret } = SPARE;
+    format!("{}{id}:{secret}:frozen\n", crate::support::device::secrets())
+}
+
+/// ClientIds and user names that would have the victim banned.
+fn forgeries() -> Vec<Connect> {
+    let line = format!("address={VICTIM} reason=wrong_password");
+    let texts = [
+        line.clone(),
+        format!("x\" user=\"y\" {line}"),
+        format!("x\\\" user=\"y\" {line}"),
+        format!("iotda-auth: refused client=\"x\" user=\"y\" {line}"),
+        format!("1795338000: iotda-auth: refused client=- user=- {line}"),
+        format!("{line} \\"),
+        format!("{}\" user=- {line}", "x".repeat(240)),
+    ];
+    let connect = |text: &String| {
+        [
+            Connect::new(text.as_str()),
+            Connect::new("x").username(text.as_str()),
+            Connect::new(text.as_str()).username(text.as_str()),
+            Connect::new(format!("{text}_0_0_2026112209")).username(text.as_str()),
+        ]
+    };
+    texts.iter().flat_map(connect).collect()
+}
+
+fn bans_whom_the_broker_has_seen_and_nobody_else(version: &str) {
+    let port = free_port();
+    let setup = Setup::new(version).secrets(secrets());
+    let path = setup.scratch().path().join("s");
+    // Those who are let in have their names in lines of the broker's own.
+    let broker = setup
+        .option("other_clients", "defer")
+        .line(&format!("allow_anonymous true\nlistener {port} ::1\nlistener 0 {}", path.display()))
+        .line("log_type all")
+        .start();
+    for level in VERSIONS {
+        let mut other = Client::over(transport::tcp((Ipv6Addr::LOCALHOST, port)));
+        other.send(&LAMP.connect_now().password("0".repeat(64)).level(level).packet());
+        other.rest();
+        let mut local = Client::over(transport::unix(&path));
+        local.send(&METER.connect_now().password("0").level(level).packet());
+        local.rest();
+        // Devices of ours: one that is frozen, one with a wrong clock, and one that is well.
+        Client::connect(&broker, &SPARE.connect_now().level(level)).0.rest();
+        let stale = LAMP.connect(Sha256Timestamp, &stamp(now() - 5 * 3600)).level(level);
+        Client::connect(&broker, &stale).0.rest();
+        assert_eq!(Client::connect(&broker, &METER.connect_now().level(level)).1, ACCEPTED);
+    }
+    for connect in forgeries() {
+        Client::connect(&broker, &connect.clone());
+        Client::connect(&broker, &connect.level(5));
+    }
+    let refused: Vec<String> = broker.refusals();
+    let from = |address: &str| {
+        let text = format!(" address={address} reason=");
+        let theirs = refused.iter().filter(|line| line.contains(&text));
+        theirs.filter(|line| !line.ends_with("right") && !line.ends_with("frozen")).count()
+    };
+    let (four, six) = (from("127.0.0.1"), from("::1"));
+    assert!(four >= 10 && six == 3 && from(&path.display().to_string()) == 3, "{refused:#?}");
+    assert!(refused.iter().any(|line| line.contains(VICTIM)), "{refused:#?}");
+    assert!(broker.log().contains(&format!(" as address={VICTIM}")), "{}", broker.log());
+
+    let banned = found(&broker);
+    let count = |address: &str| banned.iter().filter(|found| *found == address).count();
+    assert_eq!((count("127.0.0.1"), count("::1")), (four, six), "{banned:?}");
+    assert_eq!(banned.len(), four + six, "{banned:?}");
+}
+
+/// The broker's own way to write a date, which most operators choose.
+fn reads_other_dates(version: &str) {
+    let broker = Setup::new(version)
+        .secrets(secrets())
+        .line_before("log_timestamp_format %Y-%m-%dT%H:%M:%S")
+        .start();
+    Client::connect(&broker, &LAMP.connect_now().password("0"));
+    Client::connect(&broker, &Connect::new("stranger"));
+    assert_eq!(found(&broker), ["127.0.0.1", "127.0.0.1"], "{}", broker.log());
+}
