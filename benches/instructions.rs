@@ -7,7 +7,7 @@
 
 use mosquitto_iotda_auth::{
     login::{
-        Connect, HourKeys, Occasion, Policy, Verdict,
+        Connect, HourKeys, Occasion, Policy, SignType, Verdict,
         signature::{HourKey, Password},
         timestamp::Hour,
         verify,
@@ -103,7 +103,7 @@ impl Bench {
                 .table,
             policy: Policy::default(),
             client_id: format!("{device_id}_0_1_2026112209"),
-            password: HourKey::new(STAMP).password(secret.as_bytes()),
+            password: HourKey::new(SignType::Sha256, STAMP).password(secret.as_bytes()),
             device_id,
             secret,
         }
@@ -114,13 +114,16 @@ impl Bench {
             client_id: Some(self.client_id.as_bytes()),
             username: Some(self.device_id.as_bytes()),
             password: Some(self.password.as_bytes()),
+            certificate: None,
             keep_alive: 120,
         }
     }
 
     fn hmac_kept(&self, rounds: u64) {
-        let (key, password) =
-            (HourKey::new(STAMP), Password::parse(Some(self.password.as_bytes())));
+        let (key, password) = (
+            HourKey::new(SignType::Sha256, STAMP),
+            Password::parse(Some(self.password.as_bytes())),
+        );
         for _ in 0..rounds {
             assert!(
                 black_box(&key).proves(black_box(&password), black_box(self.secret.as_bytes()))
@@ -132,7 +135,7 @@ impl Bench {
         let password = Password::parse(Some(self.password.as_bytes()));
         for _ in 0..rounds {
             assert!(
-                HourKey::new(black_box(STAMP))
+                HourKey::new(SignType::Sha256, black_box(STAMP))
                     .proves(black_box(&password), black_box(self.secret.as_bytes()))
             );
         }

@@ -88,11 +88,16 @@ typedef int (*iotda_callback_unregister)(mosquitto_plugin_id_t *identifier, int 
 		const void *event_data);
 typedef void (*iotda_log_printf)(int level, const char *format, ...);
 typedef const char *(*iotda_client_string)(const struct mosquitto *client); /* mosquitto_client_id, _address */
+typedef void *(*iotda_client_certificate)(const struct mosquitto *client); /* an X509 to be freed, or null */
 typedef int (*iotda_kick_client_by_clientid)(const char *client_id, _Bool with_will);
 typedef int (*iotda_broker_publish_copy)(const char *client_id, const char *topic, int payload_length,
 		const void *payload, int qos, _Bool retain, mosquitto_property *properties);
 typedef int (*iotda_set_clientid)(struct mosquitto *client, const char *client_id);
 /* mosquitto_client_keepalive, _protocol, _protocol_version, _sub_count, _port */
 typedef int (*iotda_client_int)(const struct mosquitto *client);
+
+/* What libcrypto has for a certificate: i2d_X509 and X509_free. A broker with TLS has it loaded. */
+typedef int (*iotda_i2d_x509)(const void *certificate, unsigned char **place);
+typedef void (*iotda_x509_free)(void *certificate);
 
 #endif

@@ -101,7 +101,7 @@ pub fn refusal(connect: &Connect<'_>, address: Option<&[u8]>, refused: Refused) 
     Line::of(format_args!(
         "refused client={} user={} address={} reason={}{}",
         Quoted { text: connect.client_id, limit: 256 },
-        Quoted { text: connect.username, limit: 192 },
+        Quoted { text: connect.username, limit: 160 },
         Address(address),
         refused.reason.slug(),
         refused.detail,
@@ -139,6 +139,10 @@ impl fmt::Display for Detail {
                     write!(f, " age={}", Span(age.unsigned_abs()))?;
                 }
                 if password_right { f.write_str(" password=right") } else { Ok(()) }
+            }
+            Self::Certificate(sha256) => {
+                f.write_str(" certificate=")?;
+                sha256.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
             }
         }
     }
@@ -225,6 +229,7 @@ mod tests {
             client_id: Some(b"lamp-01_0_1_2026112209"),
             username: Some(b"lamp-01"),
             password: Some(b"secret"),
+            certificate: None,
             keep_alive: 120,
         };
         let detail = Detail::Clock { age: 3 * 3600, password_right: false };
@@ -250,6 +255,10 @@ mod tests {
         for (detail, expected) in [
             (Detail::KeepAlive(0), " keepalive=0"),
             (Detail::SignType(b'7'), " sign_type=7"),
+            (
+                Detail::Certificate([0x0A; 32]),
+                " certificate=0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a",
+            ),
             (Detail::Clock { age: 7260, password_right: true }, " age=2h1m password=right"),
             (Detail::Clock { age: -90, password_right: false }, " ahead=1m30s"),
             (Detail::Clock { age: i64::MIN, password_right: false }, " ahead=106751991167300d15h"),
@@ -292,16 +301,17 @@ mod tests {
                 client_id: Some(&long),
                 username: Some(&long),
                 password: Some(&long),
-                keep_alive: 0,
+                ..Connect::default()
             };
-            let detail = Detail::Clock { age: i64::MIN, password_right: true };
-            let line = refusal(
-                &connect,
-                Some(&long),
-                Refused { reason: Refusal::WrongCertificate, detail },
-            );
-            assert!(line.as_bytes().len() < MAX_REFUSAL, "{}", line.as_bytes().len());
-            assert!(text(&line).ends_with(" password=right"));
+            for detail in [
+                Detail::Clock { age: i64::MIN, password_right: true },
+                Detail::Certificate([0xFF; 32]),
+            ] {
+                let refused = Refused { reason: Refusal::WrongCertificate, detail };
+                let line = refusal(&connect, Some(&long), refused);
+                assert!(line.as_bytes().len() < MAX_REFUSAL, "{}", line.as_bytes().len());
+                assert!(text(&line).ends_with(&detail.to_string()));
+            }
         }
         let longest = [vec![b'd'; 128], b"_0_1_2026112209".to_vec()].concat();
         let connect = Connect {

@@ -7,7 +7,9 @@
 use crate::{
     login::{
         Connect,
+        certificate::Digests,
         signature::{MAC_LENGTH, Password},
+        verify::Proofs,
     },
     options::SessionId,
 };
@@ -44,7 +46,8 @@ pub struct Session {
     client_id: Box<CStr>,
     device_id: Box<CStr>,
     known_by: SessionId,
-    proof: Option<[u8; MAC_LENGTH]>,
+    mac: Option<[u8; MAC_LENGTH]>,
+    certificate: Option<Box<Digests>>,
 }
 
 impl fmt::Debug for Session {
@@ -59,15 +62,16 @@ impl Session {
     #[must_use]
     pub fn of(connect: &Connect<'_>, device_id: &[u8], known_by: SessionId) -> Option<Self> {
         let client_id = c_string(connect.client_id?)?;
-        let proof = Password::parse(connect.password).mac().copied();
-        Some(Self { client_id, device_id: c_string(device_id)?, known_by, proof })
+        let mac = Password::parse(connect.password).mac().copied();
+        let certificate = connect.certificate.map(|der| Box::new(Digests::of(der)));
+        Some(Self { client_id, device_id: c_string(device_id)?, known_by, mac, certificate })
     }
 
     /// Whether what the broker knows of a session is what this one began with.
     #[must_use]
     pub fn began_with(&self, connect: &Connect<'_>) -> bool {
         connect.client_id == Some(self.id().to_bytes())
-            && Password::parse(connect.password).mac() == self.proof.as_ref()
+            && Password::parse(connect.password).mac() == self.mac.as_ref()
     }
 
     /// The ClientId as it was sent.
@@ -85,10 +89,10 @@ impl Session {
         }
     }
 
-    /// What the password stood for.
+    /// What it began with.
     #[must_use]
-    pub fn proof(&self) -> Option<&[u8; MAC_LENGTH]> {
-        self.proof.as_ref()
+    pub fn proofs(&self) -> Proofs<'_> {
+        Proofs { mac: self.mac.as_ref(), certificate: self.certificate.as_deref() }
     }
 }
 

@@ -172,7 +172,10 @@ fn leaves_nothing_of_our_header_out() {
     let check = fs::read_to_string(crate_directory().join("tests/abi/check.c")).unwrap();
     let names = declared(&our_header());
     assert!(names.len() >= 30, "{names:?}");
-    for name in names {
+    // Libcrypto's, not the broker's: tests/broker/certificates.rs has real brokers call them.
+    let of_libcrypto = ["iotda_i2d_x509", "iotda_x509_free"];
+    assert!(of_libcrypto.iter().all(|name| names.iter().any(|declared| declared == name)));
+    for name in names.iter().filter(|name| !of_libcrypto.contains(&name.as_str())) {
         let checked = ["(", ","].iter().any(|before| {
             [",", ")"].iter().any(|after| check.contains(&format!("{before}{name}{after}")))
         });

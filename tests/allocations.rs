@@ -6,9 +6,8 @@
 mod support;
 
 use mosquitto_iotda_auth::{
-    journal::Line,
     login::{Connect, HourKeys, Occasion, Policy, SignType, Verdict, verify},
-    plugin::{Answer, Host, Level, Login, Plugin},
+    plugin::{Answer, Login, Plugin},
     registry::{Cancel, load},
     sessions::ClientHandle,
 };
@@ -20,6 +19,7 @@ use support::{
     device::{LAMP, METER, now, secrets, stamp},
     mqtt,
     scratch::Scratch,
+    silent::Silent,
 };
 
 /// The system's allocator, counting what each thread asks of it.
@@ -73,6 +73,7 @@ fn borrowed(connect: &mqtt::Connect) -> Connect<'_> {
         username: connect.username.as_deref(),
         password: connect.password.as_deref(),
         keep_alive: connect.keep_alive,
+        certificate: None,
     }
 }
 
@@ -98,25 +99,6 @@ fn a_verdict_allocates_nothing() {
             });
             assert_eq!(count, 0, "{connect:?}");
         }
-    }
-}
-
-/// A broker whose log is nowhere.
-struct Silent;
-
-impl Host for Silent {
-    fn log(&self, _level: Level, _line: &Line) {}
-
-    fn disconnect(&self, _client_id: &std::ffi::CStr) {}
-
-    fn publish(&self, _topic: &std::ffi::CStr, _payload: &[u8]) {}
-
-    fn names_sessions(&self) -> bool {
-        false
-    }
-
-    fn with_signals_blocked(&self, call: &mut dyn FnMut()) {
-        call();
     }
 }
 

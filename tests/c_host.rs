@@ -79,9 +79,14 @@ scenarios! {
     one_connection
     stats
     thinned_log
+    certificates
+    certificates_and_reloads
     panic_in_a_login
     unload
 }
+
+/// Scenarios for hosts that lack something.
+const FOR_OTHER_HOSTS: [&str; 2] = ["missing_function", "without_tls"];
 
 /// What valgrind ends with where it finds something.
 const FOUND: i32 = 99;
@@ -97,6 +102,7 @@ static HOST_2_0: Host = Host::new("2.0", &["-DHOST_2_0"]);
 static HOST_2_1: Host = Host::new("2.1", &["-DHOST_2_1"]);
 static WITHOUT_CLIENT_ID: Host =
     Host::new("2.0-without-client-id", &["-DHOST_2_0", "-DWITHOUT_CLIENT_ID"]);
+static WITHOUT_TLS: Host = Host::new("2.1-without-tls", &["-DHOST_2_1", "-DWITHOUT_TLS"]);
 static WITHOUT_LOG_PRINTF: Host =
     Host::new("2.1-without-log-printf", &["-DHOST_2_1", "-DWITHOUT_LOG_PRINTF"]);
 
@@ -144,8 +150,8 @@ fn files() -> Scratch {
 /// NAME=VALUE arguments: the logins that need an HMAC.
 fn arguments() -> Vec<String> {
     let login = |kind: &str, stamp: &str| {
-        let password =
-            HourKey::new(stamp.as_bytes().try_into().unwrap()).password(SECRET.as_bytes());
+        let password = HourKey::new(SignType::Sha256, stamp.as_bytes().try_into().unwrap())
+            .password(SECRET.as_bytes());
         let client_id = ClientId::format(DEVICE, SignType::Sha256Timestamp, stamp);
         [format!("{kind}_client={client_id}"), format!("{kind}_password={password}")]
     };
@@ -221,7 +227,7 @@ fn no_scenario_is_left_out() {
     let listed = c::text_of(Command::new(HOST_2_0.executable()).arg("list"));
     let listed: Vec<&str> = listed
         .lines()
-        .filter(|name| !name.starts_with("self_") && *name != "missing_function")
+        .filter(|name| !name.starts_with("self_") && !FOR_OTHER_HOSTS.contains(name))
         .collect();
     assert_eq!(listed, SCENARIOS);
 }
@@ -239,6 +245,18 @@ fn a_missing_function_is_named() {
         let output = run_under_valgrind(host, "missing_function");
         assert!(output.status.success(), "{}\n{}", output.status, said(&output));
     }
+}
+
+#[test]
+fn a_broker_without_tls_has_no_certificates() {
+    for output in [
+        run(&WITHOUT_TLS, "without_tls", &[], &[]),
+        run_under_valgrind(&WITHOUT_TLS, "without_tls"),
+    ] {
+        assert!(output.status.success(), "{}\n{}", output.status, said(&output));
+    }
+    // In a broker that has TLS the same is not so.
+    assert_eq!(run(&HOST_2_1, "without_tls", &[], &[]).status.code(), Some(1));
 }
 
 #[test]

@@ -18,10 +18,15 @@ use support::scratch::{Scratch, set_mode};
 const TOOL: &str = env!("CARGO_BIN_EXE_iotda-auth");
 const V1: &str = "c75150e6cb841417396819e4d2ee4358a416344a03a083e3a8567074ddec820a";
 const V2: &str = "5888ea6f4631ce76d621f452e8823507c36dd68a61f6e08518c8935e280c3c72";
+/// HMAC-SM3 of the first one.
+const SM3: &str = "a110c9e1536980a2ca572e7d5b82542a20a04e144937385f224d587fa1d0e862";
 const V3: &str = "1c05cd54cb1b9585d40f10581aa2c84bf8c93c418eceff2f55f55dbc396c5b32";
 /// The device of the vectors 2 and 3.
 const DEVICE: &str = "6203cc94c7fb24029b110408_88888888";
 const FINGERPRINT: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+/// A certificate that openssl has made, and its SHA-256 fingerprint.
+const OTHER_CERTIFICATE: &str = include_str!("data/certificate.pem");
+const OTHER_FINGERPRINT: &str = "9617500bd0634db250b815591b2eb42f9a70b57b9713aa7d7899917e7ad103fe";
 const SECRETS: [&str; 4] = ["123456789", "old-secret-1", "frozen-secret", "meter_secret_2"];
 
 /// A folder of its own for a test.
@@ -37,6 +42,11 @@ impl Folder {
         let path = self.0.file("iotda.secrets", content);
         set_mode(&path, mode);
         path.into_os_string().into_string().unwrap()
+    }
+
+    /// Writes a PEM file, and gives its path.
+    fn pem(&self, content: impl AsRef<[u8]>) -> String {
+        self.0.file("file.pem", content).into_os_string().into_string().unwrap()
     }
 
     /// Writes a secrets file with a device of each kind.
@@ -122,6 +132,7 @@ fn golden_vectors() {
         ("lamp", "12345678", "1", "2025041401", V1),
         (DEVICE, "123456789", "0", "2999010100", V2),
         (DEVICE, "123456789", "1", "2023111506", V3),
+        ("lamp", "12345678", "2", "2025041401", SM3),
     ] {
         let client_id = format!("{device}_0_{sign_type}_{stamp}");
         let expected = text(&client_id, device, password);
@@ -186,10 +197,12 @@ fn default_timestamp_is_this_hour() {
 fn sign_type_0_takes_any_ten_digits() {
     let args = ["connect-params", "lamp", "--secret-stdin", "--timestamp", "2026023103"];
     assert_eq!(tool_with(&args, b"12345678").status, 0);
-    let dated = [&args[..], &["--sign-type", "1"]].concat();
-    tool_with(&dated, b"12345678").is_misuse(
-        "--timestamp: expected a date of the calendar for sign type 1, found 2026023103",
-    );
+    for sign_type in ["1", "2"] {
+        let dated = [&args[..], &["--sign-type", sign_type]].concat();
+        tool_with(&dated, b"12345678").is_misuse(&format!(
+            "--timestamp: expected a date of the calendar for sign type {sign_type}, found 2026023103"
+        ));
+    }
     // The C SDK's hour 24 is one.
     let rolled = ["connect-params", "lamp", "--secret-stdin", "--timestamp", "2026022824"];
     assert_eq!(tool_with(&[&rolled[..], &["--sign-type", "1"]].concat(), b"12345678").status, 0);
@@ -321,7 +334,6 @@ fn malformed_parameters_are_misuse() {
         ("--timestamp", "2026-11-22", "expected ten digits"),
         ("--timestamp", "+026112209", "expected ten digits"),
         ("--timestamp", "", "expected ten digits"),
-        ("--sign-type", "2", "--sign-type 2: HMAC-SM3 cannot be computed yet"),
         ("--sign-type", "3", "invalid value '3'"),
         ("--sign-type", "", "--sign-type"),
         ("--sign-type", "01", "invalid value '01'"),
@@ -333,7 +345,8 @@ fn malformed_parameters_are_misuse() {
     }
     // No secret is asked for in vain: the parameters come first.
     tool(&["connect-params", "a b"]).is_misuse("device id");
-    tool(&["connect-params", "lamp", "--sign-type", "2"]).is_misuse("HMAC-SM3");
+    tool(&["connect-params", "lamp", "--sign-type", "2", "--timestamp", "2026023103"])
+        .is_misuse("--timestamp");
 }
 
 #[test]
@@ -506,10 +519,12 @@ fn explains_every_refusal() {
 
     let sign_type = "refused: bad_sign_type (the sign type in the ClientId is not accepted here), \
                      CONNACK 2, MQTT 5 0x85";
-    for (id, digit) in [("d_0_2_2023111506", 2), ("d_0_7_2023111506", 7)] {
-        let failure = format!("failed: bad_sign_type sign_type={digit}");
-        expect(&explain(&client_id(id), in_time), "pF-------", &failure, sign_type);
-    }
+    expect(
+        &explain(&client_id("d_0_7_2023111506"), in_time),
+        "pF-------",
+        "failed: bad_sign_type sign_type=7",
+        sign_type,
+    );
     let only_0 = [in_time, &["plugin_opt_sign_types", "0"]].concat();
     expect(&explain(&LATE, &only_0), "pF-------", "failed: bad_sign_type sign_type=1", sign_type);
 
@@ -579,6 +594,14 @@ fn explains_every_refusal() {
         "pppppnnF-",
         "failed: no_certificate device=\"door\"",
         "refused: no_certificate (the device logs in by certificate and showed none), CONNACK 4, MQTT 5 0x86",
+    );
+    let other = Folder::new();
+    let shown = other.pem(OTHER_CERTIFICATE);
+    expect(
+        &explain(&door, &["--certificate", &shown]),
+        "pppppnnF-",
+        &format!("failed: wrong_certificate certificate={OTHER_FINGERPRINT} device=\"door\""),
+        "refused: wrong_certificate (the certificate is not one of the device's), CONNACK 5, MQTT 5 0x87",
     );
 }
 
@@ -701,7 +724,7 @@ proptest! {
     fn what_is_made_is_accepted(
         device in "[A-Za-z0-9_-]{1,128}",
         secret in "[A-Za-z0-9_-]{8,32}",
-        sign_type in "[01]",
+        sign_type in "[012]",
         stamp in proptest::option::of("20[0-9]{2}(0[1-9]|1[0-2])([01][1-9]|2[0-8])([01][0-9]|2[0-4])"),
     ) {
         let folder = Folder::new();

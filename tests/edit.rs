@@ -17,7 +17,10 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use support::scratch::{Scratch, set_mode};
+use support::{
+    authority::Authority,
+    scratch::{Scratch, set_mode},
+};
 
 const TOOL: &str = env!("CARGO_BIN_EXE_iotda-auth");
 const SHA1: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b";
@@ -314,6 +317,72 @@ fn misuse() {
     assert_eq!(place.text(), FILE);
 }
 
+/// A certificate of openssl's, and what it says of the SHA-256 fingerprint.
+fn certificate(place: &Place, name: &str) -> (String, String) {
+    let issued = Authority::new(&place.scratch, name).issue("device");
+    let fingerprint = issued.fingerprint("-sha256").to_lowercase();
+    (issued.certificate, fingerprint)
+}
+
+#[test]
+fn add_takes_certificates() {
+    let place = Place::new(FILE);
+    let ((one, first), (two, second)) = (certificate(&place, "one"), certificate(&place, "two"));
+    let file = place.file();
+    tool(&["add", file, "new-1", "--x509", &one]).is(0, &format!("{first}\n"), "");
+    let said = tool(&["add", file, "new-2", "--x509", &one, "--x509", &two]);
+    said.is(0, &format!("{first}\n{second}\n"), "");
+    let expected = format!("{FILE}new-1:x509={first}\r\nnew-2:x509={first},{second}\r\n");
+    assert_eq!(place.text(), expected);
+
+    // A key beside the certificate, and the chain above it, are passed over.
+    let key = fs::read_to_string(one.replace(".pem", ".key")).unwrap();
+    let text = |path: &str| fs::read_to_string(path).unwrap();
+    let bundle = place.scratch.file("bundle", format!("{key}{}{}", text(&one), text(&two)));
+    tool(&["add", file, "new-3", "--x509", bundle.to_str().unwrap()]).is(
+        0,
+        &format!("{first}\n"),
+        "",
+    );
+
+    let before = place.text();
+    tool(&["add", file, "new-1", "--x509", &two]).is(1, "", "device new-1: is there already");
+    tool(&["reset-secret", file, "new-1"]).is(1, "", "logs in by its certificate");
+    let three = ["add", file, "d", "--x509", &one, "--x509", &two, "--x509", &one];
+    tool(&three).is(2, "", "--x509: expected it once or twice, found it 3 times");
+    tool(&["add", file, "d", "--x509", &one, "--secret-stdin"]).is(2, "", "cannot be used with");
+    let der = place.scratch.path().join("der");
+    let made = Command::new("openssl")
+        .args(["x509", "-outform", "der", "-in", &one, "-out"])
+        .arg(&der)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let cut = text(&one).replacen("MII", "MIA", 1);
+    for (content, reason) in [
+        (fs::read(&der).unwrap(), "something like DER (openssl x509 -inform der"),
+        (key.into_bytes(), "found none"),
+        (b"topsecret".to_vec(), "found none"),
+        (Vec::new(), "found none"),
+        (cut.into_bytes(), "found one that is cut off"),
+    ] {
+        let path = place.scratch.file("odd", content);
+        tool(&["add", file, "d", "--x509", path.to_str().unwrap()]).is(2, "", reason);
+    }
+    let missing = place.scratch.path().join("missing");
+    tool(&["add", file, "d", "--x509", missing.to_str().unwrap()]).is(
+        2,
+        "",
+        "cannot be read: No such file",
+    );
+    assert_eq!(place.text(), before);
+
+    // A change of certificates is an import.
+    let csv = place.csv(format!("device_id,x509\nnew-1,{second}\nlamp,{first}\n"));
+    tool(&["import", file, &csv, "--update"]).is(0, &format!("{file}: 0 added, 2 changed\n"), "");
+    assert!(matches!(place.table().find(b"lamp").unwrap().credential, Credential::Certificate(_)));
+}
+
 #[test]
 fn a_file_with_wrong_lines_is_not_edited() {
     for content in ["lamp:lamp-secret\nlamp2\n", "lamp:lamp-secret\nlamp:lamp-secret\n"] {
@@ -408,7 +477,7 @@ fn import_refuses_headers_that_it_does_not_know() {
         ("\ndevice_id,secret,product", "line 2: column 3: expected one of"),
         ("device_id,secret,", "line 1: column 3: expected one of"),
         ("device_id,secret,secret", "line 1: column 3: secret is there already"),
-        ("device_id,frozen", "line 1: expected a column secret, found none"),
+        ("device_id,frozen", "line 1: expected a column secret or x509, found neither"),
         ("secret", "line 1: expected a column device_id, found none"),
         ("\"device_id,secret", "line 1: expected a closing quote"),
     ] {

@@ -145,17 +145,22 @@ proptest! {
         device_id in "[A-Za-z0-9_-]{1,128}",
         secret in "[A-Za-z0-9_-]{8,32}",
         other in "[A-Za-z0-9_-]{8,32}",
-        sign_type in prop_oneof![Just(SignType::Sha256), Just(SignType::Sha256Timestamp)],
+        sign_type in prop_oneof![
+            Just(SignType::Sha256),
+            Just(SignType::Sha256Timestamp),
+            Just(SignType::Sm3Timestamp),
+        ],
         since in 0..=3600i64,
     ) {
         let stamp = "2026112209";
         let now = Hour::parse(b"2026112209").unwrap().start() + since;
         let client_id = ClientId::format(&device_id, sign_type, stamp);
-        let password = HourKey::new(b"2026112209").password(secret.as_bytes());
+        let password = HourKey::new(sign_type, b"2026112209").password(secret.as_bytes());
         let connect = Connect {
             client_id: Some(client_id.as_bytes()),
             username: Some(device_id.as_bytes()),
             password: Some(password.as_bytes()),
+            certificate: None,
             keep_alive: 120,
         };
         let answer = |file: &str, connect: &Connect<'_>, now| {
@@ -170,7 +175,7 @@ proptest! {
         let registered = format!("{device_id}:{secret}\n");
         prop_assert_eq!(answer(&registered, &connect, now), None);
         prop_assert_eq!(answer("", &connect, now), Some(Refusal::UnknownDevice));
-        if sign_type == SignType::Sha256Timestamp {
+        if sign_type != SignType::Sha256 {
             let past = Hour::parse(b"2026112209").unwrap().start() + 3601;
             prop_assert_eq!(answer(&registered, &connect, past), Some(Refusal::StaleTimestamp));
         }
@@ -186,6 +191,7 @@ proptest! {
         client_id in prop::option::of(client_ids()),
         username in prop::option::of(prop::collection::vec(any::<u8>(), 0..300)),
         password in prop::option::of(prop::collection::vec(any::<u8>(), 0..300)),
+        certificate in prop::option::of(prop::collection::vec(any::<u8>(), 0..300)),
         keep_alive: u16,
         now: i64,
     ) {
@@ -194,6 +200,7 @@ proptest! {
             client_id: client_id.as_deref(),
             username: username.as_deref(),
             password: password.as_deref(),
+            certificate: certificate.as_deref(),
             keep_alive,
         };
         for occasion in [Occasion::Connect, Occasion::Recheck, Occasion::Restored] {

@@ -1,6 +1,9 @@
 //! Golden vectors, from `tests/data/vectors.txt`, in both directions: what a device would send, and what is accepted.
 
-use mosquitto_iotda_auth::login::signature::{HourKey, Password};
+use mosquitto_iotda_auth::login::{
+    SignType,
+    signature::{HourKey, Password},
+};
 
 #[test]
 fn passwords_are_the_platforms() {
@@ -10,10 +13,15 @@ fn passwords_are_the_platforms() {
             continue;
         }
         let fields: Vec<&str> = line.split_whitespace().collect();
-        let [kind, stamp, secret, password] = fields[..] else {
-            panic!("line {number}: expected four fields: {line}")
+        let [kind, hash, stamp, secret, password] = fields[..] else {
+            panic!("line {number}: expected five fields: {line}")
         };
-        let key = HourKey::new(stamp.as_bytes().try_into().expect("ten digits"));
+        let sign_type = match hash {
+            "sha256" => SignType::Sha256,
+            "sm3" => SignType::Sm3Timestamp,
+            _ => panic!("line {number}: expected sha256 or sm3: {line}"),
+        };
+        let key = HourKey::new(sign_type, stamp.as_bytes().try_into().expect("ten digits"));
         let proves = key.proves(&Password::parse(Some(password.as_bytes())), secret.as_bytes());
         let makes = key.password(secret.as_bytes()) == password;
         match kind {
@@ -31,5 +39,5 @@ fn passwords_are_the_platforms() {
             _ => panic!("line {number}: expected good or bad: {line}"),
         }
     }
-    assert_eq!((good, bad), (5, 13));
+    assert_eq!((good, bad), (10, 15));
 }

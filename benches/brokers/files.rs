@@ -108,7 +108,7 @@ fn secret(n: usize) -> String {
 /// The login of a device of this hour.
 pub fn device(n: usize) -> Connect {
     let (id, stamp) = (device_id(n), stamp(now()));
-    let key = HourKey::new(stamp.as_bytes().try_into().expect("ten digits"));
+    let key = HourKey::new(SignType::Sha256, stamp.as_bytes().try_into().expect("ten digits"));
     Connect::new(ClientId::format(&id, SignType::Sha256Timestamp, &stamp))
         .username(id)
         .password(key.password(secret(n).as_bytes()))

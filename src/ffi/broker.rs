@@ -9,7 +9,7 @@ use crate::{
     plugin::{Host, Level},
 };
 use std::{
-    ffi::{CStr, c_int, c_void},
+    ffi::{CStr, c_int, c_uchar, c_void},
     fmt,
     ptr::NonNull,
 };
@@ -28,6 +28,9 @@ pub(super) struct Broker {
     kick_client_by_clientid: c::iotda_kick_client_by_clientid,
     client_protocol: c::iotda_client_int,
     broker_publish_copy: c::iotda_broker_publish_copy,
+    client_certificate: c::iotda_client_certificate,
+    i2d_x509: c::iotda_i2d_x509,
+    x509_free: c::iotda_x509_free,
     plugin_set_info: c::iotda_plugin_set_info,
     set_clientid: c::iotda_set_clientid,
     client_port: c::iotda_client_int,
@@ -86,6 +89,12 @@ impl Broker {
             broker_publish_copy: required!(
                 c"mosquitto_broker_publish_copy" as iotda_broker_publish_copy
             ),
+            // A broker that was built without TLS has no libcrypto, and no client of it has a certificate.
+            client_certificate: optional!(
+                c"mosquitto_client_certificate" as iotda_client_certificate
+            ),
+            i2d_x509: optional!(c"i2d_X509" as iotda_i2d_x509),
+            x509_free: optional!(c"X509_free" as iotda_x509_free),
             plugin_set_info: optional!(c"mosquitto_plugin_set_info" as iotda_plugin_set_info),
             set_clientid: optional!(c"mosquitto_set_clientid" as iotda_set_clientid),
             client_port: optional!(c"mosquitto_client_port" as iotda_client_int),
@@ -220,6 +229,21 @@ fn look_up(name: &CStr) -> Option<NonNull<c_void>> {
     NonNull::new(unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) })
 }
 
+/// An X509 of libcrypto's in DER.
+fn der(
+    certificate: NonNull<c_void>,
+    i2d: unsafe extern "C" fn(*const c_void, *mut *mut c_uchar) -> c_int,
+) -> Option<Vec<u8>> {
+    // SAFETY: the certificate is one. Without a place, the length is all that is told.
+    let length = unsafe { i2d(certificate.as_ptr(), std::ptr::null_mut()) };
+    let mut der = vec![0; usize::try_from(length).ok()?];
+    let mut place = der.as_mut_ptr();
+    // SAFETY: the place is as long as the function has just said that it will write, and it writes the same again: the
+    // certificate does not change in between.
+    let written = unsafe { i2d(certificate.as_ptr(), &mut place) };
+    (written == length && length > 0).then_some(der)
+}
+
 /// A client connection, for the time of a callback.
 pub(super) struct Client<'a> {
     broker: &'a Broker,
@@ -261,6 +285,22 @@ impl<'a> Client<'a> {
     /// The port that the client connected to (so 2.1.2 answers, not the client's own), where the broker tells it.
     pub(super) fn listener_port(&self) -> Option<i32> {
         self.broker.client_port.map(|_| self.number(self.broker.client_port))
+    }
+
+    /// The certificate that the client has shown in a TLS handshake, in DER. The broker gives it on a listener with
+    /// `require_certificate true` only.
+    pub(super) fn certificate(&self) -> Option<Vec<u8>> {
+        let Broker { client_certificate: get, i2d_x509: i2d, x509_free: free, .. } = self.broker;
+        let (Some(get), Some(i2d), Some(free)) = (get, i2d, free) else {
+            return None;
+        };
+        // SAFETY: the client is valid for 'a. What comes back is null, or an X509 of libcrypto's that is ours to free
+        // (SSL_get_peer_certificate, in mosquitto_client_certificate of plugin_public.c).
+        let certificate = NonNull::new(unsafe { get(self.client.as_ptr()) })?;
+        let der = der(certificate, *i2d);
+        // SAFETY: it is ours, and not used any more.
+        unsafe { free(certificate.as_ptr()) };
+        der
     }
 
     /// Has the broker know the session by another name. Says whether it does.

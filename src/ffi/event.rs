@@ -21,15 +21,44 @@ pub(super) unsafe fn bytes<'a>(text: *const c_char) -> Option<&'a [u8]> {
     (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_bytes())
 }
 
-/// The client that a BASIC_AUTH event is about, and its login; `None` if it names no client.
+/// What a BASIC_AUTH event is about.
+pub(super) struct BasicAuth<'a> {
+    pub(super) client: Client<'a>,
+    username: Option<&'a [u8]>,
+    password: Option<&'a [u8]>,
+    /// In DER.
+    certificate: Option<Vec<u8>>,
+}
+
+impl BasicAuth<'_> {
+    /// The login that is asked about.
+    pub(super) fn login(&self) -> Login<'_> {
+        let Self { client, username, password, certificate } = self;
+        Login {
+            client: ClientHandle(client.handle()),
+            connect: Connect {
+                client_id: client.id(),
+                username: *username,
+                password: *password,
+                certificate: certificate.as_deref(),
+                keep_alive: client.keep_alive(),
+            },
+            address: client.address(),
+            protocol_version: client.protocol_version(),
+            subscriptions: client.subscriptions(),
+        }
+    }
+}
+
+/// The data of a BASIC_AUTH event; `None` if it names no client.
 ///
 /// # Safety
 ///
 /// The pointer must be null or the event data of a BASIC_AUTH callback that does not return before `'a` ends.
-pub(super) unsafe fn login<'a>(
+pub(super) unsafe fn basic_auth<'a>(
     data: *mut c_void,
     broker: &'a Broker,
-) -> Option<(Client<'a>, Login<'a>)> {
+) -> Option<BasicAuth<'a>> {
     // SAFETY: the broker gives a BASIC_AUTH callback this structure; its layout is held against the broker's own header
     // by tests/abi.
     let event = unsafe { data.cast::<c::iotda_evt_basic_auth>().as_ref() }?;
@@ -39,19 +68,8 @@ pub(super) unsafe fn login<'a>(
     let username = unsafe { bytes(event.username) };
     // SAFETY: likewise.
     let password = unsafe { bytes(event.password) };
-    let login = Login {
-        client: ClientHandle(client.handle()),
-        connect: Connect {
-            client_id: client.id(),
-            username,
-            password,
-            keep_alive: client.keep_alive(),
-        },
-        address: client.address(),
-        protocol_version: client.protocol_version(),
-        subscriptions: client.subscriptions(),
-    };
-    Some((client, login))
+    let certificate = client.certificate();
+    Some(BasicAuth { client, username, password, certificate })
 }
 
 /// The client that a DISCONNECT or CLIENT_OFFLINE event is about.

@@ -224,22 +224,22 @@ unsafe extern "C" fn on_basic_auth(
     let Some(instance) = (unsafe { instance(userdata) }) else { return c::IOTDA_ERR_AUTH };
     let Instance { broker, plugin, .. } = instance;
     let answered = guarded(|| {
-        // SAFETY: this is the data of a BASIC_AUTH event, and the login does not outlive the callback.
-        let Some((client, login)) = (unsafe { event::login(data, broker) }) else {
+        // SAFETY: this is the data of a BASIC_AUTH event, and what comes of it does not outlive the callback.
+        let Some(event) = (unsafe { event::basic_auth(data, broker) }) else {
             return c::IOTDA_ERR_AUTH;
         };
-        let answer = plugin.login(broker, &login);
-        give(answer, instance, &client, &login)
+        let login = event.login();
+        give(plugin.login(broker, &login), instance, &event.client, &login)
     });
     answered.unwrap_or_else(|failure| {
         failed(Some(instance), &failure, 0);
         let refused = guarded(|| {
             // SAFETY: as above.
-            let Some((client, login)) = (unsafe { event::login(data, broker) }) else {
+            let Some(event) = (unsafe { event::basic_auth(data, broker) }) else {
                 return c::IOTDA_ERR_AUTH;
             };
-            let answer = plugin.login_failed(broker, &login);
-            give(answer, instance, &client, &login)
+            let login = event.login();
+            give(plugin.login_failed(broker, &login), instance, &event.client, &login)
         });
         refused.unwrap_or(c::IOTDA_ERR_AUTH)
     })

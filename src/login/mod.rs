@@ -6,11 +6,13 @@
 //! | [`client_id`] | which device does it say it is, signed how, at which hour? |
 //! | [`timestamp`] | which instant is `YYYYMMDDHH`, and how old is it? |
 //! | [`signature`] | does the password prove the secret? |
+//! | [`certificate`] | is the client certificate one of the device's? |
 //! | [`policy`] | which of the rules has the operator changed? |
 //! | [`mod@verify`] | all checks, in the contract's order |
 //! | [`refusal`] | why not, in every form in which that is told |
 //! | [`steps`] | how far did a login come? |
 
+pub mod certificate;
 pub mod client_id;
 pub mod connect;
 pub mod policy;

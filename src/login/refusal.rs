@@ -120,8 +120,8 @@ impl Refusal {
                  plugin_opt_other_clients defer"
             }
             Self::BadSignType => {
-                "let the device sign with type 0 or 1, or allow its type in plugin_opt_sign_types; type 2 cannot be \
-                 checked yet"
+                "let the device sign with type 0, 1 or 2, as connect-params does, or allow its type in \
+                 plugin_opt_sign_types"
             }
             Self::BadKeepAlive => {
                 "set the device's keep alive to 30 to 1200 seconds, or widen plugin_opt_keepalive"
@@ -147,10 +147,12 @@ impl Refusal {
                  device its secret again, or set the one that it has with iotda-auth reset-secret"
             }
             Self::NoCertificate => {
-                "this release cannot check certificates: register the device with a secret instead"
+                "let the device connect to a TLS listener with require_certificate true and show its certificate there; or \
+                 register it with a secret instead of x509="
             }
             Self::WrongCertificate => {
-                "put the fingerprint of the certificate that the device shows behind x509= in the secrets file"
+                "if the certificate is the device's, put the fingerprint that the log has behind certificate= after x509= \
+                 in the secrets file; a second one may stand there, after a comma"
             }
             Self::Frozen => {
                 "nothing, if it was meant so; else let the device in with iotda-auth unfreeze, then reload the broker"

@@ -1,14 +1,16 @@
-//! Does the password prove the secret? Password = lower-case hex of HMAC(key = timestamp, message = secret).
+//! Does the password prove the secret? Password = lower-case hex of HMAC(key = timestamp, message = secret), with SHA-256
+//! or, for sign type 2, SM3.
 //!
 //! The key is the timestamp, which a whole fleet shares for an hour, so the keyed state is kept and cloned: two SHA-256
 //! compressions a login instead of four. The states are kept by timestamp, so the edge of an hour changes nothing.
 
-use super::timestamp::Stamp;
-use hmac::{Hmac, Mac};
+use super::{client_id::SignType, timestamp::Stamp};
+use hmac::{Hmac, Mac, digest::KeyInit};
 use sha2::Sha256;
+use sm3::Sm3;
 use std::fmt;
 
-/// The length of an HMAC-SHA256, in bytes.
+/// The length of an HMAC-SHA256 and of an HMAC-SM3, in bytes.
 pub const MAC_LENGTH: usize = 32;
 
 /// A password, decoded.
@@ -49,7 +51,13 @@ impl Password {
 
 /// The HMAC of one timestamp, ready for a secret.
 #[derive(Clone)]
-pub struct HourKey(Hmac<Sha256>);
+pub struct HourKey(Keyed);
+
+#[derive(Clone)]
+enum Keyed {
+    Sha256(Hmac<Sha256>),
+    Sm3(Hmac<Sm3>),
+}
 
 impl fmt::Debug for HourKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -58,12 +66,18 @@ impl fmt::Debug for HourKey {
 }
 
 impl HourKey {
-    /// Keys an HMAC with a timestamp.
+    /// Keys the HMAC of a sign type with a timestamp.
     #[must_use]
-    pub fn new(stamp: &Stamp) -> Self {
-        // A key of any length is taken (RFC 2104), and ten bytes need no hashing: this cannot fail, and if it could,
-        // a key that nobody has would be the right answer.
-        Self(Hmac::new_from_slice(stamp).unwrap_or_else(|_| Hmac::new(&Default::default())))
+    pub fn new(sign_type: SignType, stamp: &Stamp) -> Self {
+        Self(match sign_type {
+            SignType::Sha256 | SignType::Sha256Timestamp => Keyed::Sha256(keyed(stamp)),
+            SignType::Sm3Timestamp => Keyed::Sm3(keyed(stamp)),
+        })
+    }
+
+    /// Whether the sign type signs with this HMAC.
+    fn is_of(&self, sign_type: SignType) -> bool {
+        matches!(self.0, Keyed::Sm3(_)) == (sign_type == SignType::Sm3Timestamp)
     }
 
     /// Whether a password proves a secret, in a time that does not depend on either.
@@ -75,17 +89,33 @@ impl HourKey {
     /// Whether this is the HMAC of a secret, in a time that does not depend on either.
     #[must_use]
     pub fn makes(&self, mac: &[u8; MAC_LENGTH], secret: &[u8]) -> bool {
-        self.0.clone().chain_update(secret).verify_slice(mac).is_ok()
+        match &self.0 {
+            Keyed::Sha256(key) => key.clone().chain_update(secret).verify_slice(mac).is_ok(),
+            Keyed::Sm3(key) => key.clone().chain_update(secret).verify_slice(mac).is_ok(),
+        }
     }
 
     /// The password of a device: 64 lower-case hex digits.
     #[must_use]
     pub fn password(&self, secret: &[u8]) -> String {
-        hex::encode(self.0.clone().chain_update(secret).finalize().into_bytes())
+        match &self.0 {
+            Keyed::Sha256(key) => {
+                hex::encode(key.clone().chain_update(secret).finalize().into_bytes())
+            }
+            Keyed::Sm3(key) => {
+                hex::encode(key.clone().chain_update(secret).finalize().into_bytes())
+            }
+        }
     }
 }
 
-/// The keyed states of the timestamps seen last.
+fn keyed<M: Mac + KeyInit>(stamp: &Stamp) -> M {
+    // A key of any length is taken (RFC 2104), and ten bytes need no hashing: this cannot fail, and if it could, a key that
+    // nobody has would be the right answer.
+    <M as Mac>::new_from_slice(stamp).unwrap_or_else(|_| <M as Mac>::new(&Default::default()))
+}
+
+/// The keyed states of the timestamps seen last, each for the HMAC that it was signed with.
 ///
 /// It holds a few because not all devices agree on the hour: some are early, some keep their first credentials, the C
 /// SDK shifts the hour, and sign type 0 sends what it likes.
@@ -98,12 +128,13 @@ pub struct HourKeys {
 impl HourKeys {
     const SLOTS: usize = 4;
 
-    /// The keyed state of a timestamp.
-    pub fn key(&mut self, stamp: &Stamp) -> HourKey {
-        if let Some((_, key)) = self.slots.iter().flatten().find(|(known, _)| known == stamp) {
+    /// The keyed state of a timestamp for a sign type.
+    pub fn key(&mut self, sign_type: SignType, stamp: &Stamp) -> HourKey {
+        let known = |(at, key): &&(Stamp, HourKey)| at == stamp && key.is_of(sign_type);
+        if let Some((_, key)) = self.slots.iter().flatten().find(known) {
             return key.clone();
         }
-        let key = HourKey::new(stamp);
+        let key = HourKey::new(sign_type, stamp);
         if let Some(slot) = self.slots.get_mut(self.oldest) {
             *slot = Some((*stamp, key.clone()));
         }
@@ -116,16 +147,29 @@ impl HourKeys {
 mod tests {
     use super::*;
 
+    use SignType::{Sha256 as Type0, Sha256Timestamp as Type1, Sm3Timestamp as Type2};
+
     const RIGHT: &str = "c75150e6cb841417396819e4d2ee4358a416344a03a083e3a8567074ddec820a";
+    const RIGHT_SM3: &str = "a110c9e1536980a2ca572e7d5b82542a20a04e144937385f224d587fa1d0e862";
 
     fn proves(password: &[u8]) -> bool {
-        HourKey::new(b"2025041401").proves(&Password::parse(Some(password)), b"12345678")
+        HourKey::new(Type0, b"2025041401").proves(&Password::parse(Some(password)), b"12345678")
     }
 
     #[test]
     fn signs_and_verifies_the_documented_example() {
-        assert_eq!(HourKey::new(b"2025041401").password(b"12345678"), RIGHT);
-        assert!(proves(RIGHT.as_bytes()));
+        assert_eq!(HourKey::new(Type0, b"2025041401").password(b"12345678"), RIGHT);
+        assert_eq!(HourKey::new(Type1, b"2025041401").password(b"12345678"), RIGHT);
+        assert_eq!(HourKey::new(Type2, b"2025041401").password(b"12345678"), RIGHT_SM3);
+        assert!(proves(RIGHT.as_bytes()) && !proves(RIGHT_SM3.as_bytes()));
+    }
+
+    #[test]
+    fn sm3_proves_what_sm3_signs() {
+        let key = HourKey::new(Type2, b"2025041401");
+        let proves =
+            |password: &str| key.proves(&Password::parse(Some(password.as_bytes())), b"12345678");
+        assert!(proves(RIGHT_SM3) && !proves(RIGHT) && !proves(&RIGHT_SM3.to_uppercase()));
     }
 
     #[test]
@@ -138,7 +182,7 @@ mod tests {
         assert!(!proves(b""));
         assert!(!proves(&[0xFF; 64]));
         assert!(!proves("é".repeat(32).as_bytes()));
-        assert!(!HourKey::new(b"2025041401").proves(&Password::parse(None), b"12345678"));
+        assert!(!HourKey::new(Type0, b"2025041401").proves(&Password::parse(None), b"12345678"));
         for at in 0..64 {
             let mut wrong = RIGHT.as_bytes().to_vec();
             wrong[at] = if wrong[at] == b'0' { b'1' } else { b'0' };
@@ -160,17 +204,12 @@ mod tests {
             for hour in 0..10u8 {
                 let mut stamp = *b"2025041400";
                 stamp[9] += hour;
-                let fresh = HourKey::new(&stamp).password(b"12345678");
-                assert_eq!(
-                    keys.key(&stamp).password(b"12345678"),
-                    fresh,
-                    "round {round} hour {hour}"
-                );
-                assert_eq!(
-                    keys.key(&stamp).password(b"12345678"),
-                    fresh,
-                    "round {round} hour {hour}"
-                );
+                // Each of them twice: made, and kept.
+                for sign_type in [Type0, Type2, Type1, Type2] {
+                    let fresh = HourKey::new(sign_type, &stamp).password(b"12345678");
+                    let kept = keys.key(sign_type, &stamp).password(b"12345678");
+                    assert_eq!(kept, fresh, "round {round} hour {hour} {sign_type:?}");
+                }
             }
         }
     }

@@ -1,14 +1,15 @@
 //! All checks of a login, in the contract's order, top to bottom, once.
 
 use super::{
+    certificate::Digests,
     client_id::{ClientId, ClientIdError, SignType},
     connect::{Connect, MAX_FIELD},
     policy::{OtherClients, Policy},
     refusal::Refusal,
     signature::{HourKey, HourKeys, MAC_LENGTH, Password},
-    timestamp::UnixSeconds,
+    timestamp::{Hour, UnixSeconds},
 };
-use crate::registry::{Credential, Table};
+use crate::registry::{Credential, Fingerprints, Table};
 
 /// Why the broker asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +67,8 @@ pub enum Detail {
         /// Whether the password is right: then it is a device of ours with a wrong clock.
         password_right: bool,
     },
+    /// The SHA-256 fingerprint of the certificate that was shown, which an operator may want to register.
+    Certificate([u8; 32]),
 }
 
 /// Stands in for the secret of a device that is not there, so that "unknown" takes as long as "wrong".
@@ -90,9 +93,11 @@ pub fn verify<'a>(
         Err(_) => return refuse(Refusal::BadClientId),
     };
 
-    if !accepts_sign_type(client_id.sign_digit, policy) {
+    let sign_type = SignType::from_digit(client_id.sign_digit)
+        .filter(|sign_type| policy.sign_types.contains(*sign_type));
+    let Some(sign_type) = sign_type else {
         return refuse_because(Refusal::BadSignType, Detail::SignType(client_id.sign_digit));
-    }
+    };
 
     if occasion == Occasion::Connect && !policy.keep_alive.accepts(connect.keep_alive) {
         return refuse_because(Refusal::BadKeepAlive, Detail::KeepAlive(connect.keep_alive));
@@ -112,49 +117,85 @@ pub fn verify<'a>(
         };
     }
 
-    // From here on each secret device, known or not, stale or not, costs its HMAC: the time tells nothing.
+    // From here on each login costs its HMAC, whether its device is known or not, has a secret or a certificate, and
+    // whether its timestamp is fresh or not: the time tells nothing.
     let password = Password::parse(connect.password);
     let (primary, secondary) = match device.map(|device| device.credential) {
-        Some(Credential::Certificate { .. }) => return refuse(Refusal::NoCertificate),
         Some(Credential::Secret { primary, secondary }) => (primary, secondary),
-        None => (NO_SECRET.as_slice(), None),
+        Some(Credential::Certificate(_)) | None => (NO_SECRET.as_slice(), None),
     };
-    let key = keys.key(client_id.stamp);
+    let key = keys.key(sign_type, client_id.stamp);
     let password_right = key.proves(&password, primary)
         || secondary.is_some_and(|secondary| key.proves(&password, secondary));
 
     let Some(device) = device else {
         return refuse(Refusal::UnknownDevice);
     };
-    if let (Occasion::Connect, Some(hour)) = (occasion, client_id.hour) {
-        let age = hour.age(now);
-        let detail = Detail::Clock { age, password_right };
-        if age > policy.timestamp_max_age {
-            return refuse_because(Refusal::StaleTimestamp, detail);
+    let refused = match device.credential {
+        Credential::Secret { .. } => {
+            check_timestamp(client_id.hour, policy, now, occasion, password_right)
+                .or_else(|| (!password_right).then_some(Refusal::WrongPassword.into()))
         }
-        if policy.timestamp_max_ahead.is_some_and(|limit| age < -limit) {
-            return refuse_because(Refusal::FutureTimestamp, detail);
+        Credential::Certificate(fingerprints) => {
+            check_certificate(connect.certificate, &fingerprints, occasion)
         }
+    };
+    match refused {
+        Some(refused) => Verdict::Refuse(refused),
+        None if device.frozen => refuse(Refusal::Frozen),
+        None => Verdict::Accept(client_id),
     }
-    if !password_right {
-        return refuse(Refusal::WrongPassword);
-    }
-    if device.frozen {
-        return refuse(Refusal::Frozen);
-    }
-    Verdict::Accept(client_id)
 }
 
-/// Why a session that began with this ClientId and this password (decoded, if it had one) must end, now that another
-/// table is in force; `None` if it may go on.
+/// Why a timestamp is refused. Only a CONNECT is asked for its hour, and only of a sign type that looks at it.
+fn check_timestamp(
+    hour: Option<Hour>,
+    policy: &Policy,
+    now: UnixSeconds,
+    occasion: Occasion,
+    password_right: bool,
+) -> Option<Refused> {
+    let age = hour.filter(|_| occasion == Occasion::Connect)?.age(now);
+    let reason = if age > policy.timestamp_max_age {
+        Refusal::StaleTimestamp
+    } else if policy.timestamp_max_ahead.is_some_and(|limit| age < -limit) {
+        Refusal::FutureTimestamp
+    } else {
+        return None;
+    };
+    Some(Refused { reason, detail: Detail::Clock { age, password_right } })
+}
+
+/// Why a certificate is refused. A session that is offline has none to show, and may wait for its device all the same.
+fn check_certificate(
+    der: Option<&[u8]>,
+    fingerprints: &Fingerprints,
+    occasion: Occasion,
+) -> Option<Refused> {
+    let Some(der) = der else {
+        return (occasion == Occasion::Connect).then_some(Refusal::NoCertificate.into());
+    };
+    let digests = Digests::of(der);
+    let refused =
+        Refused { reason: Refusal::WrongCertificate, detail: Detail::Certificate(digests.sha256) };
+    (!digests.is_one_of(fingerprints)).then_some(refused)
+}
+
+/// What a login has proved itself with, as it is remembered: neither says what the secret is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Proofs<'a> {
+    /// The password, decoded, if it had the shape of one.
+    pub mac: Option<&'a [u8; MAC_LENGTH]>,
+    /// The certificate, if one was shown.
+    pub certificate: Option<&'a Digests>,
+}
+
+/// Why a session that began with this ClientId and these proofs must end, now that another table is in force; `None` if it
+/// may go on.
 ///
 /// Only what a table can change is asked, and the hour is not.
 #[must_use]
-pub fn must_end(
-    client_id: &[u8],
-    proof: Option<&[u8; MAC_LENGTH]>,
-    registry: &Table,
-) -> Option<Refusal> {
+pub fn must_end(client_id: &[u8], proofs: Proofs<'_>, registry: &Table) -> Option<Refusal> {
     let Ok(client_id) = ClientId::parse(client_id) else { return Some(Refusal::BadClientId) };
     let Some(device) = registry.find(client_id.device_id) else {
         return Some(Refusal::UnknownDevice);
@@ -166,22 +207,20 @@ pub fn must_end(
         return None;
     }
     match device.credential {
-        Credential::Certificate(_) => Some(Refusal::NoCertificate),
+        Credential::Certificate(fingerprints) => match proofs.certificate {
+            None => Some(Refusal::NoCertificate),
+            Some(shown) => (!shown.is_one_of(&fingerprints)).then_some(Refusal::WrongCertificate),
+        },
         Credential::Secret { primary, secondary } => {
-            let key = HourKey::new(client_id.stamp);
-            let proves = |secret| proof.is_some_and(|proof| key.makes(proof, secret));
+            let Some(sign_type) = SignType::from_digit(client_id.sign_digit) else {
+                return Some(Refusal::BadSignType);
+            };
+            let key = HourKey::new(sign_type, client_id.stamp);
+            let proves = |secret| proofs.mac.is_some_and(|mac| key.makes(mac, secret));
             let proved = proves(primary) || secondary.is_some_and(proves);
             (!proved).then_some(Refusal::WrongPassword)
         }
     }
-}
-
-/// Whether the sign type behind a ClientId's digit may log in.
-fn accepts_sign_type(digit: u8, policy: &Policy) -> bool {
-    SignType::from_digit(digit).is_some_and(|sign_type| {
-        // HMAC-SM3 cannot be computed yet.
-        policy.sign_types.contains(sign_type) && sign_type != SignType::Sm3Timestamp
-    })
 }
 
 fn refuse<'a>(reason: Refusal) -> Verdict<'a> {

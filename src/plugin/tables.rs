@@ -110,7 +110,7 @@ impl Plugin {
             Ok(sessions) => sessions
                 .iter()
                 .filter_map(|(client, session)| {
-                    let reason = must_end(session.client_id().to_bytes(), session.proof(), table)?;
+                    let reason = must_end(session.client_id().to_bytes(), session.proofs(), table)?;
                     Some((client, session.clone(), reason))
                 })
                 .collect(),

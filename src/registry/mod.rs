@@ -16,6 +16,6 @@ pub mod load;
 pub mod table;
 
 pub use cancel::{Cancel, Cancelled};
-pub use line::{Credential, Fingerprints};
+pub use line::{Credential, Fingerprint, Fingerprints};
 pub use load::{Identity, LoadError, Loaded, load};
 pub use table::{Changes, Device, Table};

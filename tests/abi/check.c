@@ -93,6 +93,7 @@ SAME_FUNCTION(iotda_client_int, mosquitto_client_keepalive);
 SAME_FUNCTION(iotda_client_int, mosquitto_client_protocol_version);
 SAME_FUNCTION(iotda_client_int, mosquitto_client_sub_count);
 SAME_FUNCTION(iotda_client_int, mosquitto_client_protocol);
+SAME_FUNCTION(iotda_client_certificate, mosquitto_client_certificate);
 SAME_FUNCTION(iotda_kick_client_by_clientid, mosquitto_kick_client_by_clientid);
 SAME_FUNCTION(iotda_broker_publish_copy, mosquitto_broker_publish_copy);
 #if SINCE_2_1

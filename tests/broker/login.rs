@@ -25,6 +25,8 @@ fn devices_log_in(version: &str) {
                 device.connect(Sha256, "1970000100"),
                 device.connect(Sha256, "2999010100"),
                 device.connect(Sha256Timestamp, "2999010100"),
+                device.connect(Sm3Timestamp, &stamp(now())),
+                device.connect(Sm3Timestamp, "2999010100"),
                 device.connect_now().keep_alive(30),
                 device.connect_now().keep_alive(1200),
             ] {
@@ -55,7 +57,13 @@ pub(crate) fn refusals() -> Vec<(Connect, &'static str)> {
             Connect { client_id: format!("{}_0_3_{fresh}", LAMP.id).into(), ..right.clone() },
             "reason=bad_sign_type sign_type=3",
         ),
-        (LAMP.connect(Sm3Timestamp, &fresh), "reason=bad_sign_type sign_type=2"),
+        (LAMP.connect(Sm3Timestamp, "2026023103"), "reason=bad_client_id"),
+        (LAMP.connect(Sm3Timestamp, &stamp(now() - 3 * 3600)), "reason=stale_timestamp"),
+        (
+            // Signed with SHA-256, and said to be SM3.
+            Connect { client_id: format!("{}_0_2_{fresh}", LAMP.id).into(), ..right.clone() },
+            "reason=wrong_password",
+        ),
         (right.clone().keep_alive(0), "reason=bad_keepalive keepalive=0"),
         (right.clone().keep_alive(29), "reason=bad_keepalive keepalive=29"),
         (right.clone().keep_alive(1201), "reason=bad_keepalive keepalive=1201"),

@@ -6,12 +6,14 @@
 mod support;
 
 mod acl;
+mod certificates;
 mod company;
 mod connack;
 mod example;
 mod fail2ban;
 mod failure_limit;
 mod fault;
+mod firmware;
 mod flood;
 mod hostile;
 mod instances;
@@ -20,6 +22,7 @@ mod one_connection;
 mod other_clients;
 mod recorded;
 mod reload;
+mod rotation;
 mod session_id;
 mod sighup;
 mod start;

@@ -155,6 +155,7 @@ struct mosquitto {
 	int sub_count;
 	int port; /* of the listener */
 	bool persistent;
+	void *certificate;
 };
 
 static struct mosquitto client(const char *id)
@@ -1174,6 +1175,7 @@ static void unload(void)
 #include "reload.c"
 #include "connack.c"
 #include "see.c"
+#include "certificate.c"
 
 /* ---- for the host's own test ---- */
 
@@ -1262,6 +1264,8 @@ static const struct {
 	SCENARIO(one_connection),
 	SCENARIO(stats),
 	SCENARIO(thinned_log),
+	SCENARIO(certificates),
+	SCENARIO(certificates_and_reloads),
 	SCENARIO(panic_in_a_login),
 	SCENARIO(unload),
 	SCENARIO(self_failed_check),
@@ -1269,6 +1273,7 @@ static const struct {
 	SCENARIO(self_read_after_end),
 	SCENARIO(self_lost_instance),
 	SCENARIO(missing_function),
+	SCENARIO(without_tls),
 };
 
 int main(int count, char *given[])

@@ -23,7 +23,7 @@ pub fn secrets() -> String {
 impl Device {
     /// A CONNECT signed with a timestamp.
     pub fn connect(&self, sign_type: SignType, stamp: &str) -> Connect {
-        let key = HourKey::new(stamp.as_bytes().try_into().expect("ten digits"));
+        let key = HourKey::new(sign_type, stamp.as_bytes().try_into().expect("ten digits"));
         Connect::new(ClientId::format(self.id, sign_type, stamp))
             .username(self.id)
             .password(key.password(self.secret.as_bytes()))

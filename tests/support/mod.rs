@@ -11,10 +11,12 @@
     clippy::indexing_slicing
 )]
 
+pub mod authority;
 pub mod broker;
 pub mod c;
 pub mod device;
 pub mod library;
 pub mod mqtt;
 pub mod scratch;
+pub mod silent;
 pub mod transport;

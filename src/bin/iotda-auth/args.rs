@@ -70,7 +70,7 @@ pub(crate) struct ConnectParams {
     /// How the password is made: 0, 1 or 2
     ///
     /// 0 is what Huawei's own generator makes: HMAC-SHA256, and the timestamp is not looked at. 1 is the same, but the
-    /// timestamp must be fresh when the device logs in. 2 is HMAC-SM3 with a fresh timestamp, and cannot be computed yet.
+    /// timestamp must be fresh when the device logs in. 2 is HMAC-SM3 with a fresh timestamp.
     #[arg(
         long,
         value_name = "TYPE",
@@ -132,6 +132,9 @@ pub(crate) struct Explain {
     /// Take the password from the first line of standard input
     #[arg(long)]
     pub(crate) password_stdin: bool,
+    /// The client certificate that is shown in the TLS handshake, in PEM
+    #[arg(long, value_name = "CERT")]
+    pub(crate) certificate: Option<PathBuf>,
     /// The keep alive that is sent, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub(crate) keepalive: u16,
@@ -166,7 +169,7 @@ pub(crate) struct NewSecret {
 
 /// The arguments of `add`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = MADE)]
+#[command(after_help = ADDED)]
 pub(crate) struct Add {
     /// The secrets file
     pub(crate) file: PathBuf,
@@ -174,6 +177,11 @@ pub(crate) struct Add {
     pub(crate) device_id: String,
     #[command(flatten)]
     pub(crate) secret: NewSecret,
+    /// Have the device log in by a certificate, in PEM, and not by a secret
+    ///
+    /// Given twice, either certificate will do. The SHA-256 fingerprints are put into the file, and printed.
+    #[arg(long, value_name = "CERT", conflicts_with_all = ["secret_stdin", "secret_prompt"])]
+    pub(crate) x509: Vec<PathBuf>,
     /// Make the secrets file if there is none, for its owner alone
     #[arg(long)]
     pub(crate) create: bool,
@@ -208,9 +216,9 @@ pub(crate) struct List {
 /// The arguments of `import`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The first line of the CSV file names its columns, in any order: device_id and secret, and where \
-                  wanted secondary, frozen (true, false, yes, no, 1, 0 or empty) and x509 (one or two fingerprints, \
-                  in place of the secret). Separators are commas. With --update a column that is not there changes \
+    after_help = "The first line of the CSV file names its columns, in any order: device_id, and secret or x509 (one \
+                  or two fingerprints, in place of the secret) or both, and where wanted secondary and frozen (true, \
+                  false, yes, no, 1, 0 or empty). Separators are commas. With --update a column that is not there changes \
                   nothing, and an empty secondary or frozen takes the second secret or the freeze away. If any line \
                   is wrong, all wrong lines are told and nothing is changed."
 )]
@@ -246,6 +254,8 @@ pub(crate) struct Completions {
 }
 
 const AT_ONCE: &str = "The broker takes the change at its next reload.";
+const ADDED: &str = "Without --secret-stdin, --secret-prompt and --x509 a secret of 32 characters is made, and printed on \
+                     standard output once. The broker takes the change at its next reload.";
 const MADE: &str = "Without --secret-stdin and --secret-prompt a secret of 32 characters is made, and printed on standard \
                     output once. The broker takes the change at its next reload.";
 

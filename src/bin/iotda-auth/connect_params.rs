@@ -32,7 +32,7 @@ pub(crate) fn run(args: &args::ConnectParams) -> Result<Answer, Failure> {
         return Err(Failure::new(format!("device id: {expected}")));
     }
     let stamp = stamp(args.sign_type, args.timestamp)?;
-    let key = HourKey::new(&stamp);
+    let key = HourKey::new(args.sign_type, &stamp);
     let password = match &args.secrets_file {
         None => key.password(&secret::given(username, args.secret_stdin)?),
         Some(file) => match secret::table(file)?.find(username.as_bytes()) {
@@ -51,14 +51,11 @@ pub(crate) fn run(args: &args::ConnectParams) -> Result<Answer, Failure> {
 
 /// The timestamp to sign: the one given, or this hour's, if the sign type takes it.
 fn stamp(sign_type: SignType, given: Option<Stamp>) -> Result<Stamp, Failure> {
-    if sign_type == SignType::Sm3Timestamp {
-        return Err(Failure::new("--sign-type 2: HMAC-SM3 cannot be computed yet"));
-    }
     let Some(stamp) = given else { return this_hour() };
-    if sign_type == SignType::Sha256Timestamp && Hour::parse(&stamp).is_none() {
-        let found = String::from_utf8_lossy(&stamp);
+    if sign_type != SignType::Sha256 && Hour::parse(&stamp).is_none() {
+        let (digit, found) = (char::from(sign_type.digit()), String::from_utf8_lossy(&stamp));
         return Err(Failure::new(format!(
-            "--timestamp: expected a date of the calendar for sign type 1, found {found}"
+            "--timestamp: expected a date of the calendar for sign type {digit}, found {found}"
         )));
     }
     Ok(stamp)

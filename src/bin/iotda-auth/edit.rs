@@ -1,25 +1,61 @@
 //! What becomes of one device of a secrets file?
 
 use crate::{
-    args, secret,
-    terminal::{Answer, Failure, say},
+    args, certificate, secret,
+    terminal::{self, Answer, Failure, say},
 };
-use mosquitto_iotda_auth::registry::{
-    LoadError,
-    edit::{self, Change, EditError, Edited, Editing, Order, Problem, Proof, Settings},
-    line,
+use mosquitto_iotda_auth::{
+    login::certificate::Digests,
+    registry::{
+        LoadError,
+        edit::{self, Change, EditError, Edited, Editing, Order, Problem, Proof, Settings},
+        line,
+    },
 };
-use std::path::Path;
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 /// Adds a device.
 pub(crate) fn add(args: &args::Add) -> Result<Answer, Failure> {
     check_device_id(&args.device_id)?;
+    if !args.x509.is_empty() {
+        return add_by_certificate(args);
+    }
     let new = secret::new(&args.device_id, args.secret)?;
     let proof = Some(Proof::Secret(&new.secret));
     let change = Change::Add(Settings { proof, ..Settings::default() });
     change_device(&args.file, &args.device_id, args.create, change).and_then(|answer| {
         show(&new, answer, "the device is added, but nobody has seen its secret")
     })
+}
+
+/// Adds a device that logs in by one of these certificates, and shows their fingerprints.
+fn add_by_certificate(args: &args::Add) -> Result<Answer, Failure> {
+    if args.x509.len() > 2 {
+        let found = args.x509.len();
+        return Err(Failure::new(format!(
+            "--x509: expected it once or twice, found it {found} times"
+        )));
+    }
+    let fingerprints =
+        args.x509.iter().map(PathBuf::as_path).map(fingerprint).collect::<Result<Vec<_>, _>>()?;
+    let value = fingerprints.join(",");
+    let proof = Some(Proof::Certificate(value.as_bytes()));
+    let change = Change::Add(Settings { proof, ..Settings::default() });
+    let answer = change_device(&args.file, &args.device_id, args.create, change)?;
+    if answer == Answer::Yes {
+        terminal::write(|out| {
+            fingerprints.iter().try_for_each(|digits| writeln!(out, "{digits}"))
+        })?;
+    }
+    Ok(answer)
+}
+
+/// The SHA-256 fingerprint of the certificate in a file.
+fn fingerprint(path: &Path) -> Result<String, Failure> {
+    certificate::der(path).map(|der| hex::encode(Digests::of(&der).sha256))
 }
 
 /// Removes a device.

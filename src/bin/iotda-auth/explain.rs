@@ -1,7 +1,7 @@
 //! Why is this login accepted or refused? The plugin's own check, told step by step.
 
 use crate::{
-    args, explain_line, secret,
+    args, certificate, explain_line, secret,
     terminal::{self, Answer, Failure},
 };
 use jiff::Timestamp;
@@ -37,10 +37,12 @@ pub(crate) fn run(args: &args::Explain) -> Result<Answer, Failure> {
     let policy = policy(file, &args.options)?;
     let table = secret::table(file)?;
     let password = password(args)?;
+    let certificate = args.certificate.as_deref().map(certificate::der).transpose()?;
     let connect = Connect {
         client_id: args.client_id.as_deref().map(str::as_bytes),
         username: args.username.as_deref().map(str::as_bytes),
         password: password.as_ref().map(|password| password.as_slice()),
+        certificate: certificate.as_deref(),
         keep_alive: args.keepalive,
     };
     let now = args.at.unwrap_or_else(Timestamp::now).as_second();
@@ -196,6 +198,7 @@ impl<'a> Story<'a> {
             Refusal::FutureTimestamp => {
                 format!("{detail} max_ahead={}", limit(self.policy.timestamp_max_ahead))
             }
+            Refusal::WrongCertificate => format!("{detail} device={device}"),
             Refusal::WrongPassword => self.shape_of_password().into(),
             _ => detail.to_string(),
         }

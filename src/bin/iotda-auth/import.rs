@@ -160,10 +160,12 @@ fn columns(header: &[u8]) -> Result<Vec<Column>, String> {
         }
         columns.push(column);
     }
-    for needed in [Column::DeviceId, Column::Secret] {
-        if !columns.contains(&needed) {
-            return Err(format!("expected a column {}, found none", needed.name()));
-        }
+    let has = |column| columns.contains(&column);
+    if !has(Column::DeviceId) {
+        return Err("expected a column device_id, found none".into());
+    }
+    if !has(Column::Secret) && !has(Column::X509) {
+        return Err("expected a column secret or x509, found neither".into());
     }
     Ok(columns)
 }

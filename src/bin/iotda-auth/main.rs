@@ -13,9 +13,11 @@
 //! | [`list`] | which devices are there? |
 //! | [`manual`] | what do man page and completions look like? |
 //! | [`secret`] | where does a secret come from? |
+//! | [`certificate`] | which certificate is in this file? |
 //! | [`terminal`] | what is said where, and with which exit status? |
 
 mod args;
+mod certificate;
 mod check;
 mod connect_params;
 mod csv;

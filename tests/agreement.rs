@@ -1,0 +1,219 @@
+//! For any line of a secrets file, any options and any login, the plugin's answer and the verdict of `iotda-auth explain` are
+//! the same.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use mosquitto_iotda_auth::{
+    login::{
+        ClientId, Connect, Refusal, SignType, certificate::Digests, signature::HourKey,
+        timestamp::HOUR,
+    },
+    plugin::{Answer, Login, Plugin},
+    sessions::ClientHandle,
+};
+use proptest::prelude::*;
+use std::{
+    collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt, process::Command, sync::Mutex,
+};
+use support::{
+    device::{now, stamp},
+    scratch::Scratch,
+    silent::Silent,
+};
+
+/// What stands for two certificates: `explain` wants a SEQUENCE that holds another.
+const CERTIFICATES: [&[u8]; 2] = [&[0x30, 3, 0x30, 1, 7], &[0x30, 3, 0x30, 1, 8]];
+
+fn pem(der: &[u8]) -> String {
+    // Five bytes are eight digits of base 64, the last of them padding.
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let bits = der.iter().fold(0u64, |bits, byte| bits << 8 | u64::from(*byte)) << 8;
+    let digit = |n: u64| char::from(DIGITS[usize::try_from(bits >> (42 - 6 * n) & 63).unwrap()]);
+    let text: String = (0..7).map(digit).collect();
+    format!("-----BEGIN CERTIFICATE-----\n{text}=\n-----END CERTIFICATE-----\n")
+}
+
+#[derive(Clone, Debug)]
+struct Device {
+    /// What is behind the first colon.
+    proof: String,
+    frozen: bool,
+}
+
+fn devices() -> impl Strategy<Value = Option<Device>> {
+    let [one, two] = CERTIFICATES.map(|der| {
+        let digests = Digests::of(der);
+        (hex::encode(digests.sha1), hex::encode_upper(digests.sha256))
+    });
+    let proof = prop::sample::select(vec![
+        "first-secret".to_string(),
+        "other-secret:secondary=first-secret".into(),
+        "other-secret".into(),
+        format!("x509={}", one.0),
+        format!("x509={}", one.1),
+        format!("x509={},{}", two.1, one.0),
+        format!("x509={}", two.1),
+    ]);
+    let device =
+        (proof, prop::bool::weighted(0.2)).prop_map(|(proof, frozen)| Device { proof, frozen });
+    prop::option::weighted(0.9, device)
+}
+
+#[derive(Clone, Debug)]
+struct Sent {
+    client_id: Option<String>,
+    username: Option<String>,
+    password: Option<Vec<u8>>,
+    certificate: Option<usize>,
+    keep_alive: u16,
+}
+
+/// Logins that are right but for what is changed in them: nothing, one thing, or several.
+fn logins() -> impl Strategy<Value = Sent> {
+    let right = (
+        prop::sample::select(vec![
+            SignType::Sha256,
+            SignType::Sha256Timestamp,
+            SignType::Sm3Timestamp,
+        ]),
+        prop::sample::select(
+            vec![0, 0, 0, -1, -2, -30, 1, 2, 30].into_iter().collect::<Vec<i64>>(),
+        ),
+        prop::sample::select(vec!["first-secret", "first-secret", "other-secret", "third-secret"]),
+        prop::option::of(0..2usize),
+    );
+    let text = || {
+        prop::option::weighted(0.1, prop::option::of("[^\0]{0,20}|lamp|lamp_0_[0-9]_20[0-9]{8}"))
+    };
+    let odd = (
+        text(),
+        text(),
+        prop::option::weighted(0.1, prop::option::of(prop::collection::vec(1..=255u8, 0..70))),
+        prop_oneof![4 => Just(120u16), 1 => any::<u16>()],
+    );
+    (right, odd).prop_map(
+        |((sign_type, hours, secret, certificate), (id, name, word, keep_alive))| {
+            let stamp = stamp(now() + hours * HOUR);
+            let password = HourKey::new(sign_type, stamp.as_bytes().try_into().unwrap())
+                .password(secret.as_bytes());
+            Sent {
+                client_id: id.unwrap_or_else(|| Some(ClientId::format("lamp", sign_type, &stamp))),
+                username: name.unwrap_or_else(|| Some("lamp".into())),
+                password: word.unwrap_or_else(|| Some(password.into_bytes())),
+                certificate,
+                keep_alive,
+            }
+        },
+    )
+}
+
+/// Whole hours, so that no second that passes between the two makes a difference.
+fn options() -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
+    prop::sample::subsequence(
+        vec![
+            ("timestamp_max_age", "2h"),
+            ("timestamp_max_ahead", "1h"),
+            ("sign_types", "0,2"),
+            ("keepalive", "any"),
+            ("other_clients", "defer"),
+            ("one_connection", "no"),
+        ],
+        0..4,
+    )
+}
+
+/// What the plugin answers.
+fn answer(options: &[(&str, &str)], secrets: &str, sent: &Sent) -> String {
+    let given = options.iter().copied().chain([("secrets_file", secrets)]);
+    let plugin = Plugin::start(given, &Silent).unwrap();
+    let login = Login {
+        client: ClientHandle(1),
+        connect: Connect {
+            client_id: sent.client_id.as_deref().map(str::as_bytes),
+            username: sent.username.as_deref().map(str::as_bytes),
+            password: sent.password.as_deref(),
+            certificate: sent.certificate.map(|n| CERTIFICATES[n]),
+            keep_alive: sent.keep_alive,
+        },
+        address: Some(b"203.0.113.7"),
+        protocol_version: 4,
+        subscriptions: 0,
+    };
+    match plugin.login(&Silent, &login) {
+        Answer::Accept { .. } => "accepted".into(),
+        Answer::Defer => "deferred".into(),
+        Answer::Refuse(reason) => format!("refused: {}", reason.slug()),
+        Answer::End => panic!("not in a sweep"),
+    }
+}
+
+/// What the tool says.
+fn explanation(options: &[(&str, &str)], secrets: &str, certificate: &str, sent: &Sent) -> String {
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_iotda-auth"));
+    tool.args(["explain", "--secrets-file", secrets, "--keepalive", &sent.keep_alive.to_string()]);
+    let mut give = |name: &str, value: Option<&[u8]>| {
+        if let Some(value) = value {
+            tool.arg(name).arg(OsStr::from_bytes(value));
+        }
+    };
+    give("--client-id", sent.client_id.as_deref().map(str::as_bytes));
+    give("--username", sent.username.as_deref().map(str::as_bytes));
+    give("--password", sent.password.as_deref());
+    give("--certificate", sent.certificate.map(|_| certificate.as_bytes()));
+    tool.args(options.iter().map(|(name, value)| format!("{name}={value}")));
+    let output = tool.output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let mut verdicts = said.lines().filter(|line| {
+        ["accepted", "deferred", "refused"].iter().any(|word| line.starts_with(word))
+    });
+    let (Some(verdict), None) = (verdicts.next(), verdicts.next()) else {
+        panic!("{said}{}", String::from_utf8_lossy(&output.stderr))
+    };
+    let accepted = verdict == "accepted";
+    assert_eq!(output.status.code(), Some(i32::from(!accepted)), "{said}");
+    let words = if verdict.starts_with("refused") { 2 } else { 1 };
+    verdict.split(' ').take(words).collect::<Vec<_>>().join(" ")
+}
+
+/// What has come up, so that it is known that no answer was left out.
+static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+#[test]
+fn plugin_and_explain_agree() {
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        cases: 600,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
+    let scratch = Scratch::new();
+    runner
+        .run(&(devices(), options(), logins()), |(device, options, sent)| {
+            let line = device.map(|Device { proof, frozen }| {
+                format!("lamp:{proof}{}\n", if frozen { ":frozen" } else { "" })
+            });
+            let secrets =
+                scratch.file("secrets", line.unwrap_or_else(|| "other:12345678\n".into()));
+            let certificate =
+                scratch.file("cert.pem", pem(CERTIFICATES[sent.certificate.unwrap_or(0)]));
+            let (secrets, certificate) = (secrets.to_str().unwrap(), certificate.to_str().unwrap());
+            let hour = now() / HOUR;
+            let expected = answer(&options, secrets, &sent);
+            let found = explanation(&options, secrets, certificate, &sent);
+            // An hour that ends in between is one more hour for the second of the two.
+            prop_assume!(now() / HOUR == hour);
+            prop_assert_eq!(&found, &expected);
+            SEEN.lock().unwrap().insert(found);
+            Ok(())
+        })
+        .unwrap();
+    let seen = SEEN.lock().unwrap();
+    for reason in Refusal::ALL {
+        // The one depends on other logins, the other on a fault.
+        let never = matches!(reason, Refusal::RateLimited | Refusal::InternalError);
+        let slug = format!("refused: {}", reason.slug());
+        assert_eq!(seen.contains(&slug), !never, "{slug}: {seen:?}");
+    }
+    assert!(seen.contains("accepted") && seen.contains("deferred"), "{seen:?}");
+}

@@ -1,0 +1,25 @@
+//! A broker that does nothing and says nothing, for tests of the plugin's answers alone.
+
+use mosquitto_iotda_auth::{
+    journal::Line,
+    plugin::{Host, Level},
+};
+use std::ffi::CStr;
+
+pub struct Silent;
+
+impl Host for Silent {
+    fn log(&self, _level: Level, _line: &Line) {}
+
+    fn disconnect(&self, _client_id: &CStr) {}
+
+    fn publish(&self, _topic: &CStr, _payload: &[u8]) {}
+
+    fn names_sessions(&self) -> bool {
+        false
+    }
+
+    fn with_signals_blocked(&self, call: &mut dyn FnMut()) {
+        call();
+    }
+}
