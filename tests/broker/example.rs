@@ -1,50 +1,185 @@
-//! The example that an operator copies.
+//! The example that an operator copies: as it is, and with each of its blocks. Only what differs between two machines is
+//! replaced: the ports, and where the files lie.
 
 use crate::support::{
-    broker::{free_port, installation, on_every_broker, spawn, user_line, wait},
-    device::{LAMP, now, secrets, stamp},
+    authority::{Authority, Issued},
+    broker::{Broker, Setup, free_port, installation, on_every_broker},
+    c::text_of,
+    device::{Device, LAMP, METER, now, secrets, stamp},
     library::{crate_directory, release},
-    mqtt::{ACCEPTED, Connect},
-    scratch::Scratch,
+    mqtt::{ACCEPTED, Answer, Client, Connect},
+    transport,
 };
-use mosquitto_iotda_auth::login::SignType;
-use std::{
-    fs,
-    io::{Read, Write},
-    net::TcpStream,
-};
+use mosquitto_iotda_auth::login::SignType::Sha256;
+use std::{fs, process::Command};
 
-on_every_broker!(the_example_works_as_it_is);
+on_every_broker!(
+    the_example_works_as_it_is,
+    devices_over_tls,
+    devices_with_certificates,
+    services_with_a_password,
+    services_with_a_certificate,
+);
 
-/// Only what differs between two machines is replaced: the port, and where the two files lie.
-fn the_example_works_as_it_is(version: &str) {
-    let scratch = Scratch::new();
-    let secrets = scratch.file("iotda.secrets", secrets());
-    let port = free_port();
-    let mut config = fs::read_to_string(crate_directory().join("mosquitto.conf.example")).unwrap();
-    for (theirs, ours) in [
-        ("listener 1883", format!("listener {port} 127.0.0.1")),
-        ("/usr/lib/x86_64-linux-gnu/mosquitto_iotda_auth.so", release().display().to_string()),
-        ("/etc/mosquitto/iotda.secrets", secrets.display().to_string()),
-    ] {
-        let lines =
-            config.lines().filter(|line| !line.starts_with('#') && line.contains(theirs)).count();
-        assert_eq!(lines, 1, "one line of the example holds {theirs}");
-        config = config.replace(theirs, &ours);
+/// The example on this machine, with one of its blocks in force or none.
+struct Example {
+    setup: Setup,
+    config: String,
+    port: u16,
+}
+
+impl Example {
+    fn new(version: &str, block: Option<&str>) -> Self {
+        let setup = Setup::new(version);
+        let port = free_port();
+        let config = fs::read_to_string(crate_directory().join("mosquitto.conf.example")).unwrap();
+        let config = match block {
+            Some(title) => in_force(&config, title),
+            None => config,
+        };
+        let example = Self { setup, config, port };
+        let library = release().display().to_string();
+        example
+            .replace("listener 1883", &format!("listener {port} 127.0.0.1"))
+            .replace("/usr/lib/x86_64-linux-gnu/mosquitto_iotda_auth.so", &library)
     }
-    let config = scratch.file("mosquitto.conf", format!("{}{config}", user_line()));
-    let log = scratch.path().join("log");
-    let mut child = spawn(&installation(version), &config, &log);
-    let stream = wait(|| TcpStream::connect(("127.0.0.1", port)).ok());
-    let answer = stream.map(|mut stream| {
-        let connect: Connect = LAMP.connect(SignType::Sha256Timestamp, &stamp(now()));
-        stream.write_all(&connect.packet()).unwrap();
-        let mut connack = [0; 4];
-        stream.read_exact(&mut connack).unwrap();
-        connack
-    });
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert_eq!(answer, Some([0x20, 2, 0, 0]), "{}", fs::read_to_string(log).unwrap());
-    assert_eq!(ACCEPTED, crate::support::mqtt::Answer::Connack(0));
+
+    /// Puts something of ours in the place of what one line in force has.
+    fn replace(self, theirs: &str, ours: &str) -> Self {
+        let holds = |line: &&str| !line.starts_with('#') && line.contains(theirs);
+        let count = self.config.lines().filter(holds).count();
+        assert_eq!(count, 1, "one line of the example holds {theirs}");
+        let line = |line: &str| {
+            if holds(&line) { line.replace(theirs, ours) } else { line.to_string() }
+        };
+        let config = self.config.lines().map(|text| line(text) + "\n").collect();
+        Self { config, ..self }
+    }
+
+    /// A TLS listener's port, and its certificate.
+    fn tls(self, theirs: u16, server: &Issued) -> (Self, u16) {
+        let port = free_port();
+        let example = self
+            .replace(&format!("listener {theirs}"), &format!("listener {port} 127.0.0.1"))
+            .replace("/etc/mosquitto/certs/server.crt", &server.certificate)
+            .replace("/etc/mosquitto/certs/server.key", &server.key);
+        (example, port)
+    }
+
+    fn authority(&self, name: &str) -> Authority {
+        Authority::new(self.setup.scratch(), name)
+    }
+
+    fn start(self, secrets: &str) -> Broker {
+        let path = self.setup.scratch().file("iotda.secrets", secrets);
+        let example = self.replace("/etc/mosquitto/iotda.secrets", &path.display().to_string());
+        example.setup.whole_config(&example.config, example.port).start()
+    }
+}
+
+/// The example with the lines of one block in force.
+fn in_force(config: &str, title: &str) -> String {
+    let heading = format!("# --- {title} ---");
+    assert_eq!(config.lines().filter(|line| *line == heading).count(), 1, "{heading}");
+    let mut inside = false;
+    let line = |line: &str| {
+        inside = if line.starts_with("# --- ") { line == heading } else { inside };
+        // What is for people has a blank behind the #.
+        match line.strip_prefix('#') {
+            Some(setting) if inside && !setting.starts_with(' ') => format!("{setting}\n"),
+            _ => format!("{line}\n"),
+        }
+    };
+    config.lines().map(line).collect()
+}
+
+fn the_example_works_as_it_is(version: &str) {
+    let broker = Example::new(version, None).start(&secrets());
+    assert_eq!(Client::connect(&broker, &LAMP.connect_now()).1, ACCEPTED, "{}", broker.log());
+}
+
+fn devices_over_tls(version: &str) {
+    let example = Example::new(version, Some("Devices over TLS, with their secrets"));
+    let server = example.authority("authority").issue("127.0.0.1");
+    let (example, port) = example.tls(8883, &server);
+    let broker = example.start(&secrets());
+    // What the SDKs of Python and Java speak, and what the others do.
+    for protocol in ["-tls1_2", "-tls1_3"] {
+        let mut client = Client::over(transport::tls(port, &[protocol]));
+        client.send(&LAMP.connect_now().packet());
+        assert_eq!(client.answer(), ACCEPTED, "{protocol} {}", broker.log());
+    }
+    assert_eq!(Client::connect(&broker, &METER.connect_now()).1, ACCEPTED, "{}", broker.log());
+}
+
+fn devices_with_certificates(version: &str) {
+    let title = "Devices with certificates, on a listener of their own";
+    let example = Example::new(version, Some(title));
+    let authority = example.authority("authority");
+    let [server, device, lost] = ["127.0.0.1", "device", "lost"].map(|name| authority.issue(name));
+    let (example, port) = example.tls(8884, &server);
+    let file = format!(
+        "{}device:x509={}\nlost:x509={}\n",
+        secrets(),
+        device.fingerprint("-sha256"),
+        lost.fingerprint("-sha256")
+    );
+    let broker = example
+        .replace("/etc/mosquitto/certs/devices-ca.crt", &authority.own().certificate)
+        .replace("/etc/mosquitto/certs/devices-ca.crl", &authority.revoke(&lost))
+        .start(&file);
+    let knock = |connect: &Connect, shown: &Issued| {
+        let mut client = Client::over(transport::tls(port, &shown.shown()));
+        client.send(&connect.packet());
+        client.answer()
+    };
+    let by_certificate = |id| {
+        let connect = Device { id, secret: "" }.connect(Sha256, &stamp(now()));
+        Connect { password: None, ..connect }
+    };
+    assert_eq!(knock(&by_certificate("device"), &device), ACCEPTED, "{}", broker.log());
+    assert_eq!(knock(&LAMP.connect_now(), &device), ACCEPTED, "{}", broker.log());
+    assert_eq!(knock(&by_certificate("lost"), &lost), Answer::Closed, "{}", broker.log());
+}
+
+fn services_with_a_password(version: &str) {
+    let example = Example::new(version, Some("Back-end services, with a password"));
+    let config = example
+        .config
+        .replace("#plugin_opt_other_clients refuse", "plugin_opt_other_clients defer");
+    assert_ne!(config, example.config);
+    let passwords = example.setup.scratch().path().join("passwd");
+    let tool = installation(version).join("mosquitto_passwd");
+    text_of(
+        Command::new(tool)
+            .arg("-c")
+            .arg("-b")
+            .arg(&passwords)
+            .args(["backend.service", "pass-word"]),
+    );
+    let broker = Example { config, ..example }
+        .replace("/etc/mosquitto/passwd", &passwords.display().to_string())
+        .start(&secrets());
+    let service = Connect::new("service-1").username("backend.service").password("pass-word");
+    assert_eq!(Client::connect(&broker, &service).1, ACCEPTED, "{}", broker.log());
+    let wrong = service.password("another");
+    assert_eq!(Client::connect(&broker, &wrong).1, Answer::Connack(5), "{}", broker.log());
+    assert_eq!(Client::connect(&broker, &LAMP.connect_now()).1, ACCEPTED, "{}", broker.log());
+}
+
+fn services_with_a_certificate(version: &str) {
+    let title = "Back-end services, with a certificate, on a listener of their own";
+    let example = Example::new(version, Some(title));
+    let authority = example.authority("authority");
+    let [server, service] = ["127.0.0.1", "backend.service"].map(|name| authority.issue(name));
+    let (example, port) = example.tls(8885, &server);
+    let broker = example
+        .replace("/etc/mosquitto/certs/services-ca.crt", &authority.own().certificate)
+        .start(&secrets());
+    let mut client = Client::over(transport::tls(port, &service.shown()));
+    client.send(&Connect::new("service-1").packet());
+    assert_eq!(client.answer(), ACCEPTED, "{}", broker.log());
+    assert_eq!(Client::connect(&broker, &LAMP.connect_now()).1, ACCEPTED, "{}", broker.log());
+    let stranger = Connect::new("service-1");
+    assert_eq!(Client::connect(&broker, &stranger).1, Answer::Connack(5), "{}", broker.log());
 }

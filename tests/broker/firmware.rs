@@ -1,0 +1,90 @@
+//! What real firmware sends, where it is not what one would expect. The certificates' passwords are in certificates.rs, the
+//! recorded packets in recorded.rs.
+
+use crate::support::{
+    broker::{Setup, on_every_broker},
+    device::{LAMP, METER, now, secrets, stamp},
+    mqtt::{ACCEPTED, Answer, Client, Connect, VERSIONS, refused},
+};
+use mosquitto_iotda_auth::login::{
+    SignType::{Sha256, Sha256Timestamp, Sm3Timestamp},
+    timestamp::HOUR,
+};
+
+on_every_broker!(
+    the_c_sdk_shifts_the_hour,
+    the_go_sdk_sends_local_time,
+    luat_os_lives_in_2999,
+    a_refused_sdk_comes_twice,
+    a_device_comes_back_with_old_credentials,
+);
+
+const DAY: i64 = 24 * HOUR;
+
+/// It adds 1 to the whole timestamp, as a number, while the HMAC holds a zero byte: at 23h the hour becomes 24, and later
+/// ones when it has to go on.
+fn the_c_sdk_shifts_the_hour(version: &str) {
+    let broker = Setup::new(version).secrets(secrets()).start();
+    // The same hour, told as an hour of the day before.
+    let yesterday = |at: i64| {
+        let stamp = stamp(at - DAY);
+        format!("{}{}", &stamp[..8], stamp[8..].parse::<u8>().unwrap() + 24)
+    };
+    for sign_type in [Sha256, Sha256Timestamp, Sm3Timestamp] {
+        for ahead in 0..3 {
+            let connect = LAMP.connect(sign_type, &stamp(now() + ahead * HOUR));
+            assert_eq!(Client::connect(&broker, &connect).1, ACCEPTED, "{ahead} {}", broker.log());
+        }
+        let connect = LAMP.connect(sign_type, &yesterday(now()));
+        assert_eq!(Client::connect(&broker, &connect).1, ACCEPTED, "{}", broker.log());
+    }
+    let stale = LAMP.connect(Sha256Timestamp, &yesterday(now() - 3 * HOUR));
+    assert_eq!(Client::connect(&broker, &stale).1, refused(version, 4, "stale_timestamp"));
+}
+
+/// In China that is 8 hours ahead, elsewhere up to 12 behind. Its sign type is 0.
+fn the_go_sdk_sends_local_time(version: &str) {
+    let broker = Setup::new(version).secrets(secrets()).option("timestamp_max_ahead", "1h").start();
+    for hours in [8, -12, 14] {
+        let connect = LAMP.connect(Sha256, &stamp(now() + hours * HOUR));
+        assert_eq!(Client::connect(&broker, &connect).1, ACCEPTED, "{hours}");
+        // Were it of type 1, it would be told what is wrong with it.
+        let slug = if hours > 0 { "future_timestamp" } else { "stale_timestamp" };
+        let connect = LAMP.connect(Sha256Timestamp, &stamp(now() + hours * HOUR));
+        assert_eq!(Client::connect(&broker, &connect).1, refused(version, 4, slug));
+        assert!(broker.refusals().last().unwrap().ends_with(" password=right"));
+    }
+}
+
+fn luat_os_lives_in_2999(version: &str) {
+    let broker = Setup::new(version).secrets(secrets()).start();
+    for level in VERSIONS {
+        let connect = METER.connect(Sha256, "2999010100").level(level);
+        assert_eq!(Client::connect(&broker, &connect).1, ACCEPTED);
+    }
+}
+
+/// The MQTT library of the C, Java and Go SDKs tries 3.1.1, and on any refusal 3.1 at once: two lines, two failures.
+fn a_refused_sdk_comes_twice(version: &str) {
+    let broker = Setup::new(version).secrets(secrets()).option("failure_limit", "4/1h").start();
+    let wrong = LAMP.connect_now().password("0".repeat(64));
+    for slug in ["wrong_password", "wrong_password", "rate_limited"] {
+        for level in [4, 3] {
+            let answer = Client::connect(&broker, &wrong.clone().level(level)).1;
+            assert_eq!(answer, refused(version, level, slug));
+        }
+    }
+    assert_eq!(broker.refusals().len(), 6);
+}
+
+/// Three SDKs keep their first credentials for the life of the process, and come back with them after an outage. With
+/// type 1 that ends with the hour, unless the operator allows more.
+fn a_device_comes_back_with_old_credentials(version: &str) {
+    let old = LAMP.connect(Sha256Timestamp, &stamp(now() - 30 * HOUR));
+    for (max_age, expected) in [("1h", refused(version, 4, "stale_timestamp")), ("2d", ACCEPTED)] {
+        let broker =
+            Setup::new(version).secrets(secrets()).option("timestamp_max_age", max_age).start();
+        let answer: Answer = Client::connect(&broker, &Connect { level: 4, ..old.clone() }).1;
+        assert_eq!(answer, expected, "{max_age}");
+    }
+}

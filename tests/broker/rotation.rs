@@ -1,0 +1,85 @@
+//! A device gets another secret without being offline, and is frozen and thawed, by the operator's own tool.
+
+use crate::support::{
+    broker::{Broker, Setup, free_port, on_every_broker},
+    c::text_of,
+    device::{Device, METER, now, secrets, stamp},
+    mqtt::{ACCEPTED, Answer, Client, Connect, refused},
+};
+use mosquitto_iotda_auth::login::SignType::Sha256Timestamp;
+use std::process::Command;
+
+on_every_broker!(a_secret_is_changed_without_a_gap, a_device_is_frozen_and_thawed);
+
+/// Runs a verb of the tool on the broker's secrets file, and has the broker read it.
+fn edit(broker: &Broker, verb: &str, id: &str, more: &[&str]) -> String {
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_iotda-auth"));
+    let said = text_of(tool.arg(verb).arg(broker.secrets()).arg(id).args(more));
+    let count = broker.log().matches("iotda-auth: reloaded").count();
+    broker.reload();
+    broker.wait_for_log_count("iotda-auth: reloaded", count + 1);
+    said
+}
+
+/// A login with a secret that was made a moment ago.
+fn connect(id: &'static str, secret: &str) -> Connect {
+    let secret: &'static str = secret.to_string().leak();
+    Device { id, secret }.connect(Sha256Timestamp, &stamp(now()))
+}
+
+fn a_secret_is_changed_without_a_gap(version: &str) {
+    let broker = Setup::new(version).secrets(secrets()).start();
+    let (id, old) = ("door-7", "first-secret");
+    let mut watcher = Client::connect(&broker, &METER.connect_now()).0;
+    let made = edit(&broker, "add", id, &[]);
+    let (mut device, answer) = Client::connect(&broker, &connect(id, made.trim()));
+    assert_eq!(answer, ACCEPTED);
+
+    // A second secret comes in: the device goes on with the first, connected or not.
+    let new = edit(&broker, "reset-secret", id, &["--secondary"]);
+    assert!(device.is_alive() && new.trim() != made.trim(), "{}", broker.log());
+    assert_eq!(Client::connect(&broker, &connect(id, made.trim())).1, ACCEPTED);
+    // It moves over.
+    let (mut device, answer) = Client::connect(&broker, &connect(id, new.trim()));
+    assert_eq!(answer, ACCEPTED);
+    // The first one ends: it is nobody's any more, and the device is not disturbed.
+    let third = edit(&broker, "reset-secret", id, &[]);
+    assert!(device.is_alive(), "{}", broker.log());
+    assert_eq!(
+        Client::connect(&broker, &connect(id, made.trim())).1,
+        refused(version, 4, "wrong_password")
+    );
+    for secret in [&new, &third] {
+        assert_eq!(Client::connect(&broker, &connect(id, secret.trim())).1, ACCEPTED);
+    }
+    // Who still has the one that ends is disconnected.
+    let (mut device, _) = Client::connect(&broker, &connect(id, new.trim()));
+    edit(&broker, "reset-secret", id, &["--secondary"]);
+    assert_eq!(device.rest(), b"");
+    assert!(watcher.is_alive(), "{}", broker.log());
+    for secret in [&made, &new, &third] {
+        assert!(!broker.log().contains(secret.trim()), "the log holds a secret");
+    }
+    assert!(!broker.log().contains(old));
+}
+
+fn a_device_is_frozen_and_thawed(version: &str) {
+    let port = free_port();
+    let broker = Setup::new(version)
+        .port(port)
+        .secrets(secrets())
+        .option("exact_connack_ports", &port.to_string())
+        .start();
+    let (mut meter, _) = Client::connect(&broker, &METER.connect_now());
+    edit(&broker, "freeze", METER.id, &[]);
+    assert_eq!(meter.rest(), b"", "{}", broker.log());
+    broker.wait_for_log("reason=frozen");
+    // 5 for who proves itself, 4 for who does not: a stranger is not told that the device is frozen.
+    assert_eq!(Client::connect(&broker, &METER.connect_now()).1, Answer::Connack(5));
+    let wrong = METER.connect_now().password("0".repeat(64));
+    assert_eq!(Client::connect(&broker, &wrong).1, Answer::Connack(4));
+    let stale = METER.connect(Sha256Timestamp, "2020010100");
+    assert_eq!(Client::connect(&broker, &stale).1, Answer::Connack(4));
+    edit(&broker, "unfreeze", METER.id, &[]);
+    assert_eq!(Client::connect(&broker, &METER.connect_now()).1, ACCEPTED);
+}
