@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "support/matrix.rs"]
+#[allow(unreachable_pub)] // for the broker's tests it is one module of many
+mod matrix;
+
+use matrix::{LISTENERS, MATRIX};
 use mosquitto_iotda_auth::{login::Refusal, options::Options};
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
@@ -201,6 +206,30 @@ fn readme_names_verbs_of_the_tool() {
     named.retain(|word| !word.is_empty() && !word.starts_with('-'));
     assert!(!named.is_empty());
     assert!(named.is_subset(&known), "README: {named:?}\n--help: {known:?}");
+}
+
+/// The tests' own list of what is played over which listener: tests/broker/matrix.rs plays it.
+#[test]
+fn readme_says_what_is_tested_where() {
+    let rows = table(&format!("| on each broker | {} |", LISTENERS.join(" | ")));
+    let expected: Vec<Vec<String>> = MATRIX
+        .iter()
+        .map(|row| {
+            let cells = row.listeners.map(|played| if played { "yes" } else { "–" });
+            [row.behaviour].into_iter().chain(cells).map(String::from).collect()
+        })
+        .collect();
+    assert_eq!(rows, expected);
+    // And the list is played: each row is named by a test.
+    let played = file("tests/broker/matrix.rs");
+    for row in MATRIX {
+        assert_eq!(
+            played.matches(&format!("\"{}\"", row.behaviour)).count(),
+            1,
+            "{}",
+            row.behaviour
+        );
+    }
 }
 
 /// Each topic that the plugin publishes has a row in the README, and no other.

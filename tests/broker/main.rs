@@ -18,6 +18,7 @@ mod flood;
 mod hostile;
 mod instances;
 mod login;
+mod matrix;
 mod one_connection;
 mod other_clients;
 mod recorded;

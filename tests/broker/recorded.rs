@@ -49,6 +49,8 @@ impl Recorded {
     fn expected(&self) -> Option<&'static str> {
         match self.note.as_str() {
             "bridge: identity type 3" | "registration group (scope id)" => Some("bad_client_id"),
+            // Java's SDK asks a security provider for SM3, and where there is none it sends nothing.
+            note if note.starts_with("SM3 without a provider") => Some("wrong_password"),
             _ if !self.is_registrable() => Some("unknown_device"),
             _ => None,
         }
@@ -91,5 +93,5 @@ fn recorded_devices_get_the_answers_of_the_contract(version: &str) {
             }
         }
     }
-    assert_eq!(logins, 34);
+    assert_eq!(logins, 33);
 }

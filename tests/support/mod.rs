@@ -16,6 +16,7 @@ pub mod broker;
 pub mod c;
 pub mod device;
 pub mod library;
+pub mod matrix;
 pub mod mqtt;
 pub mod scratch;
 pub mod silent;

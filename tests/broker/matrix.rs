@@ -1,0 +1,293 @@
+//! Each behaviour over each kind of listener, in each version of MQTT, with one instance of the plugin for all listeners and
+//! with one for each: support/matrix.rs says which, and the README's table is held to that.
+
+use crate::support::{
+    authority::{Authority, Issued},
+    broker::{Broker, Setup, free_port, on_every_broker, wait},
+    device::{Device, LAMP},
+    library,
+    matrix::{LISTENERS, MATRIX, Row},
+    mqtt::{ACCEPTED, Answer, Client, Connect, VERSIONS, refusal, refused},
+    scratch::Scratch,
+    transport,
+};
+use mosquitto_iotda_auth::login::SignType::Sha256;
+use std::{fmt::Write, net::Ipv6Addr, path::PathBuf};
+
+on_every_broker!(
+    devices_log_in_by_their_passwords,
+    refusals_have_their_codes_and_lines,
+    refusals_have_exact_codes,
+    devices_log_in_by_their_certificates,
+    a_sighup_disconnects_nobody,
+    a_reload_disconnects_the_devices_that_were_removed,
+    a_login_ends_the_earlier_connection,
+);
+
+/// A broker with a listener of each kind.
+struct Ground {
+    version: String,
+    broker: Broker,
+    ports: [u16; LISTENERS.len()],
+    socket: PathBuf,
+    device: Issued,
+}
+
+/// What is played: over a kind of listener, in a version of MQTT.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    listener: usize,
+    level: u8,
+}
+
+impl Ground {
+    fn new(version: &str, an_instance_each: bool, exact: bool) -> Self {
+        let setup = Setup::new(version);
+        let scratch = setup.scratch();
+        let authority = Authority::new(scratch, "authority");
+        let [server, device] = ["127.0.0.1", "device"].map(|name| authority.issue(name));
+        let secrets = scratch.file("secrets", secrets(&device));
+        let ports = [(); LISTENERS.len()].map(|()| free_port());
+        let socket = scratch.path().join("s");
+        let plugin = Plugin {
+            version,
+            an_instance_each,
+            options: format!(
+                "plugin_opt_secrets_file {}\n{}",
+                secrets.display(),
+                if exact {
+                    format!("plugin_opt_exact_connack_ports {},{}\n", ports[0], ports[1])
+                } else {
+                    String::new()
+                }
+            ),
+        };
+        let tls = format!("certfile {}\nkeyfile {}\n", server.certificate, server.key);
+        let (port, authority) = (|n: usize| ports[n], &authority.own().certificate);
+        let listeners = [
+            format!("listener {} 127.0.0.1\n", port(0)),
+            format!("listener {} ::1\n", port(1)),
+            format!("listener 0 {}\n", socket.display()),
+            format!("listener {} 127.0.0.1\n{tls}", port(3)),
+            format!(
+                "listener {} 127.0.0.1\n{tls}cafile {authority}\nrequire_certificate true\n",
+                port(4)
+            ),
+            format!("listener {} 127.0.0.1\nprotocol websockets\n", port(5)),
+        ];
+        let config = plugin.config(&listeners);
+        let broker = setup.whole_config(&config, ports[0]).secrets_file(&secrets).start();
+        Self { version: version.into(), broker, ports, socket, device }
+    }
+
+    fn dial(&self, listener: usize) -> Client {
+        let port = self.ports[listener];
+        match LISTENERS[listener] {
+            "IPv4" => Client::over(transport::tcp(transport::local(port))),
+            "IPv6" => Client::over(transport::tcp((Ipv6Addr::LOCALHOST, port))),
+            "Unix socket" => Client::over(transport::unix(&self.socket)),
+            "TLS" => Client::over(transport::tls(port, &[])),
+            "TLS with certificates" => Client::over(transport::tls(port, &self.device.shown())),
+            "WebSocket" => Client::over(transport::web_socket(port)),
+            other => panic!("no way to {other}"),
+        }
+    }
+
+    fn knock(&self, way: Way, connect: &Connect) -> (Client, Answer) {
+        let mut client = self.dial(way.listener);
+        client.send(&connect.clone().level(way.level).packet());
+        let answer = client.answer();
+        (client, answer)
+    }
+
+    fn login(&self, way: Way, connect: &Connect) -> Client {
+        let (client, answer) = self.knock(way, connect);
+        assert_eq!(answer, ACCEPTED, "{} {way:?}\n{}", LISTENERS[way.listener], self.broker.log());
+        client
+    }
+
+    /// The address that the broker knows a client of a listener by.
+    fn address(&self, listener: usize) -> String {
+        match LISTENERS[listener] {
+            "IPv6" => "::1".into(),
+            "Unix socket" => self.socket.display().to_string(),
+            // What 2.0.11's WebSocket library calls it.
+            "WebSocket" if self.version == "2.0.11" => "::ffff:127.0.0.1".into(),
+            _ => "127.0.0.1".into(),
+        }
+    }
+
+    /// Whether a WebSocket's refusal may be lost: 2.0 closes it before it has sent the CONNACK that it has for it.
+    fn may_lose(&self, way: Way) -> bool {
+        LISTENERS[way.listener] == "WebSocket" && self.version != "2.1.2"
+    }
+}
+
+/// The lines that load the plugin, once or for each listener.
+struct Plugin<'a> {
+    version: &'a str,
+    an_instance_each: bool,
+    options: String,
+}
+
+impl Plugin<'_> {
+    fn config(&self, listeners: &[String]) -> String {
+        let Self { version, an_instance_each, options } = self;
+        let library = library::release().display();
+        let mut config = String::new();
+        if !an_instance_each {
+            let listeners: String = listeners.concat();
+            return format!("plugin {library}\n{options}{listeners}");
+        }
+        if *version != "2.1.2" {
+            config.push_str("per_listener_settings true\n");
+        }
+        for (n, listener) in listeners.iter().enumerate() {
+            if *version == "2.1.2" {
+                write!(config, "plugin_load p{n} {library}\n{options}{listener}plugin_use p{n}\n")
+                    .unwrap();
+            } else {
+                write!(config, "{listener}plugin {library}\n{options}").unwrap();
+            }
+        }
+        config
+    }
+}
+
+/// A device for each way, by password and by certificate, and the lamp.
+fn secrets(device: &Issued) -> String {
+    let mut file = format!(
+        "{}:{}\nby-certificate:x509={}\n",
+        LAMP.id,
+        LAMP.secret,
+        device.fingerprint("-sha256")
+    );
+    for way in ways(&[true; LISTENERS.len()]) {
+        let Device { id, secret } = device_of(way);
+        writeln!(file, "{id}:{secret}").unwrap();
+    }
+    file
+}
+
+fn device_of(way: Way) -> Device {
+    let Way { listener, level } = way;
+    Device { id: format!("lamp-{listener}-{level}").leak(), secret: "a-secret-of-its-own" }
+}
+
+fn connect(device: Device, hour: u8) -> Connect {
+    device.connect(Sha256, &format!("29990101{hour:02}"))
+}
+
+fn ways(listeners: &[bool]) -> Vec<Way> {
+    let chosen = (0..LISTENERS.len()).filter(|listener| listeners[*listener]);
+    chosen.flat_map(|listener| VERSIONS.map(|level| Way { listener, level })).collect()
+}
+
+/// Plays a row of the matrix on both kinds of ground, over all its ways.
+fn play(version: &str, behaviour: &str, exact: bool, play: impl Fn(&Ground, &[Way])) {
+    let row: &Row =
+        MATRIX.iter().find(|row| row.behaviour == behaviour).expect("a row of the matrix");
+    for an_instance_each in [false, true] {
+        play(&Ground::new(version, an_instance_each, exact), &ways(&row.listeners));
+    }
+}
+
+fn devices_log_in_by_their_passwords(version: &str) {
+    play(version, "a device logs in by its password", false, |ground, ways| {
+        for way in ways {
+            assert!(ground.login(*way, &connect(LAMP, 0)).is_alive());
+        }
+    });
+}
+
+fn refusals_have_their_codes_and_lines(version: &str) {
+    let behaviour = "a refusal has its code, and its line with the address";
+    play(version, behaviour, false, |ground, ways| {
+        for way in ways {
+            // Ten of a reason are told each minute: so of each version another reason.
+            let (wrong, slug) = match way.level {
+                3 => (connect(LAMP, 0).password("0".repeat(64)), "wrong_password"),
+                4 => (connect(Device { id: "stranger", ..LAMP }, 0), "unknown_device"),
+                _ => (connect(LAMP, 0).keep_alive(0), "bad_keepalive"),
+            };
+            let before = ground.broker.refusals().len();
+            let (_, answer) = ground.knock(*way, &wrong);
+            let expected = refused(version, way.level, slug);
+            let lost = answer == Answer::Closed && ground.may_lose(*way);
+            assert!(answer == expected || lost, "{way:?} {answer:?}\n{}", ground.broker.log());
+            let lines = ground.broker.refusals();
+            assert_eq!(lines.len(), before + 1, "{lines:#?}");
+            let told = format!(" address={} reason={slug}", ground.address(way.listener));
+            assert!(lines[before].contains(&told), "{}", lines[before]);
+        }
+    });
+}
+
+fn refusals_have_exact_codes(version: &str) {
+    play(version, "a refusal has the platform's exact code", true, |ground, ways| {
+        for way in ways {
+            let wrong = connect(LAMP, 0).password("0".repeat(64));
+            let code = refusal("wrong_password").connack();
+            let code = if way.level == 5 { code.v5 } else { code.v3 };
+            assert_eq!(ground.knock(*way, &wrong).1, Answer::Connack(code), "{way:?}");
+        }
+    });
+}
+
+fn devices_log_in_by_their_certificates(version: &str) {
+    play(version, "a device logs in by its certificate", false, |ground, ways| {
+        let device = Device { id: "by-certificate", secret: "" };
+        let connect = Connect { password: None, ..connect(device, 0) };
+        for way in ways {
+            assert!(ground.login(*way, &connect).is_alive());
+        }
+        let elsewhere = Way { listener: 0, level: 4 };
+        assert_eq!(ground.knock(elsewhere, &connect).1, refused(version, 4, "no_certificate"));
+    });
+}
+
+fn a_sighup_disconnects_nobody(version: &str) {
+    play(version, "a SIGHUP disconnects nobody", false, |ground, ways| {
+        let mut clients: Vec<Client> =
+            ways.iter().map(|way| ground.login(*way, &connect(device_of(*way), 0))).collect();
+        for _ in 0..2 {
+            ground.broker.reload();
+            assert!(clients.iter_mut().all(Client::is_alive), "{}", ground.broker.log());
+        }
+    });
+}
+
+fn a_reload_disconnects_the_devices_that_were_removed(version: &str) {
+    let behaviour = "a reload disconnects the devices that were removed";
+    play(version, behaviour, false, |ground, ways| {
+        let mut clients: Vec<(Way, Client)> = ways
+            .iter()
+            .map(|way| (*way, ground.login(*way, &connect(device_of(*way), 0))))
+            .collect();
+        let scratch: &Scratch = ground.broker.scratch();
+        scratch.file("secrets", format!("{}:{}\n", LAMP.id, LAMP.secret));
+        ground.broker.reload();
+        for (way, client) in &mut clients {
+            let ended = wait(|| {
+                // Where a broker gives its plugins no tick, the next login brings the news.
+                ground.login(*way, &connect(LAMP, 0));
+                !client.is_alive()
+            });
+            assert!(ended.is_some(), "{way:?}\n{}", ground.broker.log());
+        }
+    });
+}
+
+fn a_login_ends_the_earlier_connection(version: &str) {
+    let behaviour = "a login ends the device's earlier connection";
+    play(version, behaviour, false, |ground, ways| {
+        for way in ways {
+            let mut first = ground.login(*way, &connect(LAMP, 1));
+            let mut second = ground.login(*way, &connect(LAMP, 2));
+            first.rest();
+            assert!(second.is_alive(), "{way:?}\n{}", ground.broker.log());
+            // Where each listener has an instance, the next one knows nothing of this connection.
+            second.disconnect();
+        }
+    });
+}

@@ -1,0 +1,29 @@
+//! What is played over which listener: tests/broker/matrix.rs plays it, and tests/docs.rs holds the README's table to it.
+
+/// The kinds of listener.
+pub const LISTENERS: [&str; 6] =
+    ["IPv4", "IPv6", "Unix socket", "TLS", "TLS with certificates", "WebSocket"];
+
+/// A behaviour, and over which of [`LISTENERS`] it is played.
+pub struct Row {
+    pub behaviour: &'static str,
+    pub listeners: [bool; LISTENERS.len()],
+}
+
+const ALL: [bool; LISTENERS.len()] = [true; LISTENERS.len()];
+
+pub const MATRIX: [Row; 7] = [
+    Row { behaviour: "a device logs in by its password", listeners: ALL },
+    Row { behaviour: "a refusal has its code, and its line with the address", listeners: ALL },
+    Row {
+        behaviour: "a refusal has the platform's exact code",
+        listeners: [true, true, false, false, false, false],
+    },
+    Row {
+        behaviour: "a device logs in by its certificate",
+        listeners: [false, false, false, false, true, false],
+    },
+    Row { behaviour: "a SIGHUP disconnects nobody", listeners: ALL },
+    Row { behaviour: "a reload disconnects the devices that were removed", listeners: ALL },
+    Row { behaviour: "a login ends the device's earlier connection", listeners: ALL },
+];
