@@ -232,6 +232,29 @@ fn readme_says_what_is_tested_where() {
     }
 }
 
+/// Each test that SECURITY.md names for a threat is there, and no threat goes without.
+#[test]
+fn security_names_tests_that_exist() {
+    let security = file("SECURITY.md");
+    let rows = security.lines().skip_while(|line| !line.starts_with("| who |")).skip(2);
+    let rows: Vec<&str> = rows.take_while(|line| line.starts_with('|')).collect();
+    assert!(rows.len() > 10, "{rows:?}");
+    for row in rows {
+        let shown = row.split(" | ").last().unwrap();
+        let names: Vec<&str> = shown.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "{row}");
+        for name in names {
+            let (path, test) = name.split_once("::").unwrap_or((name, ""));
+            let source = file(path);
+            // A scenario of the C host is a line of a list.
+            let there = source.contains(&format!("fn {test}("))
+                || source.lines().any(|line| line.trim() == test)
+                || test.is_empty();
+            assert!(there, "{name}");
+        }
+    }
+}
+
 /// Each topic that the plugin publishes has a row in the README, and no other.
 #[test]
 fn readme_has_every_topic() {
