@@ -1,0 +1,166 @@
+# Sourced by the fetch-… scripts here: unpacks packages of any Debian release into a cache and installs nothing.
+#
+# They are unpacked with all that they need, down to libc and the dynamic loader, so that a program of a later Debian
+# runs on an earlier one. Needs no root. The script that sources this has set $cache, the folder that it fills.
+# shellcheck shell=bash
+
+readonly cache
+readonly work=$cache/.unpacking
+
+fail() {
+    echo "${0##*/}: $*" >&2
+    exit 1
+}
+
+# check_tools ADVICE: the advice is for systems that are not Debian.
+check_tools() {
+    local tool
+    for tool in apt-get apt-cache dpkg-deb flock; do
+        command -v "$tool" >/dev/null || fail "$tool is not here. $1"
+    done
+}
+
+# One script at a time fills the cache, and leaves nothing half made.
+lock_cache() {
+    mkdir -p "$cache"
+    exec 9>"$cache/.lock"
+    flock 9
+    trap 'rm -rf "$work"' EXIT
+    trap 'exit 130' INT TERM HUP
+}
+
+# Debian's own key, under the name that this release gives the file.
+keyring() {
+    local file
+    for file in /usr/share/keyrings/debian-archive-keyring.{gpg,pgp}; do
+        [[ -r $file ]] && echo "$file" && return
+    done
+    fail "no Debian archive keys in /usr/share/keyrings (package debian-archive-keyring)"
+}
+
+# Where this machine itself gets Debian from. Works before the first `apt-get update` too, when the sources are known
+# and what they hold is not.
+mirror() {
+    local uri release
+    while read -r uri release; do
+        case $release in
+        *-security | */updates | *-updates | *-backports* | */) ;;
+        *)
+            case $uri in
+            *debian-security* | cdrom:* | "") ;;
+            *debian* | mirror*) echo "$uri" && return ;;
+            esac
+            ;;
+        esac
+    done < <(apt-get indextargets --no-release-info --format '$(REPO_URI) $(RELEASE)' \
+        'Created-By: Packages' 'Component: main' | sort -u)
+    fail "apt has no Debian mirror here (/etc/apt/sources.list, /etc/apt/sources.list.d)"
+}
+
+# A world of its own for apt, in which no package is installed: it then resolves every dependency. The machine's own
+# settings, such as a proxy, stay in force; what its apt does after an update is not for us.
+prepare_apt() {
+    local suite=$1 from keys
+    from=$(mirror)
+    keys=$(keyring)
+    rm -rf "$work"
+    mkdir -p "$work"/apt/{lists,archives}/partial "$work/root"
+    : >"$work/apt/status"
+    echo "deb [signed-by=$keys] $from $suite main" >"$work/apt/sources.list"
+    cat >"$work/apt/apt.conf" <<END
+#clear APT::Update;
+#clear DPkg::Post-Invoke;
+Dir::State "$work/apt";
+Dir::State::status "$work/apt/status";
+Dir::State::lists "$work/apt/lists";
+Dir::Cache "$work/apt";
+Dir::Cache::archives "$work/apt/archives";
+Dir::Etc::sourcelist "$work/apt/sources.list";
+Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+APT::Architectures { "$(dpkg --print-architecture)"; };
+APT::Install-Recommends "false";
+APT::Sandbox::User "root"; // _apt may not write to a user's cache
+APT::Get::AllowUnauthenticated "false";
+Acquire::Languages "none";
+Debug::NoLocking "true"; // the cache has a lock of its own
+END
+}
+
+apt() {
+    local tool=$1
+    shift
+    "$tool" -c "$work/apt/apt.conf" -qq "$@"
+}
+
+# Mirrors have bad moments.
+persistently() {
+    local try
+    for try in 1 2 3; do
+        "$@" && return
+        [[ $try == 3 ]] || sleep $((try * 5))
+    done
+    return 1
+}
+
+# Learns what a suite has.
+look_into() {
+    prepare_apt "$1"
+    persistently apt apt-get -oAPT::Update::Error-Mode=any update || fail "apt cannot read Debian $1"
+}
+
+# The version of a package that the suite has.
+version_on_offer() {
+    apt apt-cache show --no-all-versions "$1" | sed -n 's/^Version: //p'
+}
+
+# Packages that are not unpacked, since the machine has something of its own for them.
+leave_out() {
+    printf 'Package: %s\nStatus: install ok installed\nArchitecture: all\nVersion: 99\n\n' "$@" >>"$work/apt/status"
+}
+
+unpack() {
+    local file
+    persistently apt apt-get -y --download-only install "$@" || fail "apt cannot download these packages: $*"
+    for file in "$work"/apt/archives/*.deb; do
+        dpkg-deb -x "$file" "$work/root"
+        dpkg-deb -W --showformat '${Package} ${Version}\n' "$file"
+    done >"$work/MANIFEST"
+    rm -rf "$work/root/usr/share/"{doc,man,locale}
+}
+
+# The folders below the root that hold libraries, as a list for a loop; systemd keeps one of its own.
+library_folders() {
+    local folder
+    for folder in "$work"/root/{usr/lib,lib}/*-linux-gnu*{,/systemd}; do
+        [[ -d $folder ]] && echo "${folder#"$work/"}"
+    done
+}
+
+# A program is started through its own loader. The script execs, so the process id is the program's. Debian's sh would
+# drop the variables that it has no names for, such as cargo's CARGO_BIN_EXE_iotda-auth.
+write_wrappers() {
+    local loader path="" folder program
+    loader=$(cd "$work" && find root -type f -name 'ld-linux*.so.*' -print -quit)
+    [[ -n $loader ]] || fail "no dynamic loader among the packages"
+    while read -r folder; do
+        path+=${path:+:}'$here/'$folder
+        # A package may leave it to ldconfig to make the link that a library is found by.
+        PATH=$PATH:/usr/sbin:/sbin ldconfig -n "$work/$folder"
+    done < <(library_folders)
+    for program; do
+        cat >"$work/${program##*/}" <<END
+#!/bin/bash
+here=\$(dirname "\$(readlink -f "\$0")")
+exec "\$here/$loader" --library-path "$path" "\$here/root/$program" "\$@"
+END
+        chmod +x "$work/${program##*/}"
+    done
+}
+
+# What was made takes its place in one step: a folder of that name is whole.
+put_in_place() {
+    rm -rf "$work/apt" "${cache:?}/$1"
+    mv -T "$work" "$cache/$1"
+}
