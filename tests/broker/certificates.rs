@@ -283,5 +283,9 @@ fn a_certificate_is_changed_without_a_gap(version: &str) {
 
     write(&format!("device:x509={old_print}\n"));
     assert_eq!(second.rest(), b"", "{}", door.broker.log());
-    door.broker.wait_for_log("reason=wrong_certificate");
+    let told = format!(
+        "iotda-auth: disconnected client=\"{}\" reason=wrong_certificate",
+        String::from_utf8_lossy(&connect.client_id)
+    );
+    door.broker.wait_for_log(&told);
 }

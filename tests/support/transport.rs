@@ -4,9 +4,10 @@ use super::scratch::Scratch;
 use std::{
     io::{self, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
+    os::fd::OwnedFd,
     os::unix::net::UnixStream,
     path::Path,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
     time::Duration,
 };
 
@@ -39,19 +40,22 @@ pub fn unix(path: &Path) -> UnixStream {
 pub struct Tls {
     client: Child,
     input: ChildStdin,
-    output: ChildStdout,
+    output: UnixStream,
 }
 
 pub fn tls(port: u16, extra: &[&str]) -> Tls {
+    // Not a pipe, which cannot be read with a deadline.
+    let (output, theirs) = UnixStream::pair().unwrap();
+    output.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut client = Command::new("openssl")
         .args(["s_client", "-quiet", "-verify_quiet", "-connect", &format!("127.0.0.1:{port}")])
         .args(extra)
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
+        .stdout(Stdio::from(OwnedFd::from(theirs)))
         .stderr(Stdio::null())
         .spawn()
         .expect("openssl runs: ./dev test brings it");
-    let (input, output) = (client.stdin.take().unwrap(), client.stdout.take().unwrap());
+    let input = client.stdin.take().unwrap();
     Tls { client, input, output }
 }
 
