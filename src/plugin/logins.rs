@@ -1,6 +1,6 @@
 //! What becomes of a login: the check, and everything that follows from it.
 
-use super::{Answer, Host, Level, Login, Plugin, Sweep};
+use super::{Answer, Host, Level, Login, Plugin, Sweep, stack::wiped_after};
 #[cfg(feature = "fault-injection")]
 use crate::login::Connect;
 use crate::{
@@ -96,7 +96,8 @@ impl Plugin {
     fn verdict<'a>(&self, login: &Login<'a>, occasion: Occasion) -> Option<Verdict<'a>> {
         let table = self.table.try_borrow().ok()?;
         let mut keys = self.keys.try_borrow_mut().ok()?;
-        Some(verify(&login.connect, &table, &self.options.policy, unix_now(), occasion, &mut keys))
+        let (policy, now) = (&self.options.policy, unix_now());
+        Some(wiped_after(|| verify(&login.connect, &table, policy, now, occasion, &mut keys)))
     }
 
     /// The verdict on a session that is known by its device id, and so has no ClientId to go by: it is one of ours if

@@ -4,6 +4,7 @@
 //! back while one of them calls the broker, so no borrow is held across such a call.
 
 mod logins;
+mod stack;
 mod stats;
 mod tables;
 

@@ -1,6 +1,6 @@
 //! Which table is in force? Read at start, read again on a thread, put in force on the broker's.
 
-use super::{Host, Level, Plugin};
+use super::{Host, Level, Plugin, stack::wiped_after};
 use crate::{
     flood::Flood,
     journal::{self, Line},
@@ -106,16 +106,7 @@ impl Plugin {
 
     /// Ends the sessions that another table has no place for. Says how many.
     fn end_sessions(&self, host: &dyn Host, table: &Table) -> usize {
-        let doomed: Vec<(ClientHandle, Session, Refusal)> = match self.sessions.try_borrow() {
-            Ok(sessions) => sessions
-                .iter()
-                .filter_map(|(client, session)| {
-                    let reason = must_end(session.client_id().to_bytes(), session.proofs(), table)?;
-                    Some((client, session.clone(), reason))
-                })
-                .collect(),
-            Err(_) => return 0,
-        };
+        let doomed = wiped_after(|| self.doomed(table));
         // A file that has lost half a fleet makes no more lines than any other.
         let mut flood = Flood::default();
         for (client, session, reason) in &doomed {
@@ -129,6 +120,18 @@ impl Plugin {
             host.log(Level::Notice, &Line::of(format_args!("disconnected {left_out}")));
         }
         doomed.len()
+    }
+
+    /// The sessions that another table has no place for, and why.
+    fn doomed(&self, table: &Table) -> Vec<(ClientHandle, Session, Refusal)> {
+        let Ok(sessions) = self.sessions.try_borrow() else { return Vec::new() };
+        sessions
+            .iter()
+            .filter_map(|(client, session)| {
+                let reason = must_end(session.client_id().to_bytes(), session.proofs(), table)?;
+                Some((client, session.clone(), reason))
+            })
+            .collect()
     }
 
     /// Tells why the table in force stays.

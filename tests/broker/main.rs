@@ -24,6 +24,7 @@ mod other_clients;
 mod recorded;
 mod reload;
 mod rotation;
+mod secrets_in_memory;
 mod session_id;
 mod sighup;
 mod start;

@@ -32,18 +32,18 @@ on_every_broker!(
 const NEW: Device = Device { id: "64a1f0c2_lamp-02", secret: "brandnewsecret" };
 
 /// A device that never gets too old: what changes here is the file, not the hour.
-fn connect(device: Device) -> Connect {
+pub(super) fn connect(device: Device) -> Connect {
     device.connect(Sha256, "2999010100")
 }
 
-fn write(broker: &Broker, content: &str) {
+pub(super) fn write(broker: &Broker, content: &str) {
     // Beside, and then renamed, as every careful writer does.
     let path = broker.scratch().file("secrets.new", content);
     fs::rename(path, broker.secrets()).unwrap();
 }
 
 /// SIGHUP, and waits until the plugin has said how it went.
-fn reload(broker: &Broker) -> String {
+pub(super) fn reload(broker: &Broker) -> String {
     let told = || {
         let log = broker.log();
         log.lines()
@@ -181,7 +181,7 @@ fn a_wrong_file_changes_nothing(version: &str) {
 }
 
 /// So many devices that a load takes a while, and then one more.
-fn many(count: usize, last: Device) -> String {
+pub(super) fn many(count: usize, last: Device) -> String {
     let mut file: String =
         (0..count).map(|n| format!("5fdb75cccbfe2f02ce81d4bf_dev{n:07}:{n:032}\n")).collect();
     file.push_str(&format!("{}:{}\n", last.id, last.secret));
@@ -370,13 +370,6 @@ fn a_broker_ends_in_the_middle_of_a_load(version: &str) {
     }
 }
 
-/// The broker's resident memory, in KiB.
-fn resident(broker: &Broker) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", broker.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
 fn a_thousand_reloads(version: &str) {
     let broker = Setup::new(version).secrets(many(2_000, LAMP)).start();
     let (mut lamp, _) = Client::connect(&broker, &connect(LAMP));
@@ -391,12 +384,12 @@ fn a_thousand_reloads(version: &str) {
         }
         assert!(lamp.is_alive(), "round {round}");
         if round == 200 {
-            after_warm_up = resident(&broker);
+            after_warm_up = broker.resident();
         }
     }
     let line = reload(&broker);
     assert!(line.contains("2002 devices"), "{line}");
-    let at_end = resident(&broker);
+    let at_end = broker.resident();
     assert!(
         at_end < after_warm_up + 2048,
         "resident memory grew from {after_warm_up} to {at_end} KiB"

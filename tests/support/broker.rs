@@ -2,7 +2,9 @@
 
 use super::{library, scratch::Scratch};
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     io::ErrorKind,
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
@@ -60,6 +62,9 @@ pub struct Setup {
     before: String,
     after: String,
     port: u16,
+    /// What starts the broker: a program and its arguments, with the broker's own command behind them.
+    starter: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
     /// Stands in place of all that is set otherwise.
     whole: Option<String>,
 }
@@ -75,6 +80,8 @@ impl Setup {
             before: String::new(),
             after: String::new(),
             port: free_port(),
+            starter: Vec::new(),
+            environment: Vec::new(),
             whole: None,
         }
     }
@@ -126,6 +133,18 @@ impl Setup {
         self
     }
 
+    /// A program that starts the broker, and becomes it: `prlimit`, `setpriv`, `valgrind`.
+    pub fn started_by<T: Into<OsString>>(mut self, words: impl IntoIterator<Item = T>) -> Self {
+        self.starter = words.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// A variable of the broker's environment.
+    pub fn environment(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
     pub fn scratch(&self) -> &Scratch {
         &self.scratch
     }
@@ -168,8 +187,16 @@ impl Setup {
         let port = self.port;
         let config = self.scratch.file("mosquitto.conf", self.config());
         let log = self.scratch.path().join("log");
-        let child = spawn(&installation(&self.version), &config, &log);
+        let child = self.spawn(&config, &log);
         Broker { child, port, config, log, starts: 0, setup: self }
+    }
+
+    fn spawn(&self, config: &Path, log: &Path) -> Child {
+        let broker = installation(&self.version).join("mosquitto").into_os_string();
+        let mut words = self.starter.iter().chain([&broker]);
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).envs(self.environment.iter().map(|(name, value)| (name, value)));
+        run(command, config, log)
     }
 }
 
@@ -186,15 +213,19 @@ pub fn free_port() -> u16 {
 
 /// Starts a broker; what it writes goes to the end of a file.
 pub fn spawn(installation: &Path, config: &Path, log: &Path) -> Child {
+    run(Command::new(installation.join("mosquitto")), config, log)
+}
+
+fn run(mut command: Command, config: &Path, log: &Path) -> Child {
     let log = fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
-    Command::new(installation.join("mosquitto"))
+    command
         .arg("-c")
         .arg(config)
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)
         .spawn()
-        .expect("the broker runs")
+        .unwrap_or_else(|error| panic!("{}: {error}", command.get_program().to_string_lossy()))
 }
 
 /// A running broker, killed with the value.
@@ -214,6 +245,13 @@ impl Broker {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Resident memory, in KiB.
+    pub fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     pub fn scratch(&self) -> &Scratch {
@@ -277,7 +315,7 @@ impl Broker {
 
     /// Starts a broker that has ended, on the same files.
     pub fn start_again(&mut self) {
-        self.child = spawn(&installation(&self.setup.version), &self.config, &self.log);
+        self.child = self.setup.spawn(&self.config, &self.log);
         self.wait_until_listening();
     }
 

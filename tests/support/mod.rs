@@ -17,6 +17,7 @@ pub mod c;
 pub mod device;
 pub mod library;
 pub mod matrix;
+pub mod memory;
 pub mod mqtt;
 pub mod scratch;
 pub mod silent;
