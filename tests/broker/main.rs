@@ -29,3 +29,4 @@ mod session_id;
 mod sighup;
 mod start;
 mod stats;
+mod valgrind;
