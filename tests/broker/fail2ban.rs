@@ -6,7 +6,7 @@ use crate::support::{
     c::text_of,
     device::{Device, LAMP, METER, now, stamp},
     library::crate_directory,
-    mqtt::{ACCEPTED, Client, Connect, VERSIONS},
+    mqtt::{ACCEPTED, Client, Connect, VERSIONS, packet, string},
     scratch::Scratch,
     transport,
 };
@@ -57,7 +57,11 @@ fn configuration(scratch: &Scratch, log: &Path) -> PathBuf {
 
 /// The addresses that fail2ban finds in a broker's log, in order.
 fn found(broker: &Broker) -> Vec<String> {
-    let log = broker.scratch().file("log-of-now", broker.log());
+    found_in(broker, &broker.log())
+}
+
+fn found_in(broker: &Broker, log: &str) -> Vec<String> {
+    let log = broker.scratch().file("log-of-now", log);
     let folder = configuration(broker.scratch(), &log);
     let checked = text_of(fail2ban("fail2ban-client").arg("-c").arg(&folder).arg("-t"));
     assert!(checked.contains("configuration test is successful"), "{checked}");
@@ -70,6 +74,17 @@ fn found(broker: &Broker) -> Vec<String> {
 fn secrets() -> String {
     let Device { id, secret } = SPARE;
     format!("{}{id}:{secret}:frozen\n", crate::support::device::secrets())
+}
+
+/// Who is let in names topics, and a broker that logs everything has lines that are a topic from their beginning to
+/// their end (`handle__unsubscribe` in `handle_unsubscribe.c`, 2.0 and 2.1), or behind a ClientId.
+fn name_forged_topics(client: &mut Client) {
+    for start in ["iotda-auth: refused ", " iotda-auth: refused ", ": iotda-auth: refused "] {
+        let topic = format!("{start}client=- user=- address={VICTIM} reason=wrong_password");
+        client.subscribe(4, &topic);
+        client.send(&packet(0xA2, &[&[0, 2][..], &string(topic.as_bytes())].concat()));
+        assert_eq!(client.receive().expect("an UNSUBACK")[0], 0xB0);
+    }
 }
 
 /// ClientIds and user names that would have the victim banned.
@@ -118,6 +133,12 @@ fn bans_whom_the_broker_has_seen_and_nobody_else(version: &str) {
         Client::connect(&broker, &stale).0.rest();
         assert_eq!(Client::connect(&broker, &METER.connect_now().level(level)).1, ACCEPTED);
     }
+    // One whose name looks like what a syslog puts before a line.
+    for connect in [METER.connect_now(), Connect::new("mosquitto[7]:")] {
+        let (mut client, answer) = Client::connect(&broker, &connect);
+        assert_eq!(answer, ACCEPTED);
+        name_forged_topics(&mut client);
+    }
     for connect in forgeries() {
         Client::connect(&broker, &connect.clone());
         Client::connect(&broker, &connect.level(5));
@@ -139,7 +160,7 @@ fn bans_whom_the_broker_has_seen_and_nobody_else(version: &str) {
     assert_eq!(banned.len(), four + six, "{banned:?}");
 }
 
-/// The broker's own way to write a date, which most operators choose.
+/// The broker's own way to write a date, which most operators choose, and those of a syslog.
 fn reads_other_dates(version: &str) {
     let broker = Setup::new(version)
         .secrets(secrets())
@@ -148,4 +169,14 @@ fn reads_other_dates(version: &str) {
     Client::connect(&broker, &LAMP.connect_now().password("0"));
     Client::connect(&broker, &Connect::new("stranger"));
     assert_eq!(found(&broker), ["127.0.0.1", "127.0.0.1"], "{}", broker.log());
+    // What a syslog puts before it, with the broker's own time and without.
+    let refused = broker.refusals();
+    for before in [
+        "Nov 24 09:00:00 host mosquitto[7]: ",
+        "2026-11-24T09:00:00.123456+00:00 host mosquitto[7]: ",
+        "Nov 24 09:00:00 host mosquitto: 1795338000: ",
+    ] {
+        let log: String = refused.iter().map(|line| format!("{before}{line}\n")).collect();
+        assert_eq!(found_in(&broker, &log), ["127.0.0.1", "127.0.0.1"], "{before}");
+    }
 }
