@@ -9,6 +9,7 @@ use crate::{
         mqtt::{ACCEPTED, Client, not_authorized},
     },
 };
+use mosquitto_iotda_auth::login::SignType::{Sha256, Sm3Timestamp};
 
 on_every_broker!(secrets_are_wiped);
 
@@ -47,8 +48,11 @@ fn secrets_are_wiped(version: &str) {
     // A login leaves no copy behind: not on the stack, and not where a stack has been copied to.
     for device in [STAYS, OFFLINE, BEFORE, SECOND] {
         let before = places(&broker, device);
-        assert_eq!(Client::connect(&broker, &connect(device)).1, ACCEPTED);
-        assert_eq!(places(&broker, device), before, "{}", device.id);
+        for sign_type in [Sha256, Sm3Timestamp] {
+            let connect = device.connect(sign_type, "2999010100");
+            assert_eq!(Client::connect(&broker, &connect).1, ACCEPTED);
+            assert_eq!(places(&broker, device), before, "{} {sign_type:?}", device.id);
+        }
     }
     let (mut online, answer) = Client::connect(&broker, &connect(ONLINE));
     assert_eq!(answer, ACCEPTED);
