@@ -4,22 +4,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Says whether the work is still wanted. Looking costs next to nothing.
 #[derive(Clone, Copy, Debug)]
-pub struct Cancel<'a>(&'a AtomicBool);
+pub struct Cancel<'a>(Option<&'a AtomicBool>);
 
 /// The work was called off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancelled;
 
-static NEVER: AtomicBool = AtomicBool::new(false);
-
 impl<'a> Cancel<'a> {
     /// The work is wanted to its end.
-    pub const NEVER: Self = Self(&NEVER);
+    pub const NEVER: Self = Self(None);
 
     /// The work is wanted until this is true.
     #[must_use]
     pub fn when(flag: &'a AtomicBool) -> Self {
-        Self(flag)
+        Self(Some(flag))
     }
 
     /// An error once the work is no longer wanted.
@@ -28,6 +26,10 @@ impl<'a> Cancel<'a> {
     ///
     /// [`Cancelled`].
     pub fn check(self) -> Result<(), Cancelled> {
-        if self.0.load(Ordering::Relaxed) { Err(Cancelled) } else { Ok(()) }
+        if self.0.is_some_and(|flag| flag.load(Ordering::Relaxed)) {
+            Err(Cancelled)
+        } else {
+            Ok(())
+        }
     }
 }
