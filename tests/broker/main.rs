@@ -16,6 +16,8 @@ mod fault;
 mod firmware;
 mod flood;
 mod hostile;
+mod hostile_connects;
+mod hostile_packets;
 mod instances;
 mod login;
 mod matrix;
