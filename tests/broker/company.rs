@@ -2,7 +2,7 @@
 //! other_clients.rs): dynamic-security on the same listener, certificates on a listener of their own.
 
 use crate::support::{
-    broker::{Setup, free_port, installation, on_every_broker},
+    broker::{Setup, dynamic_security, free_port, installation, on_every_broker},
     device::{LAMP, secrets},
     mqtt::{ACCEPTED, Client, Connect, VERSIONS, not_authorized, refused},
     transport,
@@ -12,17 +12,9 @@ use std::process::Command;
 on_every_broker!(dynamic_security_has_its_own_clients, certificates_have_a_listener_of_their_own);
 
 fn dynamic_security_has_its_own_clients(version: &str) {
-    let installation = installation(version);
-    let folder = installation.join("root/usr/lib/x86_64-linux-gnu");
-    let names = ["mosquitto/mosquitto_dynamic_security.so", "mosquitto_dynamic_security.so"];
-    let library = names
-        .iter()
-        .map(|name| folder.join(name))
-        .find(|path| path.is_file())
-        .expect("dynamic-security");
     let setup = Setup::new(version).secrets(secrets()).option("other_clients", "defer");
     let config = setup.scratch().path().join("dynamic-security.json");
-    let made = Command::new(installation.join("mosquitto_ctrl"))
+    let made = Command::new(installation(version).join("mosquitto_ctrl"))
         .args(["dynsec", "init"])
         .arg(&config)
         .args(["service", "servicepassword"])
@@ -30,7 +22,11 @@ fn dynamic_security_has_its_own_clients(version: &str) {
         .expect("mosquitto_ctrl runs");
     assert!(made.status.success(), "{made:?}");
     let broker = setup
-        .line(&format!("plugin {}\nplugin_opt_config_file {}", library.display(), config.display()))
+        .line(&format!(
+            "plugin {}\nplugin_opt_config_file {}",
+            dynamic_security(version).display(),
+            config.display()
+        ))
         .start();
     let service = Connect::new("service-1").username("service").password("servicepassword");
     for level in VERSIONS {

@@ -41,6 +41,17 @@ pub fn installation(version: &str) -> PathBuf {
     folder
 }
 
+/// A version's dynamic-security plugin, which Debian has put into more than one place.
+pub fn dynamic_security(version: &str) -> PathBuf {
+    let folder =
+        installation(version).join(format!("root/usr/lib/{}-linux-gnu", env::consts::ARCH));
+    ["mosquitto/mosquitto_dynamic_security.so", "mosquitto_dynamic_security.so"]
+        .iter()
+        .map(|name| folder.join(name))
+        .find(|path| path.is_file())
+        .expect("dynamic-security")
+}
+
 /// Where `./dev` keeps what it has unpacked: what a variable says, or a folder of the user's cache.
 pub fn cache_folder(variable: &str, name: &str) -> PathBuf {
     let default = || {
