@@ -2,83 +2,22 @@
 //! and with no line in its log for each client.
 
 use super::{
-    files::{self, Content, Files},
     process::Process,
+    subject::Subject,
     support::{
         broker::{free_port, installation, spawn, user_line, wait},
-        c, library,
-        mqtt::Connect,
         scratch::Scratch,
     },
 };
-use once_cell::sync::OnceCell;
 use std::{
     fs,
     io::{ErrorKind, Read, Write},
     net::TcpStream,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command},
     thread,
     time::{Duration, Instant},
 };
-
-/// What lets clients in.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Subject {
-    Nothing,
-    Ours,
-    PasswordFile,
-}
-
-impl Subject {
-    pub const ALL: [Self; 3] = [Self::Nothing, Self::Ours, Self::PasswordFile];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Nothing => "plugin that does nothing",
-            Self::Ours => "ours",
-            Self::PasswordFile => "password_file",
-        }
-    }
-
-    /// The file that it reads.
-    pub fn file(self, files: &Files, version: &str, devices: usize) -> Option<PathBuf> {
-        match self {
-            Self::Nothing => None,
-            Self::Ours => Some(files.secrets(devices, Content::Plain)),
-            Self::PasswordFile => Some(files.passwords(version, devices)),
-        }
-    }
-
-    /// The login of a client that it knows.
-    pub fn login(self, n: usize) -> Connect {
-        if self == Self::PasswordFile { files::user(n) } else { files::device(n) }
-    }
-
-    fn config(self, file: Option<&Path>) -> String {
-        let file = file.map(|file| file.display().to_string()).unwrap_or_default();
-        match self {
-            Self::Nothing => format!("plugin {}\n", noop().display()),
-            Self::Ours => {
-                let library = library::release().display();
-                format!("plugin {library}\nplugin_opt_secrets_file {file}\n")
-            }
-            Self::PasswordFile => format!("password_file {file}\n"),
-        }
-    }
-}
-
-/// The plugin that does nothing.
-fn noop() -> &'static Path {
-    static PATH: OnceCell<PathBuf> = OnceCell::new();
-    PATH.get_or_init(|| {
-        let root = library::crate_directory();
-        let include = format!("-I{}", root.join("include").display());
-        let result = library::target_directory().join("noop.so");
-        let source = root.join("benches/brokers/noop.c");
-        c::build(&source, result, ["-shared", "-fPIC", "-O2", &include])
-    })
-}
 
 /// A running broker, killed with the value.
 pub struct Broker {
@@ -91,7 +30,7 @@ pub struct Broker {
 /// What its start took.
 #[derive(Clone, Copy)]
 pub struct Started {
-    /// From the fork to the first CONNACK that says yes.
+    /// From the fork to the first CONNACK.
     pub time: Duration,
     /// The process's, until then.
     pub cpu: Duration,
@@ -103,12 +42,12 @@ impl Broker {
     pub fn start(version: &str, subject: Subject, file: Option<&Path>) -> (Self, Started) {
         let (scratch, port) = (Scratch::new(), free_port());
         let config = format!(
-            "{}connection_messages false\nallow_anonymous false\nlistener {port} 127.0.0.1\n{}",
+            "{}connection_messages false\nlistener {port} 127.0.0.1\n{}",
             user_line(),
-            subject.config(file)
+            subject.config(version, file)
         );
         let config = scratch.file("mosquitto.conf", config);
-        let login = subject.login(0);
+        let login = subject.login(0).packet();
         let begin = Instant::now();
         let child = spawn(&installation(version), &config, &scratch.path().join("log"));
         let mut broker = Self { subject, child, port, scratch };
@@ -121,10 +60,14 @@ impl Broker {
         (broker, started)
     }
 
-    fn first_login(&mut self, login: &Connect) -> TcpStream {
+    fn first_login(&mut self, login: &[u8]) -> TcpStream {
         loop {
             match TcpStream::connect(("127.0.0.1", self.port)) {
-                Ok(stream) => return logged_in(stream, login),
+                Ok(stream) => {
+                    let mut client = sent(stream, login);
+                    answered(&mut client, self.subject.answer());
+                    return client;
+                }
                 Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
                     let ended = self.child.try_wait().unwrap();
                     assert!(ended.is_none(), "the broker ended: {ended:?}\n{}", self.log());
@@ -137,8 +80,15 @@ impl Broker {
 
     /// A client that is logged in.
     pub fn login(&self, n: usize) -> TcpStream {
+        let mut client = self.send(&self.subject.login(n).packet());
+        answered(&mut client, 0);
+        client
+    }
+
+    /// A client that has sent its CONNECT.
+    pub fn send(&self, login: &[u8]) -> TcpStream {
         let stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the broker listens");
-        logged_in(stream, &self.subject.login(n))
+        sent(stream, login)
     }
 
     pub fn process(&self) -> Process {
@@ -197,14 +147,18 @@ impl Drop for Broker {
     }
 }
 
-fn logged_in(mut stream: TcpStream, login: &Connect) -> TcpStream {
-    stream.set_nodelay(true).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    stream.write_all(&login.packet()).unwrap();
+fn sent(mut client: TcpStream, login: &[u8]) -> TcpStream {
+    client.set_nodelay(true).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    client.write_all(login).unwrap();
+    client
+}
+
+/// Waits for the CONNACK, which must have this code.
+pub fn answered(client: &mut TcpStream, code: u8) {
     let mut connack = [0; 4];
-    stream.read_exact(&mut connack).expect("a CONNACK");
-    assert_eq!(connack, [0x20, 2, 0, 0], "the login is refused");
-    stream
+    client.read_exact(&mut connack).expect("a CONNACK");
+    assert_eq!(connack, [0x20, 2, 0, code], "not the answer to this login");
 }
 
 /// Waits for the answer to a PINGREQ.

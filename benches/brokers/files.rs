@@ -1,4 +1,4 @@
-//! Which devices and users? The same names in both kinds of files.
+//! Which devices and users? The same names in all kinds of files.
 
 use super::support::{
     broker::installation,
@@ -7,7 +7,12 @@ use super::support::{
     mqtt::Connect,
     scratch::Scratch,
 };
-use mosquitto_iotda_auth::login::{ClientId, SignType, signature::HourKey};
+use mosquitto_iotda_auth::login::{
+    ClientId, SignType,
+    signature::HourKey,
+    timestamp::{HOUR, UnixSeconds},
+};
+use serde_json::{Value, json};
 use std::{
     fs,
     io::{BufWriter, Write},
@@ -18,6 +23,9 @@ use std::{
 
 /// The password of all users.
 const PASSWORD: &str = "a-password-of-32-characters-0123";
+
+/// In seconds.
+const A_MINUTE: UnixSeconds = 60;
 
 /// The files of a run, made when they are first asked for.
 pub struct Files(Scratch);
@@ -57,6 +65,13 @@ impl Files {
         })
     }
 
+    /// A secrets file in which each device has a second secret.
+    pub fn two_secrets(&self, devices: usize) -> PathBuf {
+        self.written(&format!("two-secrets-{devices}"), devices, |n, file| {
+            writeln!(file, "{}:{}:secondary={}", device_id(n), secret(n), secret(n + devices))
+        })
+    }
+
     /// A password file as a version makes it. All users have one password and one salt, for a million salted hashes
     /// take an hour to make; reading it costs the same.
     pub fn passwords(&self, version: &str, users: usize) -> PathBuf {
@@ -70,6 +85,27 @@ impl Files {
         self.written(&format!("passwords-{version}-{users}"), users, |n, file| {
             writeln!(file, "{}:{hash}", device_id(n))
         })
+    }
+
+    /// A configuration of dynamic-security's, as a version makes it. All clients have one password and one salt here too.
+    pub fn dynamic_security(&self, version: &str, clients: usize) -> PathBuf {
+        let path = self.0.path().join(format!("dynamic-security-{version}-{clients}"));
+        if !path.exists() {
+            let tool = installation(version).join("mosquitto_ctrl");
+            let init = ["one", PASSWORD];
+            text_of(Command::new(tool).args(["dynsec", "init"]).arg(&path).args(init));
+            let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+            let mut client = config["clients"][0].clone();
+            client["roles"] = json!([]);
+            let client = |n| {
+                let mut client = client.clone();
+                client["username"] = json!(device_id(n));
+                client
+            };
+            config["clients"] = (0..clients).map(client).collect();
+            fs::write(&path, config.to_string()).unwrap();
+        }
+        path
     }
 
     fn written(
@@ -100,22 +136,42 @@ pub fn device_id(n: usize) -> String {
 }
 
 /// 32 hex digits.
-fn secret(n: usize) -> String {
+pub fn secret(n: usize) -> String {
     // An odd factor: different numbers have different secrets.
     format!("{:032x}", (n as u128 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835))
 }
 
-/// The login of a device of this hour.
+/// The login of a device, of this hour; or of the next, if that is about to begin: one that is on its way does not grow
+/// stale.
 pub fn device(n: usize) -> Connect {
-    let (id, stamp) = (device_id(n), stamp(now()));
-    let key = HourKey::new(SignType::Sha256, stamp.as_bytes().try_into().expect("ten digits"));
+    signed(n, secret(n), now() + A_MINUTE)
+}
+
+/// The same, two hours later than it was made.
+pub fn stale_device(n: usize) -> Connect {
+    signed(n, secret(n), now() - 2 * HOUR)
+}
+
+/// The same, made with another device's secret.
+pub fn device_with_wrong_secret(n: usize) -> Connect {
+    signed(n, secret(n + 1), now() + A_MINUTE)
+}
+
+fn signed(n: usize, secret: String, at: UnixSeconds) -> Connect {
+    let (id, stamp) = (device_id(n), stamp(at));
+    let key = HourKey::new(SignType::Sha256Timestamp, stamp.as_bytes().try_into().expect("ten digits"));
     Connect::new(ClientId::format(&id, SignType::Sha256Timestamp, &stamp))
         .username(id)
-        .password(key.password(secret(n).as_bytes()))
+        .password(key.password(secret.as_bytes()))
         .keep_alive(1200)
 }
 
 /// The login of a user.
 pub fn user(n: usize) -> Connect {
     Connect::new(device_id(n)).username(device_id(n)).password(PASSWORD).keep_alive(1200)
+}
+
+/// The same, with another password that is as long.
+pub fn user_with_wrong_password(n: usize) -> Connect {
+    user(n).password(PASSWORD.to_uppercase())
 }

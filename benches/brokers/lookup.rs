@@ -4,6 +4,7 @@ use super::{
     files::{Content, Files, device_id},
     load::loaded,
     plan::Plan,
+    random::random,
     report::{Bound, Report, least, median, short},
 };
 use mosquitto_iotda_auth::registry::Table;
@@ -22,7 +23,7 @@ pub fn measure(plan: &Plan, files: &Files, report: &mut Report) {
     let table = loaded(&path).table;
     let build = begin.elapsed();
     let ids = |from: usize| -> Vec<String> {
-        random(devices).take(QUERIES).map(|n| device_id(from + n)).collect()
+        random(1, devices).take(QUERIES).map(|n| device_id(from + n)).collect()
     };
     let (known, unknown) = (ids(0), ids(devices));
     let rounds: Vec<[f64; 2]> =
@@ -52,16 +53,4 @@ fn time(table: &Table, ids: &[String], there: bool) -> f64 {
         assert_eq!(table.find(black_box(id.as_bytes())).is_some(), there);
     }
     begin.elapsed().as_secs_f64() * 1e9 / ids.len() as f64
-}
-
-/// Numbers below a bound, in no order that a cache could know (SplitMix64).
-fn random(bound: usize) -> impl Iterator<Item = usize> {
-    let mut state = 1u64;
-    std::iter::repeat_with(move || {
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        usize::try_from((z ^ (z >> 31)) % bound as u64).unwrap()
-    })
 }

@@ -1,12 +1,12 @@
-//! What many devices cost a real broker: ours beside the broker's own `password_file`, and beside a plugin that does
-//! nothing.
+//! What logins and devices cost a real broker: ours beside the broker's own `password_file` and dynamic-security, and
+//! beside a plugin that does nothing.
 //!
-//! `./dev bench` runs all of it, in a few minutes, and writes `benches/RESULTS.md`. Words choose less, which is printed
-//! only: `quick` has small numbers of devices, too small for some targets; `start`, `reload`, `sweep`, `lookup` and
-//! `load` are the topics.
+//! `./dev bench` runs all of it, in about ten minutes, prints one document, and writes it to `benches/RESULTS.md`. Words
+//! choose less, which is printed only: `quick` has small numbers, too small for some targets; `micro`, `logins`, `start`,
+//! `reload`, `sweep`, `lookup` and `load` are the topics.
 //!
 //! ```text
-//! cargo bench --bench brokers -- quick reload sweep
+//! ./dev bench quick logins reload
 //! ```
 //!
 //! Machines flip between fast and slow, and others work on them. So rounds of all subjects take turns, and what is
@@ -14,13 +14,18 @@
 //!
 //! | module | the question it answers |
 //! |---|---|
+//! | [`micro`] | what does the check of a login cost by itself, in time and in instructions? |
+//! | [`logins`] | what does a login cost a broker? |
 //! | [`start`] | what does a start cost, and how much memory is taken? |
 //! | [`reload`] | how long do clients wait while the file is read again? |
 //! | [`sweep`] | what does it cost that a SIGHUP asks again about every session? |
 //! | [`lookup`] | what does it take to find a device among millions? |
 //! | [`load`] | what does it take to make a table of a file? |
 //! | [`plan`] | how many devices, how many rounds? |
+//! | [`subject`] | what lets clients in? |
 //! | [`files`] | which devices and users? |
+//! | [`random`] | which of many? |
+//! | [`operations`] | what is a login made of? |
 //! | [`broker`] | how is a broker run that is measured? |
 //! | [`process`] | what does a process take? |
 //! | [`echo`] | how long is a message under way? |
@@ -39,12 +44,17 @@ mod broker;
 mod echo;
 mod files;
 mod load;
+mod logins;
 mod lookup;
+mod micro;
+mod operations;
 mod plan;
 mod process;
+mod random;
 mod reload;
 mod report;
 mod start;
+mod subject;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 mod sweep;
@@ -60,7 +70,9 @@ const VERSIONS: [&str; 2] = ["2.0.11", "2.1.2"];
 /// Measures a topic, and tells what was found.
 type Topic = fn(&Plan, &Files, &mut Report);
 
-const TOPICS: [(&str, Topic); 5] = [
+const TOPICS: [(&str, Topic); 7] = [
+    ("micro", micro::measure),
+    ("logins", logins::measure),
     ("start", start::measure),
     ("reload", reload::measure),
     ("sweep", sweep::measure),
@@ -71,6 +83,9 @@ const TOPICS: [(&str, Topic); 5] = [
 fn main() {
     let begin = Instant::now();
     let words: Vec<String> = env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    if micro::was_started_for(&words) {
+        return;
+    }
     let quick = words.iter().any(|word| word == "quick");
     let chosen: Vec<_> =
         TOPICS.iter().filter(|(name, _)| words.iter().any(|word| word == name)).collect();
@@ -80,9 +95,11 @@ fn main() {
 
     let plan = if quick { Plan::quick() } else { Plan::full() };
     let files = Files::new();
-    let mut report = Report::default();
-    for (_, measure) in if all { TOPICS.iter().collect() } else { chosen } {
+    let mut report = Report::begin();
+    for (name, measure) in if all { TOPICS.iter().collect() } else { chosen } {
+        let begin = Instant::now();
         measure(&plan, &files, &mut report);
+        eprintln!("{name}: {:.0} s", begin.elapsed().as_secs_f64());
     }
     report.targets();
     eprintln!("{:.0} s in all", begin.elapsed().as_secs_f64());

@@ -1,5 +1,6 @@
 /*
- * A plugin that does nothing: everybody may log in. What a broker costs with it is the floor for any plugin.
+ * A plugin that does nothing: everybody may log in, or nobody, if it is given any option. What a broker costs with it is
+ * the floor for any plugin.
  */
 #include <stddef.h>
 
@@ -18,6 +19,14 @@ static int accept_all(int event, void *event_data, void *userdata)
 	(void)event_data;
 	(void)userdata;
 	return IOTDA_SUCCESS;
+}
+
+static int refuse_all(int event, void *event_data, void *userdata)
+{
+	(void)event;
+	(void)event_data;
+	(void)userdata;
+	return IOTDA_ERR_AUTH;
 }
 
 /* 2.0 tells no other plugin when this is 0; 2.1 ends when it is anything else. */
@@ -44,8 +53,8 @@ int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userdata, st
 {
 	(void)userdata;
 	(void)options;
-	(void)option_count;
-	int code = mosquitto_callback_register(identifier, IOTDA_EVT_BASIC_AUTH, accept_all, NULL, NULL);
+	iotda_callback answer = option_count > 0 ? refuse_all : accept_all;
+	int code = mosquitto_callback_register(identifier, IOTDA_EVT_BASIC_AUTH, answer, NULL, NULL);
 	return code ? code : mosquitto_callback_register(identifier, IOTDA_EVT_RELOAD, reload, NULL, NULL);
 }
 

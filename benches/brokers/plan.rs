@@ -4,14 +4,19 @@ use std::{fs, process::Command};
 
 /// The sizes of a run.
 pub struct Plan {
+    /// Logins: so many in a round, and rounds.
+    pub logins: (usize, usize),
+    /// The same of logins that cost a password hash; there are a multiple of these rounds of the others.
+    pub hashed_logins: (usize, usize),
+    /// Checks: how often all clients take their turn in a round, and rounds.
+    pub micro: (usize, usize),
     /// Starts: so many devices, in so many rounds.
     pub starts: Vec<(usize, usize)>,
     /// A start that only ours is asked to make, for `password_file` would take minutes.
     pub large_start: Option<usize>,
-    /// Reloads: devices, and rounds.
-    pub reload: (usize, usize),
-    /// Of those rounds, how many `password_file` takes part in: each is seconds long.
-    pub password_file_reloads: usize,
+    /// Reloads: so many devices, in so many rounds, and how many of those `password_file` takes part in: each of its own
+    /// may be seconds long.
+    pub reloads: Vec<(usize, usize, usize)>,
     /// Sweeps: sessions, and rounds.
     pub sweep: (usize, usize),
     /// Sessions with `password_file`, each of which costs a password hash.
@@ -26,10 +31,15 @@ impl Plan {
     pub fn full() -> Self {
         let large = enough_room(4 << 30).then_some(10_000_000);
         Self {
+            logins: (1_000, 60),
+            hashed_logins: (200, 20),
+            micro: (200, 30),
             starts: vec![(10_000, 7), (100_000, 5), (1_000_000, 3)],
             large_start: large,
-            reload: (1_000_000, 5),
-            password_file_reloads: 2,
+            reloads: [(10_000, 3, 3), (100_000, 3, 2), (1_000_000, 5, 2)]
+                .into_iter()
+                .chain(large.map(|devices| (devices, 2, 0)))
+                .collect(),
             sweep: (sessions(8_000), 10),
             password_file_sessions: 1_000,
             lookup: large.unwrap_or(1_000_000),
@@ -39,10 +49,12 @@ impl Plan {
 
     pub fn quick() -> Self {
         Self {
+            logins: (200, 4),
+            hashed_logins: (40, 2),
+            micro: (20, 3),
             starts: vec![(1_000, 2), (10_000, 2)],
             large_start: Some(100_000),
-            reload: (20_000, 2),
-            password_file_reloads: 1,
+            reloads: vec![(1_000, 1, 1), (20_000, 2, 1), (100_000, 1, 0)],
             sweep: (sessions(500), 2),
             password_file_sessions: 100,
             lookup: 100_000,

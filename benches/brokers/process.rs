@@ -13,6 +13,19 @@ impl Process {
         threads.map(|thread| cpu_of(&thread.unwrap().path())).sum()
     }
 
+    /// The same, once it stands still: nothing is left to do.
+    pub fn cpu_at_rest(self) -> Duration {
+        loop {
+            let before = self.cpu();
+            thread::sleep(Duration::from_millis(20));
+            let cpu = self.cpu();
+            // A broker at rest looks around a few times a second.
+            if cpu - before < Duration::from_micros(500) {
+                return cpu;
+            }
+        }
+    }
+
     /// That of the main thread: the one that serves a broker's clients.
     pub fn main_cpu(self) -> Duration {
         cpu_of(Path::new(&format!("/proc/{0}/task/{0}", self.0)))

@@ -2,19 +2,33 @@
 
 use std::{fmt::Write, fs, thread, time::Duration};
 
-/// What has been found.
-#[derive(Default)]
+/// What has been found. It is printed as it comes.
 pub struct Report {
     text: String,
     targets: Vec<Vec<String>>,
 }
 
 impl Report {
+    /// Begins with the day and the machine.
+    pub fn begin() -> Self {
+        let mut report = Self { text: String::new(), targets: Vec::new() };
+        report.tell(&format!(
+            "# What logins and devices cost a broker\n\nWritten by `./dev bench` on {}, on {}. Figures of different \
+             runs or machines do not compare; those of one run do.\n\n",
+            jiff::Timestamp::now().strftime("%Y-%m-%d"),
+            machine(),
+        ));
+        report
+    }
+
+    fn tell(&mut self, text: &str) {
+        print!("{text}");
+        self.text.push_str(text);
+    }
+
     /// Tells a topic: its title, how it was measured, and its table.
     pub fn topic(&mut self, title: &str, how: &str, columns: &[&str], rows: &[Vec<String>]) {
-        let text = format!("## {title}\n\n{how}\n\n{}\n", table(columns, rows));
-        print!("{text}");
-        self.text.push_str(&text);
+        self.tell(&format!("## {title}\n\n{how}\n\n{}\n", table(columns, rows)));
     }
 
     /// Notes something that was aimed at, and what was found.
@@ -33,15 +47,9 @@ impl Report {
         self.topic("Targets", "Of ours.", &["target", "aim", "found", "met"], &rows);
     }
 
-    /// All that was told, and of what machine.
+    /// All that was told.
     pub fn document(&self) -> String {
-        format!(
-            "# What many devices cost a broker\n\nWritten by `./dev bench` on {}, on {}. {}\n\n{}",
-            jiff::Timestamp::now().strftime("%Y-%m-%d"),
-            machine(),
-            "Figures of different runs or machines do not compare; those of one run do.",
-            self.text.trim_end_matches('\n').to_owned() + "\n"
-        )
+        self.text.trim_end().to_owned() + "\n"
     }
 }
 
@@ -109,6 +117,12 @@ pub fn mb(bytes: f64) -> String {
 pub fn median<T: PartialOrd + Copy>(values: impl IntoIterator<Item = T>) -> T {
     let values = sorted(values);
     values[values.len() / 2]
+}
+
+/// The one that a tenth is below.
+pub fn tenth<T: PartialOrd + Copy>(values: impl IntoIterator<Item = T>) -> T {
+    let values = sorted(values);
+    values[values.len() / 10]
 }
 
 /// The least.

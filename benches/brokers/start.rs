@@ -2,10 +2,11 @@
 
 use super::{
     VERSIONS,
-    broker::{Broker, Started, Subject},
+    broker::{Broker, Started},
     files::{self, Files},
     plan::Plan,
     report::{Bound, Report, least, mb, median, ms, short},
+    subject::Subject,
 };
 
 const HOW: &str = "From the fork to the first CONNACK that says yes: the least CPU of the rounds, and the median time. \
@@ -18,7 +19,7 @@ pub fn measure(plan: &Plan, files: &Files, report: &mut Report) {
     for version in VERSIONS {
         for (devices, rounds) in plan.starts.iter().copied().chain(large) {
             let is_large = Some(devices) == plan.large_start;
-            let subjects: Vec<Subject> = Subject::ALL
+            let subjects: Vec<Subject> = Subject::BY_NUMBER
                 .into_iter()
                 .filter(|subject| !is_large || *subject != Subject::PasswordFile)
                 .collect();

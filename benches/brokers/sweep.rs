@@ -2,10 +2,11 @@
 
 use super::{
     VERSIONS,
-    broker::{Broker, Subject, ping},
+    broker::{Broker, ping},
     files::Files,
     plan::Plan,
     report::{Bound, Report, least, median, short},
+    subject::Subject,
 };
 use std::{
     net::TcpStream,
@@ -28,7 +29,7 @@ struct Held {
 pub fn measure(plan: &Plan, files: &Files, report: &mut Report) {
     let mut rows = Vec::new();
     for version in VERSIONS {
-        let mut all = Subject::ALL.map(|subject| hold(plan, version, subject, files));
+        let mut all = Subject::BY_NUMBER.map(|subject| hold(plan, version, subject, files));
         for _ in 0..plan.sweep.1 {
             all.iter_mut().for_each(sweep);
         }
