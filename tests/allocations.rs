@@ -6,7 +6,7 @@
 mod support;
 
 use mosquitto_iotda_auth::{
-    login::{Connect, HourKeys, Occasion, Policy, SignType, Verdict, verify},
+    login::{HourKeys, Occasion, Policy, SignType, Verdict, verify},
     plugin::{Answer, Login, Plugin},
     registry::{Cancel, load},
     sessions::ClientHandle,
@@ -67,16 +67,6 @@ fn connects() -> Vec<mqtt::Connect> {
     ]
 }
 
-fn borrowed(connect: &mqtt::Connect) -> Connect<'_> {
-    Connect {
-        client_id: Some(&connect.client_id),
-        username: connect.username.as_deref(),
-        password: connect.password.as_deref(),
-        keep_alive: connect.keep_alive,
-        certificate: None,
-    }
-}
-
 #[test]
 fn the_counter_counts() {
     assert_eq!(allocations(|| Box::new(1)).1, 1);
@@ -90,7 +80,7 @@ fn a_verdict_allocates_nothing() {
     let mut keys = HourKeys::default();
     for connect in connects() {
         for occasion in [Occasion::Connect, Occasion::Recheck, Occasion::Restored] {
-            let connect = borrowed(&connect);
+            let connect = connect.borrowed();
             let (_, count) = allocations(|| {
                 matches!(
                     verify(&connect, &table, &Policy::default(), now(), occasion, &mut keys),
@@ -110,7 +100,7 @@ fn a_refusal_allocates_nothing_its_log_line_included() {
     for (number, connect) in connects().iter().enumerate() {
         let login = Login {
             client: ClientHandle(number),
-            connect: borrowed(connect),
+            connect: connect.borrowed(),
             address: Some(b"203.0.113.7"),
             protocol_version: 4,
             subscriptions: 0,

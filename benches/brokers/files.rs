@@ -159,7 +159,8 @@ pub fn device_with_wrong_secret(n: usize) -> Connect {
 
 fn signed(n: usize, secret: String, at: UnixSeconds) -> Connect {
     let (id, stamp) = (device_id(n), stamp(at));
-    let key = HourKey::new(SignType::Sha256Timestamp, stamp.as_bytes().try_into().expect("ten digits"));
+    let key =
+        HourKey::new(SignType::Sha256Timestamp, stamp.as_bytes().try_into().expect("ten digits"));
     Connect::new(ClientId::format(&id, SignType::Sha256Timestamp, &stamp))
         .username(id)
         .password(key.password(secret.as_bytes()))

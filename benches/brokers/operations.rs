@@ -7,21 +7,21 @@ use super::{
     support::{
         device::{now, stamp},
         mqtt,
+        silent::Silent,
     },
 };
 use mosquitto_iotda_auth::{
-    journal::Line,
     login::{
-        Connect, HourKeys, Occasion, Policy, Verdict,
+        HourKeys, Occasion, Policy, SignType, Verdict,
         signature::{HourKey, Password},
         timestamp::{Stamp, UnixSeconds},
         verify,
     },
-    plugin::{Answer, Host, Level, Login, Plugin},
+    plugin::{Answer, Login, Plugin},
     registry::Table,
     sessions::ClientHandle,
 };
-use std::{cell::RefCell, ffi::CStr, hint::black_box};
+use std::{cell::RefCell, hint::black_box};
 
 /// Devices in the table.
 pub const DEVICES: usize = 10_000;
@@ -86,7 +86,7 @@ impl Bench {
             plugin: Plugin::start(options, &Silent).expect("a good file"),
             policy: Policy::default(),
             now,
-            key: HourKey::new(&stamp),
+            key: HourKey::new(SignType::Sha256, &stamp),
             keys: RefCell::default(),
             stamp,
             secrets: clients.iter().map(|n| secret(*n)).collect(),
@@ -105,7 +105,7 @@ impl Bench {
 
     fn hmac_fresh(&self, n: usize) {
         let password = Password::parse(self.right[n].password.as_deref());
-        let key = HourKey::new(black_box(&self.stamp));
+        let key = HourKey::new(SignType::Sha256, black_box(&self.stamp));
         assert!(key.proves(&password, self.secrets[n].as_bytes()));
     }
 
@@ -125,7 +125,7 @@ impl Bench {
 
     fn verify_in(&self, table: &Table, connect: &mqtt::Connect, accepted: bool) {
         let mut keys = self.keys.borrow_mut();
-        let connect = black_box(borrowed(connect));
+        let connect = black_box(connect.borrowed());
         let at = Occasion::Connect;
         let verdict = verify(&connect, table, &self.policy, self.now, at, &mut keys);
         assert_eq!(matches!(black_box(verdict), Verdict::Accept(_)), accepted);
@@ -159,7 +159,7 @@ impl Bench {
         let client = ClientHandle(n);
         let login = Login {
             client,
-            connect: black_box(borrowed(connect)),
+            connect: black_box(connect.borrowed()),
             address: Some(b"127.0.0.1"),
             protocol_version: 4,
             subscriptions: 0,
@@ -179,35 +179,5 @@ impl Bench {
 
     fn plugin_refuses_unknown_device(&self, n: usize) {
         self.plugin(n, &self.unknown[n], false);
-    }
-}
-
-fn borrowed(connect: &mqtt::Connect) -> Connect<'_> {
-    Connect {
-        client_id: Some(&connect.client_id),
-        username: connect.username.as_deref(),
-        password: connect.password.as_deref(),
-        keep_alive: connect.keep_alive,
-    }
-}
-
-/// A broker that costs nothing.
-struct Silent;
-
-impl Host for Silent {
-    fn log(&self, _: Level, line: &Line) {
-        black_box(line);
-    }
-
-    fn disconnect(&self, _: &CStr) {}
-
-    fn publish(&self, _: &CStr, _: &[u8]) {}
-
-    fn names_sessions(&self) -> bool {
-        false
-    }
-
-    fn with_signals_blocked(&self, call: &mut dyn FnMut()) {
-        call();
     }
 }

@@ -4,7 +4,7 @@ use super::{
     broker::Broker,
     transport::{self, Transport},
 };
-use mosquitto_iotda_auth::login::Refusal;
+use mosquitto_iotda_auth::login::{self, Refusal};
 use std::io::ErrorKind;
 
 /// MQTT 3.1, 3.1.1 and 5, as the protocol level of CONNECT.
@@ -53,6 +53,17 @@ impl Connect {
     /// A session that outlives its connection.
     pub fn persistent(self) -> Self {
         Self { clean: false, ..self }
+    }
+
+    /// What the plugin is told of it.
+    pub fn borrowed(&self) -> login::Connect<'_> {
+        login::Connect {
+            client_id: Some(&self.client_id),
+            username: self.username.as_deref(),
+            password: self.password.as_deref(),
+            certificate: None,
+            keep_alive: self.keep_alive,
+        }
     }
 
     pub fn packet(&self) -> Vec<u8> {
