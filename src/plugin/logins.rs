@@ -43,7 +43,7 @@ impl Plugin {
 
     /// Answers a CONNECT.
     fn connect<'a>(&self, host: &dyn Host, login: &Login<'a>) -> Answer<'a> {
-        if !self.ticks.get() && !self.may_be_swept() {
+        if !self.ticks() && !self.may_be_swept() {
             self.look_for_news(host);
         }
         if self.is_limited(login) {
@@ -254,11 +254,19 @@ impl Plugin {
             return Some(Occasion::Restored);
         }
         // A session that is offline and waits for its device. Where no TICK tells that the sweep is over, it must have
-        // subscriptions to be told from a CONNECT that comes after it.
-        if self.ticks.get() || login.subscriptions > 0 {
+        // subscriptions to be told from a CONNECT that comes after it: for that one, the hour counts.
+        if login.subscriptions > 0 || (self.ticks() && self.may_be_swept()) {
             return Some(Occasion::Recheck);
         }
         Some(Occasion::Connect)
+    }
+
+    /// Whether the broker will send a TICK before anything else.
+    ///
+    /// 2.0 sends none at all with `per_listener_settings true`. 2.1 keeps by the wall clock when the next one is due: when
+    /// that is set back, none comes until it has caught up (`plugin__handle_tick` in `plugin_callbacks.c`).
+    fn ticks(&self) -> bool {
+        self.last_tick.get().is_some_and(|last| SystemTime::now() >= last)
     }
 
     /// Whether the broker may be walking through its sessions just now, so that none of them should be ended.

@@ -25,7 +25,7 @@ use std::{
     ffi::CStr,
     fmt, io,
     sync::Arc,
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 use tables::{Reloading, load_at_start, report_lines, shown, warn_of_readers};
 
@@ -160,8 +160,8 @@ pub struct Plugin {
     keys: RefCell<HourKeys>,
     sessions: RefCell<Sessions>,
     sweep: Cell<Sweep>,
-    /// Whether this broker sends TICKs at all: 2.0 does not with `per_listener_settings true`.
-    ticks: Cell<bool>,
+    /// When the broker sent its last TICK, by the wall clock.
+    last_tick: Cell<Option<SystemTime>>,
     /// Whether the log has been told that the broker replaces ClientIds.
     trap_told: Cell<bool>,
     reloader: RefCell<Reloading>,
@@ -176,7 +176,8 @@ pub struct Plugin {
 }
 
 /// The broker's second look at all sessions, which follows a SIGHUP: RELOAD, then BASIC_AUTH for each session, then
-/// TICK, and nothing else in between (`mosquitto_main_loop` in `loop.c`, 2.0 and 2.1).
+/// TICK, and nothing else in between (`mosquitto_main_loop` in `loop.c`, 2.0 and 2.1). Where no TICK comes, nothing tells
+/// that it is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sweep {
     No,
@@ -231,7 +232,7 @@ impl Plugin {
             keys: RefCell::default(),
             sessions: RefCell::default(),
             sweep: Cell::new(Sweep::No),
-            ticks: Cell::new(false),
+            last_tick: Cell::new(None),
             trap_told: Cell::new(false),
             reloader: RefCell::new(Reloading::NotYet { identity, ends_in_newline }),
         };
@@ -262,7 +263,7 @@ impl Plugin {
     /// The broker has a moment.
     pub fn tick(&self, host: &dyn Host) {
         self.sweep.set(Sweep::No);
-        self.ticks.set(true);
+        self.last_tick.set(Some(SystemTime::now()));
         self.look_for_news(host);
         self.end_of_minute(host);
         self.publish_stats(host);

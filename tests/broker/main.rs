@@ -7,6 +7,7 @@ mod support;
 
 mod acl;
 mod certificates;
+mod clock;
 mod company;
 mod connack;
 mod example;
