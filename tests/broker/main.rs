@@ -21,6 +21,7 @@ mod hostile_connects;
 mod hostile_packets;
 mod instances;
 mod login;
+mod machine;
 mod matrix;
 mod one_connection;
 mod other_clients;
