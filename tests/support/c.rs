@@ -7,9 +7,14 @@ use std::{
     process::{Command, Output},
 };
 
+/// What compilers call this machine.
+pub fn machine() -> String {
+    format!("{}-unknown-linux-gnu", env::consts::ARCH)
+}
+
 /// The machine's C compiler, with the flags that all our C is compiled with.
 pub fn compiler() -> Command {
-    let machine = format!("{}-unknown-linux-gnu", env::consts::ARCH);
+    let machine = machine();
     let mut command = cc::Build::new()
         .target(&machine)
         .host(&machine)

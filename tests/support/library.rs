@@ -1,5 +1,6 @@
 //! The library under test, built as it ships.
 
+use super::c;
 use once_cell::sync::OnceCell;
 use std::{
     env,
@@ -10,14 +11,34 @@ use std::{
 /// The release library: what an operator loads.
 pub fn release() -> &'static Path {
     static PATH: OnceCell<PathBuf> = OnceCell::new();
-    PATH.get_or_init(|| build(&target_directory(), &[]))
+    PATH.get_or_init(|| built(&mut cargo(&target_directory()), &target_directory()))
 }
 
 /// The same library, but with ClientIds that make it panic.
 pub fn with_fault_injection() -> &'static Path {
     static PATH: OnceCell<PathBuf> = OnceCell::new();
     PATH.get_or_init(|| {
-        build(&target_directory().join("fault"), &["--features", "fault-injection"])
+        let target = target_directory().join("fault");
+        built(cargo(&target).args(["--features", "fault-injection"]), &target)
+    })
+}
+
+/// The library with the checks of AddressSanitizer in its code, and with the same ClientIds that make it panic.
+///
+/// A stable compiler has them too, and says so when it is told to take itself for an unstable one. What they call is in
+/// the C compiler's own library, which whoever loads this one must have been linked with.
+pub fn with_address_sanitizer() -> &'static Path {
+    static PATH: OnceCell<PathBuf> = OnceCell::new();
+    PATH.get_or_init(|| {
+        let mut command = cargo(&target_directory().join("asan"));
+        // For a target, so that build scripts are none of it.
+        let target = c::machine();
+        command.args(["--features", "fault-injection", "--target", &target]);
+        // Link-time optimisation would take most of the time, and a report needs names.
+        command.args(["--config", "profile.release.lto=false"]);
+        command.args(["--config", "profile.release.strip=false"]);
+        command.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zsanitizer=address");
+        built(&mut command, &target_directory().join("asan").join(target))
     })
 }
 
@@ -32,8 +53,9 @@ pub fn target_directory() -> PathBuf {
 }
 
 /// Builds the library alone, for link-time optimisation is silently left out where an rlib is built with it.
-fn build(target: &Path, extra: &[&str]) -> PathBuf {
-    let output = Command::new(env!("CARGO"))
+fn cargo(target: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command
         .current_dir(crate_directory())
         .args([
             "rustc",
@@ -44,12 +66,14 @@ fn build(target: &Path, extra: &[&str]) -> PathBuf {
             "--no-default-features",
             "--quiet",
         ])
-        .args(extra)
         .arg("--target-dir")
         .arg(target)
-        .env_remove("RUSTFLAGS")
-        .output()
-        .expect("cargo runs");
+        .env_remove("RUSTFLAGS");
+    command
+}
+
+fn built(command: &mut Command, target: &Path) -> PathBuf {
+    let output = command.output().expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let library = target.join("release/libmosquitto_iotda_auth.so");
     assert!(library.is_file(), "{}", library.display());
