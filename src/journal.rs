@@ -205,7 +205,10 @@ struct Address<'a>(Option<&'a [u8]>);
 
 impl fmt::Display for Address<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(address) = self.0 else { return f.write_char('-') };
+        // An empty one would leave a field without a value, which nobody who reads the line expects.
+        let Some(address) = self.0.filter(|address| !address.is_empty()) else {
+            return f.write_char('-');
+        };
         for &byte in address.iter().take(108) {
             let plain = byte.is_ascii_alphanumeric() || b"/.:%_-".contains(&byte);
             f.write_char(if plain { char::from(byte) } else { '?' })?;
@@ -246,6 +249,10 @@ mod tests {
         let refused = Refused { reason: Refusal::BadClientId, detail: Detail::None };
         assert_eq!(
             text(&refusal(&Connect::default(), None, refused)),
+            "iotda-auth: refused client=- user=- address=- reason=bad_client_id"
+        );
+        assert_eq!(
+            text(&refusal(&Connect::default(), Some(b""), refused)),
             "iotda-auth: refused client=- user=- address=- reason=bad_client_id"
         );
     }
