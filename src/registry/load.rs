@@ -17,6 +17,9 @@ use zeroize::Zeroizing;
 /// How many errors of a file are told one by one in the log; the rest is a count.
 pub const MAX_ERRORS: usize = 20;
 
+/// The most that is read at a time.
+const MAX_CHUNK: usize = 1 << 18;
+
 /// What some editors put at the beginning of a file.
 pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
@@ -205,7 +208,9 @@ pub fn read(
         errors: LineErrors::default(),
         max_errors,
     };
-    let ends_in_newline = each_line(&mut content, cancel, |line| reader.line(line))?;
+    // A small file is read in one go, and that it is at its end in another.
+    let chunk = MAX_CHUNK.min(capacity.saturating_add(MAX_LINE + 2));
+    let ends_in_newline = each_line(&mut content, chunk, cancel, |line| reader.line(line))?;
     let table = reader.finish(cancel)?;
     Ok(Content { table, ends_in_newline })
 }
@@ -295,14 +300,14 @@ impl LineCount {
 }
 
 /// Hands on each line of a content, without its newline. Of a line that is too long only so much is kept that it can be
-/// seen to be too long, or to be a comment. Says whether the last line had a newline.
+/// seen to be too long, or to be a comment; a chunk has to be larger than that. Says whether the last line had a newline.
 fn each_line(
     content: &mut impl Read,
+    chunk: usize,
     cancel: Cancel<'_>,
     mut line: impl FnMut(&[u8]) -> Result<(), LoadError>,
 ) -> Result<bool, LoadError> {
-    const CHUNK: usize = 1 << 18;
-    let mut buffer = Zeroizing::new(vec![0; CHUNK]);
+    let mut buffer = Zeroizing::new(vec![0; chunk]);
     let mut kept = 0; // bytes of an unfinished line, at the buffer's beginning
     let mut start_of_file = true;
     loop {
