@@ -9,7 +9,7 @@
 //! | `edit` | how is it changed, and nothing lost? For the command line tool only |
 
 pub mod cancel;
-#[cfg(feature = "cli")]
+#[cfg(feature = "edit")]
 pub mod edit;
 pub mod line;
 pub mod load;
