@@ -1,0 +1,174 @@
+//! What a ClientId, a timestamp and a secrets file are, once more: written as one would say it, by splitting and by maps,
+//! and with nothing of the crate's own. The property tests and the fuzz targets hold the crate against these.
+
+use mosquitto_iotda_auth::registry::{Credential, Device, Fingerprint};
+use std::collections::{BTreeMap, btree_map::Entry};
+
+/// What a ClientId is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientIdTwin<'a> {
+    /// A device's: `{device_id}_0_{sign type}_{YYYYMMDDHH}`.
+    Device { device_id: &'a [u8], sign_digit: u8, stamp: &'a [u8] },
+    /// It ends like a device's, and is not one.
+    Spoilt,
+    /// Another client's.
+    Other,
+}
+
+/// Split at the last three underscores.
+pub fn client_id_twin(text: &[u8]) -> ClientIdTwin<'_> {
+    let mut parts = text.rsplitn(4, |byte| *byte == b'_');
+    let (Some(stamp), Some(&[sign_digit]), Some(b"0"), Some(device_id)) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return ClientIdTwin::Other;
+    };
+    if stamp.len() != 10 || !digits(stamp) || !digits(&[sign_digit]) {
+        return ClientIdTwin::Other;
+    }
+    let dated = !matches!(sign_digit, b'1' | b'2') || date_twin(stamp).is_some();
+    if device_id.is_empty() || text.len() > 256 || !dated {
+        return ClientIdTwin::Spoilt;
+    }
+    ClientIdTwin::Device { device_id, sign_digit, stamp }
+}
+
+/// The first second of an hour, by a library that knows the calendar.
+pub fn date_twin(stamp: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(stamp).ok().filter(|_| stamp.len() == 10 && digits(stamp))?;
+    let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<i16>().ok();
+    let month = i8::try_from(number(4..6)?).ok()?;
+    let day = i8::try_from(number(6..8)?).ok()?;
+    let date = jiff::civil::Date::new(number(0..4)?, month, day).ok()?;
+    let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second();
+    Some(midnight + 3600 * i64::from(number(8..10)?))
+}
+
+fn digits(text: &[u8]) -> bool {
+    text.iter().all(u8::is_ascii_digit)
+}
+
+/// A device as its line has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceTwin {
+    pub proof: ProofTwin,
+    pub frozen: bool,
+}
+
+/// What proves a device: one or two of either.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProofTwin {
+    Secrets(Vec<Vec<u8>>),
+    /// Digests: 20 bytes are of SHA-1, 32 of SHA-256.
+    Certificates(Vec<Vec<u8>>),
+}
+
+impl DeviceTwin {
+    /// A device of the crate's table, in these terms.
+    pub fn of(device: &Device<'_>) -> Self {
+        let proof = match device.credential {
+            Credential::Secret { primary, secondary } => ProofTwin::Secrets(
+                [Some(primary), secondary].into_iter().flatten().map(Vec::from).collect(),
+            ),
+            Credential::Certificate(fingerprints) => ProofTwin::Certificates(
+                [Some(fingerprints.primary), fingerprints.secondary]
+                    .into_iter()
+                    .flatten()
+                    .map(|fingerprint| match fingerprint {
+                        Fingerprint::Sha1(digest) => digest.to_vec(),
+                        Fingerprint::Sha256(digest) => digest.to_vec(),
+                    })
+                    .collect(),
+            ),
+        };
+        Self { proof, frozen: device.frozen }
+    }
+}
+
+/// What a line of a secrets file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LineTwin {
+    Nothing,
+    Device(Vec<u8>, DeviceTwin),
+    Wrong,
+}
+
+/// Split at the colons.
+pub fn line_twin(line: &[u8]) -> LineTwin {
+    if line.starts_with(b"#") {
+        return LineTwin::Nothing;
+    }
+    if line.len() > 1024 {
+        return LineTwin::Wrong;
+    }
+    let mut line = line;
+    while let [start @ .., b' ' | b'\t' | b'\r'] = line {
+        line = start;
+    }
+    if line.is_empty() {
+        return LineTwin::Nothing;
+    }
+    let fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
+    let [device_id, proof, attributes @ ..] = &fields[..] else { return LineTwin::Wrong };
+    let frozen = attributes.iter().filter(|attribute| **attribute == b"frozen").count();
+    let seconds: Vec<&[u8]> =
+        attributes.iter().filter_map(|attribute| attribute.strip_prefix(b"secondary=")).collect();
+    let attributes_are_good =
+        frozen + seconds.len() == attributes.len() && frozen < 2 && seconds.len() < 2;
+    let proof = match proof.strip_prefix(b"x509=") {
+        Some(_) if !seconds.is_empty() => None,
+        Some(list) => certificates_twin(list).map(ProofTwin::Certificates),
+        None => {
+            let secrets: Vec<Vec<u8>> =
+                [*proof].iter().chain(&seconds).map(|secret| secret.to_vec()).collect();
+            secrets
+                .iter()
+                .all(|secret| is_name(secret, 8, 32))
+                .then_some(ProofTwin::Secrets(secrets))
+        }
+    };
+    match proof {
+        Some(proof) if attributes_are_good && is_name(device_id, 1, 128) => {
+            LineTwin::Device(device_id.to_vec(), DeviceTwin { proof, frozen: frozen == 1 })
+        }
+        _ => LineTwin::Wrong,
+    }
+}
+
+/// One or two fingerprints, split at the comma.
+pub fn certificates_twin(list: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let digests: Option<Vec<Vec<u8>>> = list
+        .split(|byte| *byte == b',')
+        .map(|text| hex::decode(text).ok().filter(|digest| matches!(digest.len(), 20 | 32)))
+        .collect();
+    digests.filter(|digests| digests.len() <= 2)
+}
+
+/// So many of `A–Z a–z 0–9 _ -`.
+pub fn is_name(text: &[u8], shortest: usize, longest: usize) -> bool {
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte == b'-';
+    (shortest..=longest).contains(&text.len()) && text.iter().all(allowed)
+}
+
+/// The devices of a file.
+pub type FileTwin = BTreeMap<Vec<u8>, DeviceTwin>;
+
+/// The devices of a file and the numbers of its wrong lines, by splitting and a map.
+pub fn file_twin(file: &[u8]) -> (FileTwin, Vec<u64>) {
+    let file = file.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(file);
+    let (mut devices, mut wrong) = (FileTwin::new(), Vec::new());
+    for (number, line) in (1..).zip(file.split(|byte| *byte == b'\n')) {
+        match line_twin(line) {
+            LineTwin::Nothing => {}
+            LineTwin::Device(id, device) => {
+                // The first stays.
+                match devices.entry(id) {
+                    Entry::Vacant(place) => _ = place.insert(device),
+                    Entry::Occupied(_) => wrong.push(number),
+                }
+            }
+            LineTwin::Wrong => wrong.push(number),
+        }
+    }
+    (devices, wrong)
+}
