@@ -1,0 +1,183 @@
+//! Makes the inputs that the fuzzer begins with: the logins that real clients have sent (`tests/data`), and the options of
+//! `mosquitto.conf.example`. To be run where it lies when an input comes to mean something else:
+//!
+//!     cargo run --example seeds
+
+use mosquitto_iotda_auth::login::Occasion;
+use mosquitto_iotda_auth_fuzz::{
+    answer::{Answer, answer},
+    input::Input,
+    rules::Rules,
+    secrets,
+    sent::Sent,
+    twins::{date_twin, file_twin, is_name},
+};
+use std::{collections::BTreeSet, fs, path::Path};
+
+/// A login of `tests/data/device-connects.json`.
+struct Login {
+    device_id: String,
+    secret: String,
+    client_id: String,
+    username: String,
+    password: Option<String>,
+    keep_alive: u16,
+    level: u8,
+}
+
+fn main() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| fs::read_to_string(root.join("..").join(name)).expect(name);
+    let logins = logins(&read("tests/data/device-connects.json"));
+    let put = |target: &str, seeds: Vec<Vec<u8>>| {
+        let folder = root.join("seeds").join(target);
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).expect("a folder");
+        let seeds: BTreeSet<Vec<u8>> = seeds.into_iter().collect();
+        for (number, seed) in (1..).zip(seeds) {
+            fs::write(folder.join(format!("{number:02}")), seed).expect("room for a file");
+        }
+    };
+    put("client_id", logins.iter().map(|login| login.client_id.clone().into()).collect());
+    put("options", options(&read("mosquitto.conf.example")));
+    let mut files: Vec<Vec<u8>> = logins
+        .iter()
+        .map(|login| format!("\0\0{}:{}\n", login.device_id, login.secret).into())
+        .collect();
+    files.push(format!("\0\0{}", vectors(&read("tests/data/vectors.txt"))).into());
+    put("secrets_file", files);
+    put("verify", logins.iter().map(verify).collect());
+    put("plugin", logins.iter().flat_map(plugin).collect());
+}
+
+fn logins(json: &str) -> Vec<Login> {
+    let list: Vec<serde_json::Value> = serde_json::from_str(json).expect("JSON");
+    let text = |value: &serde_json::Value| value.as_str().map(String::from);
+    list.iter()
+        .filter_map(|login| {
+            Some(Login {
+                device_id: text(&login["device_id"])?,
+                secret: text(&login["secret"])?,
+                client_id: text(&login["client_id"])?,
+                username: text(&login["username"])?,
+                password: text(&login["password"]),
+                keep_alive: login["keepalive"].as_u64()?.try_into().ok()?,
+                level: login["level"].as_u64()?.try_into().ok()?,
+            })
+        })
+        .collect()
+}
+
+/// A value of each kind that is no default.
+const VALUES: [&str; 11] = [
+    "timestamp_max_age=15m",
+    "timestamp_max_ahead=2d",
+    "sign_types=1, 2",
+    "keepalive=any",
+    "other_clients=defer",
+    "one_connection=no",
+    "session_id=device",
+    "exact_connack_ports=1883, 1884",
+    "reload_interval=10s",
+    "failure_limit=20/1m",
+    "stats_interval=90",
+];
+
+/// All options with their defaults, and each alone, with its default and with another value.
+fn options(example: &str) -> Vec<Vec<u8>> {
+    let pair = |line: &str| {
+        let (name, value) =
+            line.trim_start_matches('#').strip_prefix("plugin_opt_")?.split_once(' ')?;
+        Some(format!("{name}={value}"))
+    };
+    let mut pairs: Vec<String> = example.lines().filter_map(pair).collect();
+    pairs.push(pairs.join("\0"));
+    pairs.extend(VALUES.map(String::from));
+    pairs.into_iter().map(String::into_bytes).collect()
+}
+
+/// A device for each secret of the golden vectors.
+fn vectors(text: &str) -> String {
+    text.lines()
+        .filter(|line| line.starts_with("good"))
+        .enumerate()
+        .map(|(number, line)| {
+            format!("d{number}:{}\n", line.split_whitespace().nth(3).expect("a secret"))
+        })
+        .collect()
+}
+
+fn text(text: &str) -> Vec<u8> {
+    let length = u8::try_from(text.len()).expect("a short text");
+    [&[length], text.as_bytes()].concat()
+}
+
+/// Whether the login is that of a device which the secrets file can hold.
+fn is_registered(login: &Login) -> bool {
+    let (id, secret) = (login.device_id.as_bytes(), login.secret.as_bytes());
+    let ends = login
+        .client_id
+        .strip_prefix(&login.device_id)
+        .is_some_and(|end| end.starts_with("_0_") && end.len() == 15);
+    is_name(id, 1, 128) && is_name(secret, 8, 32) && login.password.is_some() && ends
+}
+
+/// A file with the device, as `secrets::file` chooses it, and the login, as `Sent::choose` does.
+fn device_and_login(login: &Login) -> (Vec<u8>, Vec<u8>) {
+    let mut parts = login.client_id.rsplitn(3, '_');
+    let (stamp, sign) = (parts.next().expect("a timestamp"), parts.next().expect("a sign type"));
+    let sign = sign.as_bytes()[0] - b'0';
+    let [high, low] = login.keep_alive.to_be_bytes();
+    let keep_alive = if login.keep_alive == 120 { vec![0] } else { vec![1, high, low] };
+    if is_registered(login) {
+        let file = [vec![0, 0], text(&login.device_id), text(&login.secret), vec![0]].concat();
+        let sent = [vec![0, sign], text(stamp), vec![0; 4], keep_alive].concat();
+        return (file, sent);
+    }
+    let password = match &login.password {
+        Some(password) => [vec![3], text(password)].concat(),
+        None => vec![4],
+    };
+    let sent = [
+        vec![1, 0, sign],
+        text(stamp),
+        [vec![3], text(&login.client_id), vec![3], text(&login.username)].concat(),
+        password,
+        vec![3],
+        keep_alive,
+    ];
+    (vec![0; 5], sent.concat())
+}
+
+fn verify(login: &Login) -> Vec<u8> {
+    let (file, sent) = device_and_login(login);
+    let seed = [vec![0], file, sent, vec![0; 3]].concat();
+
+    let mut input = Input::new(&seed);
+    let rules = Rules::choose(&mut input);
+    let (devices, wrong) = file_twin(&secrets::file(&mut input));
+    let (sent, stamp) = Sent::choose(&mut input, &devices);
+    assert!(wrong.is_empty());
+    assert_eq!(sent.client_id.as_deref(), Some(login.client_id.as_bytes()));
+    assert_eq!(sent.username.as_deref(), Some(login.username.as_bytes()));
+    assert_eq!(sent.password.as_deref(), login.password.as_ref().map(String::as_bytes));
+    assert_eq!(sent.keep_alive, login.keep_alive);
+    let now = date_twin(&stamp).unwrap_or_default();
+    let said = answer(&sent, &devices, &rules, now, Occasion::Connect);
+    assert_eq!(said == Answer::Accept, is_registered(login), "{said:?}");
+    seed
+}
+
+/// The login; with a SIGHUP and an end; and on another broker, and with another file after it.
+fn plugin(login: &Login) -> [Vec<u8>; 3] {
+    let (file, sent) = device_and_login(login);
+    let begin = |is_2_0: u8| [vec![is_2_0, 0], file.clone(), vec![0; 4]].concat();
+    // What `World::login` chooses: the event, the client, and what the broker knows of it.
+    let version = if login.level == 3 { 3 } else { 0 };
+    let ask = [vec![0, 0], sent, vec![0, 0, version], vec![0; 7]].concat();
+    [
+        [begin(0), ask.clone()].concat(),
+        [begin(0), ask.clone(), vec![11, 7, 5, 0, 0, 14]].concat(),
+        [begin(1), ask.clone(), vec![15, 0, 0, 0, 0, 0, 0, 0], ask, vec![11]].concat(),
+    ]
+}

@@ -1,0 +1,62 @@
+//! The check of logins that are right or nearly, on every occasion, held against the contract's table.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use mosquitto_iotda_auth::{
+    login::{HourKeys, Occasion, Verdict, verify},
+    registry::{Cancel, load},
+};
+use mosquitto_iotda_auth_fuzz::{
+    answer::{Answer, answer},
+    input::Input,
+    rules::Rules,
+    secrets,
+    sent::Sent,
+    twins::{date_twin, file_twin},
+};
+
+fuzz_target!(|bytes: &[u8]| {
+    let mut input = Input::new(bytes);
+    let rules = Rules::choose(&mut input);
+    let file = secrets::file(&mut input);
+    let (devices, wrong) = file_twin(&file);
+    let table = load::read(file.as_slice(), file.len() as u64, 1, Cancel::NEVER);
+    let Ok(load::Content { table, .. }) = table else {
+        assert!(!wrong.is_empty(), "{table:?}");
+        return;
+    };
+    assert!(wrong.is_empty(), "lines {wrong:?} went unnoticed");
+
+    // Several, with the same keys: a verdict does not depend on what came before.
+    let mut keys = HourKeys::default();
+    for _ in 0..6 {
+        let (sent, stamp) = Sent::choose(&mut input, &devices);
+        let now = now(&mut input, date_twin(&stamp).unwrap_or_default(), &rules);
+        let occasion = input.pick([Occasion::Connect, Occasion::Recheck, Occasion::Restored]);
+        let expected = answer(&sent, &devices, &rules, now, occasion);
+        let connect = sent.connect();
+        let found = match verify(&connect, &table, &rules.policy(), now, occasion, &mut keys) {
+            Verdict::Accept(_) => Answer::Accept,
+            Verdict::Defer => Answer::Defer,
+            Verdict::Refuse(refused) => Answer::Refuse(refused.reason.slug(), refused.detail),
+        };
+        assert_eq!(found, expected, "{occasion:?} {sent:?} at {now} by {rules:?}");
+        if input.is_over() {
+            break;
+        }
+    }
+});
+
+/// The time, near the edges of the window as a rule.
+fn now(input: &mut Input<'_>, begin: i64, rules: &Rules) -> i64 {
+    let edge = match input.below(6) {
+        0 => begin,
+        1 => begin.saturating_add(rules.max_age),
+        2 => begin.saturating_sub(rules.max_ahead.unwrap_or_default()),
+        3 => begin.saturating_add(i64::from(input.short())),
+        4 => begin.saturating_sub(i64::from(input.short())),
+        _ => return i64::from(input.long()) << 32 | i64::from(input.long()),
+    };
+    edge.saturating_add(input.pick([0, 1, -1]))
+}

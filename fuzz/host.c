@@ -1,0 +1,264 @@
+/*
+ * The C side of a broker that is not one: its functions, which src/broker.rs fills with life. It is C because the plugin
+ * logs through a variadic function, and because include/iotda_broker.h has the types that these functions must have.
+ *
+ * The linker gives the plugin this dlsym and this clock_gettime instead of the C library's (see build.rs): so one
+ * program can be a 2.0 and a 2.1, with TLS and without, at any time of any day.
+ */
+#define _GNU_SOURCE /* memfd_create */
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "iotda_broker.h"
+
+/* src/broker.rs has the same, as Client and Certificate. */
+struct x509 {
+	const unsigned char *der;
+	int length;
+	int failure; /* what i2d_X509 answers instead of the length; 0: it does not fail */
+	int references;
+};
+
+struct mosquitto {
+	int numbers[2];
+	char *id;
+	char *address;
+	int keepalive;
+	int protocol;
+	int protocol_version;
+	int sub_count;
+	int port;
+	struct x509 *certificate;
+};
+
+/* What src/broker.rs does when it is called. */
+struct host {
+	int (*callback_register)(int event, iotda_callback callback, void *userdata);
+	int (*callback_unregister)(int event, iotda_callback callback);
+	void (*log)(int level, const char *text);
+	void (*kick)(const char *id);
+	int (*set_clientid)(struct mosquitto *client, const char *id);
+};
+static struct host host;
+static int is_2_1, has_tls;
+static int64_t wall_seconds, steady_micros;
+/* The broker's thread is inside of the plugin; any other thread has the real time. */
+static __thread int is_inside;
+
+void host_install(const struct host *given)
+{
+	host = *given;
+}
+
+void host_become(int a_2_1, int with_tls)
+{
+	is_2_1 = a_2_1;
+	has_tls = with_tls;
+}
+
+void host_set_clock(int64_t wall, int64_t steady)
+{
+	wall_seconds = wall;
+	steady_micros = steady;
+}
+
+void host_enter(int inside)
+{
+	is_inside = inside;
+}
+
+/* A file that has no name but one below /proc, and is gone with the process. */
+int host_file(void)
+{
+	return memfd_create("secrets", MFD_CLOEXEC);
+}
+
+#define CHECK(condition) \
+	do{ \
+		if(!(condition)){ \
+			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
+			abort(); \
+		} \
+	}while(0)
+
+/* A broker's functions may be called on its own thread only, and while it is inside of the plugin. */
+static void check_thread(void)
+{
+	CHECK(is_inside);
+}
+
+/* ---- the broker's functions ---- */
+
+static void log_printf(int level, const char *format, ...)
+{
+	char text[4096];
+	check_thread();
+	CHECK(strcmp(format, "%s") == 0);
+	va_list arguments;
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	host.log(level, text);
+}
+
+static const char *client_id(const struct mosquitto *client)
+{
+	check_thread();
+	return client->id;
+}
+
+static const char *client_address(const struct mosquitto *client)
+{
+	check_thread();
+	return client->address;
+}
+
+#define NUMBER(name, member) \
+	static int name(const struct mosquitto *client) \
+	{ \
+		check_thread(); \
+		return client->member; \
+	}
+NUMBER(client_keepalive, keepalive)
+NUMBER(client_protocol, protocol)
+NUMBER(client_protocol_version, protocol_version)
+NUMBER(client_sub_count, sub_count)
+NUMBER(client_port, port)
+
+static int kick_client(const char *id, bool with_will)
+{
+	check_thread();
+	CHECK(id && with_will);
+	host.kick(id);
+	return IOTDA_SUCCESS;
+}
+
+static int publish_copy(const char *id, const char *topic, int length, const void *payload, int qos, bool retain,
+		mosquitto_property *properties)
+{
+	check_thread();
+	CHECK(!id && strncmp(topic, "$SYS/broker/iotda-auth/", 23) == 0 && qos == 0 && retain && !properties);
+	CHECK(length > 0 && length <= 20);
+	for(int i = 0; i < length; i++) CHECK(strchr("0123456789", ((const char *)payload)[i]));
+	return IOTDA_SUCCESS;
+}
+
+static int set_clientid(struct mosquitto *client, const char *id)
+{
+	check_thread();
+	CHECK(client && id);
+	return host.set_clientid(client, id);
+}
+
+static int set_info(mosquitto_plugin_id_t *identifier, const char *name, const char *version)
+{
+	check_thread();
+	CHECK(identifier && name && version);
+	return IOTDA_SUCCESS;
+}
+
+static int callback_register(mosquitto_plugin_id_t *identifier, int event, iotda_callback callback,
+		const void *event_data, void *userdata)
+{
+	check_thread();
+	CHECK(identifier && callback && userdata && !event_data);
+	return host.callback_register(event, callback, userdata);
+}
+
+static int callback_unregister(mosquitto_plugin_id_t *identifier, int event, iotda_callback callback,
+		const void *event_data)
+{
+	check_thread();
+	CHECK(identifier && callback && !event_data);
+	return host.callback_unregister(event, callback);
+}
+
+/* ---- libcrypto's ---- */
+
+static void *client_certificate(const struct mosquitto *client)
+{
+	check_thread();
+	if(client->certificate) client->certificate->references++;
+	return client->certificate;
+}
+
+static int i2d_x509(const void *given, unsigned char **place)
+{
+	const struct x509 *certificate = given;
+	CHECK(certificate->references > 0);
+	if(certificate->failure) return certificate->failure;
+	if(place){
+		memcpy(*place, certificate->der, certificate->length);
+		*place += certificate->length;
+	}
+	return certificate->length;
+}
+
+static void x509_free(void *given)
+{
+	struct x509 *certificate = given;
+	CHECK(certificate->references-- > 0);
+}
+
+/* ---- what is found by its name ---- */
+
+/* The compiler holds each function against the type that the header has for it. */
+#define ENTRY(name, type, function, since) {name, (void *)(type){function}, since}
+enum since { ALWAYS, SINCE_2_1, WITH_TLS };
+
+void *__real_dlsym(void *handle, const char *name);
+
+void *__wrap_dlsym(void *handle, const char *name)
+{
+	const struct {
+		const char *name;
+		void *function;
+		enum since since;
+	} functions[] = {
+		ENTRY("mosquitto_callback_register", iotda_callback_register, callback_register, ALWAYS),
+		ENTRY("mosquitto_callback_unregister", iotda_callback_unregister, callback_unregister, ALWAYS),
+		ENTRY("mosquitto_log_printf", iotda_log_printf, log_printf, ALWAYS),
+		ENTRY("mosquitto_client_id", iotda_client_string, client_id, ALWAYS),
+		ENTRY("mosquitto_client_address", iotda_client_string, client_address, ALWAYS),
+		ENTRY("mosquitto_client_keepalive", iotda_client_int, client_keepalive, ALWAYS),
+		ENTRY("mosquitto_client_protocol", iotda_client_int, client_protocol, ALWAYS),
+		ENTRY("mosquitto_client_protocol_version", iotda_client_int, client_protocol_version, ALWAYS),
+		ENTRY("mosquitto_client_sub_count", iotda_client_int, client_sub_count, ALWAYS),
+		ENTRY("mosquitto_kick_client_by_clientid", iotda_kick_client_by_clientid, kick_client, ALWAYS),
+		ENTRY("mosquitto_broker_publish_copy", iotda_broker_publish_copy, publish_copy, ALWAYS),
+		ENTRY("mosquitto_client_certificate", iotda_client_certificate, client_certificate, WITH_TLS),
+		ENTRY("i2d_X509", iotda_i2d_x509, i2d_x509, WITH_TLS),
+		ENTRY("X509_free", iotda_x509_free, x509_free, WITH_TLS),
+		ENTRY("mosquitto_plugin_set_info", iotda_plugin_set_info, set_info, SINCE_2_1),
+		ENTRY("mosquitto_set_clientid", iotda_set_clientid, set_clientid, SINCE_2_1),
+		ENTRY("mosquitto_client_port", iotda_client_int, client_port, SINCE_2_1),
+	};
+	if(!is_inside) return __real_dlsym(handle, name);
+	for(size_t i = 0; i < sizeof(functions) / sizeof(*functions); i++){
+		if(strcmp(functions[i].name, name) != 0) continue;
+		bool there = functions[i].since == ALWAYS || (functions[i].since == SINCE_2_1 ? is_2_1 : has_tls);
+		return there ? functions[i].function : NULL;
+	}
+	return __real_dlsym(handle, name);
+}
+
+int __real_clock_gettime(clockid_t clock, struct timespec *time);
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *time)
+{
+	if(!is_inside) return __real_clock_gettime(clock, time);
+	if(clock == CLOCK_REALTIME){
+		time->tv_sec = wall_seconds;
+		time->tv_nsec = 0;
+	}else{
+		time->tv_sec = steady_micros / 1000000;
+		time->tv_nsec = steady_micros % 1000000 * 1000;
+	}
+	return 0;
+}

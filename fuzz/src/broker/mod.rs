@@ -1,0 +1,371 @@
+//! What a broker does with the plugin: its events, its clients and its log.
+//!
+//! Every text that the plugin gets lies in a block of its own, and is gone after the call, so that AddressSanitizer
+//! sees each byte that is read beyond its end or after its time.
+
+mod ffi;
+mod wire;
+
+pub use wire::{Call, Wire};
+
+use crate::sent::Sent;
+use ffi::{BasicAuth, Certificate, Client, Gone, Host, Opt};
+use std::{
+    cell::RefCell,
+    ffi::{CStr, CString, c_char, c_int, c_void},
+    fs::{File, Permissions},
+    os::{
+        fd::{AsRawFd, FromRawFd},
+        unix::fs::{FileExt, PermissionsExt},
+    },
+    ptr,
+};
+
+pub const SUCCESS: c_int = 0;
+pub const INVAL: c_int = 3;
+pub const AUTH: c_int = 11;
+pub const DEFER: c_int = 17;
+/// What is said here of an event that nobody has asked for.
+pub const NOT_ASKED_FOR: c_int = -1000;
+
+pub const RELOAD: c_int = 1;
+pub const BASIC_AUTH: c_int = 3;
+pub const TICK: c_int = 9;
+pub const DISCONNECT: c_int = 10;
+pub const CLIENT_OFFLINE: c_int = 28;
+
+/// Says what is wrong, and ends. While the plugin runs, a panic would say nothing: the hook is the plugin's.
+#[macro_export]
+macro_rules! check {
+    ($condition:expr, $($words:tt)+) => {{
+        let holds: bool = $condition;
+        if !holds {
+            let condition = stringify!($condition);
+            eprintln!("{}:{}: not so: {condition}: {}", file!(), line!(), format_args!($($words)+));
+            std::process::abort();
+        }
+    }};
+}
+
+/// So many clients there are, each at an address that is used again and again.
+pub const SLOTS: usize = 4;
+
+/// What the plugin has done during one call.
+#[derive(Debug, Default)]
+pub struct Seen {
+    pub code: c_int,
+    /// Levels and lines.
+    pub log: Vec<(c_int, Vec<u8>)>,
+    pub kicks: Vec<Kick>,
+    /// The names that it has given to sessions.
+    pub names: Vec<Vec<u8>>,
+}
+
+/// A client that the plugin has ended.
+#[derive(Debug)]
+pub struct Kick {
+    pub name: Vec<u8>,
+    /// Which client had that name, if one was connected: the plugin has been told that it is gone.
+    pub gone: Option<usize>,
+}
+
+/// What the broker knows of a client besides what it sent.
+#[derive(Clone, Debug)]
+pub struct Around {
+    pub address: Option<Vec<u8>>,
+    pub protocol: c_int,
+    pub protocol_version: c_int,
+    pub subscriptions: c_int,
+    pub port: c_int,
+    pub numbers: [c_int; 2],
+    /// Where libcrypto fails.
+    pub certificate_failure: c_int,
+    /// What `mosquitto_set_clientid` answers.
+    pub naming: c_int,
+}
+
+/// What the C side is called back with. The broker has one thread.
+#[derive(Default)]
+struct World {
+    callbacks: Vec<(c_int, ffi::Callback, *mut c_void)>,
+    refused: Option<(c_int, c_int)>,
+    clients: [*mut Client; SLOTS],
+    connected: [Option<Vec<u8>>; SLOTS],
+    naming: c_int,
+    is_2_1: bool,
+    seen: Seen,
+}
+
+thread_local! {
+    static WORLD: RefCell<World> = RefCell::default();
+}
+
+fn world<T>(call: impl FnOnce(&mut World) -> T) -> T {
+    WORLD.with_borrow_mut(call)
+}
+
+/// A broker, of which a process has one.
+pub struct Broker {
+    file: File,
+    userdata: *mut c_void,
+    identifier: *mut c_void,
+}
+
+impl Broker {
+    #[allow(clippy::new_without_default)] // it is more than a value
+    pub fn new() -> Self {
+        let host = Host { register, unregister, log, kick, set_clientid };
+        // SAFETY: the C side copies the table.
+        unsafe { ffi::host_install(&host) };
+        world(|world| {
+            world.clients = std::array::from_fn(|_| Box::into_raw(Box::<Client>::default()));
+        });
+        // SAFETY: it is a new descriptor, and nobody else's.
+        let file = unsafe { File::from_raw_fd(ffi::host_file()) };
+        let identifier = Box::into_raw(Box::new(0u64)).cast();
+        Self { file, userdata: ptr::null_mut(), identifier }
+    }
+
+    /// Becomes another one, that nobody is connected to.
+    pub fn reset(&mut self, is_2_1: bool, has_tls: bool) {
+        // SAFETY: the C side has one thread, this one.
+        unsafe { ffi::host_become(is_2_1.into(), has_tls.into()) };
+        world(|world| {
+            world.connected = Default::default();
+            world.is_2_1 = is_2_1;
+        });
+    }
+
+    /// Sets the clock that the plugin sees: Unix seconds, and microseconds that only go on.
+    pub fn set_clock(&self, wall: i64, steady: i64) {
+        // SAFETY: the C side has one thread that looks at it, this one.
+        unsafe { ffi::host_set_clock(wall, steady) };
+    }
+
+    /// Where the secrets file is.
+    pub fn path(&self) -> String {
+        format!("/proc/self/fd/{}", self.file.as_raw_fd())
+    }
+
+    pub fn write_file(&self, content: &[u8], mode: u32) {
+        self.file.set_len(0).expect("an empty file");
+        self.file.write_all_at(content, 0).expect("room for a file");
+        self.file.set_permissions(Permissions::from_mode(mode)).expect("our own file");
+    }
+
+    pub fn is_running(&self) -> bool {
+        !self.userdata.is_null()
+    }
+
+    /// Starts the plugin. A name or a value may be null; `refused` is the event whose callback the broker does not take,
+    /// and its answer.
+    pub fn start(&mut self, options: &[RawOption], refused: Option<(c_int, c_int)>) -> Seen {
+        let raw = |text: &Option<CString>| {
+            text.as_ref().map_or(ptr::null_mut(), |text| text.as_ptr().cast_mut())
+        };
+        let mut list: Vec<Opt> =
+            options.iter().map(|(name, value)| Opt { key: raw(name), value: raw(value) }).collect();
+        world(|world| world.refused = refused);
+        let (versions, count) = ([2, 3, 4, 5], c_int::try_from(list.len()).expect("a few options"));
+        let (identifier, mut userdata) = (self.identifier, ptr::null_mut());
+        let seen = inside(|| {
+            // SAFETY: there are so many numbers; the options live until the call is over, and the user data has a place.
+            unsafe {
+                check!(ffi::mosquitto_plugin_version(4, versions.as_ptr()) == 5, "5 is spoken");
+                ffi::mosquitto_plugin_init(identifier, &mut userdata, list.as_mut_ptr(), count)
+            }
+        });
+        check!((seen.code == SUCCESS) != userdata.is_null(), "{seen:?}");
+        let callbacks = world(|world| world.callbacks.len());
+        let all = if world(|world| world.is_2_1) { 5 } else { 4 };
+        check!(callbacks == if userdata.is_null() { 0 } else { all }, "{callbacks} callbacks");
+        self.userdata = userdata;
+        seen
+    }
+
+    /// Ends the plugin, and once more, as a broker may.
+    pub fn stop(&mut self) -> Seen {
+        let userdata = std::mem::replace(&mut self.userdata, ptr::null_mut());
+        // SAFETY: it is what the start gave.
+        let seen =
+            inside(|| unsafe { ffi::mosquitto_plugin_cleanup(userdata, ptr::null_mut(), 0) });
+        check!(world(|world| world.callbacks.is_empty()), "a callback is left");
+        // SAFETY: what is gone is not looked at.
+        let again =
+            inside(|| unsafe { ffi::mosquitto_plugin_cleanup(userdata, ptr::null_mut(), 0) });
+        check!(seen.code == SUCCESS && again.code == SUCCESS, "{seen:?} {again:?}");
+        check!(again.log.is_empty() && again.kicks.is_empty(), "{again:?}");
+        seen
+    }
+
+    /// BASIC_AUTH.
+    pub fn ask(&mut self, slot: usize, sent: &Sent, around: &Around) -> Seen {
+        let string = |text: &Option<Vec<u8>>| {
+            text.as_ref().map(|text| CString::new(text.as_slice()).expect("no NUL"))
+        };
+        let give = |text: Option<CString>| text.map_or(ptr::null_mut(), CString::into_raw);
+        let (username, password) = (string(&sent.username), string(&sent.password));
+        let mut certificate = sent.certificate.as_ref().map(|der| Certificate {
+            der: der.as_ptr(),
+            length: der.len().try_into().expect("a short one"),
+            failure: around.certificate_failure,
+            references: 0,
+        });
+        let client = world(|world| {
+            world.naming = around.naming;
+            world.clients[slot]
+        });
+        let asked = Client {
+            numbers: around.numbers,
+            id: give(string(&sent.client_id)),
+            address: give(string(&around.address)),
+            keepalive: sent.keep_alive.into(),
+            protocol: around.protocol,
+            protocol_version: around.protocol_version,
+            sub_count: around.subscriptions,
+            port: around.port,
+            certificate: certificate.as_mut().map_or(ptr::null_mut(), ptr::from_mut),
+        };
+        // SAFETY: the place is ours, and nobody looks at it outside of a call.
+        unsafe { client.write(asked) };
+        let raw = |text: &Option<CString>| {
+            text.as_ref().map_or(ptr::null_mut(), |text| text.as_ptr().cast_mut())
+        };
+        let mut event = BasicAuth {
+            client,
+            username: raw(&username),
+            password: raw(&password),
+            ..BasicAuth::default()
+        };
+        let seen = inside(|| deliver(BASIC_AUTH, ptr::from_mut(&mut event).cast()));
+        // SAFETY: as above; the texts are what was given, or what a name was replaced with, by `into_raw` each.
+        let name = unsafe {
+            let client = client.replace(Client::default());
+            drop((!client.address.is_null()).then(|| CString::from_raw(client.address)));
+            (!client.id.is_null()).then(|| CString::from_raw(client.id))
+        };
+        check!(
+            certificate.is_none_or(|certificate| certificate.references == 0),
+            "a certificate leaks"
+        );
+        world(|world| {
+            let stays = seen.code == SUCCESS || seen.code == DEFER;
+            world.connected[slot] = name.filter(|_| stays).map(CString::into_bytes);
+        });
+        seen
+    }
+
+    /// DISCONNECT or CLIENT_OFFLINE, of a client or of none.
+    pub fn gone(&mut self, event: c_int, slot: Option<usize>) -> Seen {
+        let client = slot.map_or(ptr::null_mut(), |slot| {
+            world(|world| {
+                world.connected[slot] = None;
+                world.clients[slot]
+            })
+        });
+        let mut data = Gone { client, ..Gone::default() };
+        inside(|| deliver(event, ptr::from_mut(&mut data).cast()))
+    }
+
+    /// An event whose data nobody looks at, or that has none.
+    pub fn event(&mut self, event: c_int) -> Seen {
+        inside(|| deliver(event, ptr::null_mut()))
+    }
+}
+
+/// An option as it is given: either may be null.
+pub type RawOption = (Option<CString>, Option<CString>);
+
+fn inside(call: impl FnOnce() -> c_int) -> Seen {
+    world(|world| world.seen = Seen::default());
+    // SAFETY: the C side notes it for this thread.
+    unsafe { ffi::host_enter(1) };
+    let code = call();
+    // SAFETY: as above.
+    unsafe { ffi::host_enter(0) };
+    let seen = world(|world| std::mem::take(&mut world.seen));
+    Seen { code, ..seen }
+}
+
+fn deliver(event: c_int, data: *mut c_void) -> c_int {
+    let callback =
+        world(|world| world.callbacks.iter().find(|(asked, ..)| *asked == event).copied());
+    match callback {
+        // SAFETY: the callback is registered, with this user data, and the data is that of its event, or null.
+        Some((_, callback, userdata)) => unsafe { callback(event, data, userdata) },
+        None => NOT_ASKED_FOR,
+    }
+}
+
+extern "C" fn register(event: c_int, callback: ffi::Callback, userdata: *mut c_void) -> c_int {
+    world(|world| match world.refused {
+        Some((refused, code)) if refused == event => code,
+        _ if event == CLIENT_OFFLINE && !world.is_2_1 => 10,
+        _ => {
+            world.callbacks.push((event, callback, userdata));
+            SUCCESS
+        }
+    })
+}
+
+extern "C" fn unregister(event: c_int, callback: ffi::Callback) -> c_int {
+    world(|world| {
+        let same = |known: &(c_int, ffi::Callback, *mut c_void)| {
+            known.0 == event && ptr::fn_addr_eq(known.1, callback)
+        };
+        match world.callbacks.iter().position(same) {
+            Some(at) => {
+                world.callbacks.remove(at);
+                SUCCESS
+            }
+            None => 10,
+        }
+    })
+}
+
+extern "C" fn log(level: c_int, text: *const c_char) {
+    // SAFETY: the C side has made a string of it.
+    let text = unsafe { CStr::from_ptr(text) }.to_bytes().to_vec();
+    world(|world| world.seen.log.push((level, text)));
+}
+
+/// As a broker does, it says that the client is gone before it returns.
+extern "C" fn kick(id: *const c_char) {
+    // SAFETY: the plugin gives a string, and keeps it until this returns.
+    let id = unsafe { CStr::from_ptr(id) };
+    let name = id.to_bytes().to_vec();
+    let (gone, client) = world(|world| {
+        let gone = world.connected.iter().position(|client| client.as_ref() == Some(&name));
+        if let Some(slot) = gone {
+            world.connected[slot] = None;
+        }
+        world.seen.kicks.push(Kick { name: name.clone(), gone });
+        (gone, gone.map(|slot| world.clients[slot]))
+    });
+    if let (Some(_), Some(client)) = (gone, client) {
+        let mut data = Gone { client, ..Gone::default() };
+        check!(
+            deliver(DISCONNECT, ptr::from_mut(&mut data).cast()) == SUCCESS,
+            "a client that is gone"
+        );
+    }
+    // A broker still logs the name.
+    check!(id.to_bytes() == name, "the name is gone");
+}
+
+/// As a broker does, it frees the ClientId.
+extern "C" fn set_clientid(client: *mut Client, id: *const c_char) -> c_int {
+    // SAFETY: the plugin gives a string.
+    let id = unsafe { CStr::from_ptr(id) }.to_owned();
+    world(|world| {
+        if world.naming == SUCCESS {
+            world.seen.names.push(id.to_bytes().to_vec());
+            // SAFETY: the client is the one that is asked about, and its id was given by `into_raw`.
+            unsafe {
+                let before = std::mem::replace(&mut (*client).id, id.into_raw());
+                drop((!before.is_null()).then(|| CString::from_raw(before)));
+            }
+        }
+        world.naming
+    })
+}

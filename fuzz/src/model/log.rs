@@ -1,0 +1,127 @@
+//! What the log may say.
+
+use crate::{
+    broker::{Around, Seen},
+    check,
+    secrets::is_marked,
+    sent::Sent,
+};
+use mosquitto_iotda_auth::{
+    log_line::{self, Sent as Told},
+    login::verify::Detail,
+};
+use std::collections::BTreeMap;
+
+const NOTICE: i32 = 2;
+
+/// What is known of the log.
+#[derive(Debug, Default)]
+pub struct Log {
+    /// How often each reason was given since the start: the first ten of a minute are told.
+    told: BTreeMap<&'static str, u32>,
+    /// Whether somebody has sent, or is called, what looks like one of our secrets.
+    marked_by_others: bool,
+    /// The last password, if no other text holds it.
+    password: Option<Vec<u8>>,
+}
+
+impl Log {
+    /// Something that is no secret, and may be told.
+    pub fn allow(&mut self, text: &[u8]) {
+        self.marked_by_others |= is_marked(text);
+    }
+
+    /// What a client sends may be told, but for its password.
+    pub fn note_what_was_sent(&mut self, sent: &Sent, around: &Around) {
+        let texts = [&sent.client_id, &sent.username, &around.address];
+        let texts: Vec<&[u8]> = texts.into_iter().flatten().map(Vec::as_slice).collect();
+        texts.iter().for_each(|text| self.allow(text));
+        let told = |password: &&Vec<u8>| {
+            password.len() >= 32 && !texts.iter().any(|text| holds(text, password))
+        };
+        self.password = sent.password.as_ref().filter(told).cloned();
+    }
+
+    /// Every line is one of ours, and fit for a log.
+    pub fn check(&self, seen: &Seen) {
+        for (level, line) in &seen.log {
+            let text = String::from_utf8_lossy(line);
+            check!([1, 2, 4, 8, 16].contains(level), "{level}: {text}");
+            check!(line.starts_with(b"iotda-auth: ") && line.len() < 1000, "{text}");
+            check!(line.iter().all(|byte| *byte >= b' ' && *byte != 0x7F), "{text:?}");
+            check!(!text.contains("internal error") && !text.contains("no thread"), "{text}");
+            check!(self.marked_by_others || !is_marked(line), "a secret is told: {text}");
+        }
+    }
+
+    /// The line about a refusal, which may be left out once there were ten.
+    pub fn check_refusal(
+        &mut self,
+        seen: &Seen,
+        slug: &'static str,
+        detail: &Detail,
+        sent: &Sent,
+        around: &Around,
+    ) {
+        self.check(seen);
+        let lines: Vec<&Vec<u8>> = refusals(seen).collect();
+        let count = self.told.entry(slug).or_default();
+        *count += 1;
+        check!(lines.len() == 1 || lines.is_empty() && *count > 10, "{slug}: {seen:?}");
+        let Some(line) = lines.first() else { return };
+        check!(line.len() < 700 && line.is_ascii(), "{line:?}");
+        if let Some(password) = &self.password {
+            check!(
+                !holds(line, password),
+                "a password is told: {:?}",
+                String::from_utf8_lossy(line)
+            );
+        }
+        let text = std::str::from_utf8(line).expect("ASCII");
+        let told = log_line::parse(text);
+        check!(told.is_ok(), "{told:?}: {text}");
+        let Ok(told) = told else { return };
+        check!(
+            told.reason.slug() == slug && told.detail == detail.to_string(),
+            "{slug} {detail:?}: {text}"
+        );
+        check!(is_told(&told.client, &sent.client_id), "{sent:?}: {text}");
+        check!(is_told(&told.user, &sent.username), "{sent:?}: {text}");
+        // A dash stands for no address.
+        let has_address = !matches!(around.address.as_deref(), None | Some(b"" | b"-"));
+        check!(told.address.is_some() == has_address, "{around:?}: {text}");
+    }
+
+    pub fn says_reason(&self, seen: &Seen, slug: &str) -> bool {
+        let field = format!(" reason={slug}");
+        refusals(seen).any(|line| line.ends_with(field.as_bytes()))
+    }
+
+    /// Whether a refusal for this reason may be left out.
+    pub fn is_thinned(&self, slug: &str) -> bool {
+        self.told.get(slug).is_some_and(|count| *count >= 10)
+    }
+}
+
+/// The lines about refused logins, without those about how many were left out.
+fn refusals(seen: &Seen) -> impl Iterator<Item = &Vec<u8>> {
+    seen.log
+        .iter()
+        .filter(|(level, line)| {
+            *level == NOTICE && line.starts_with(b"iotda-auth: refused client=")
+        })
+        .map(|(_, line)| line)
+}
+
+fn is_told(told: &Option<Told>, sent: &Option<Vec<u8>>) -> bool {
+    match (told, sent) {
+        (Some(Told { text, cut: true }), Some(sent)) => sent.starts_with(text),
+        (Some(Told { text, cut: false }), Some(sent)) => text == sent,
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+fn holds(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}

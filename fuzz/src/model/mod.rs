@@ -1,0 +1,337 @@
+//! What the plugin should do: who is logged in, and what that means for each event.
+
+mod log;
+mod reload;
+
+pub use log::Log;
+pub use reload::Content;
+
+use crate::{
+    answer::{Answer, answer},
+    broker::{AUTH, Around, DEFER, Kick, SUCCESS, Seen},
+    check,
+    rules::Wanted,
+    secrets::is_certificate_of,
+    sent::{Sent, password},
+    twins::{ClientIdTwin, FileTwin, ProofTwin, client_id_twin},
+};
+use mosquitto_iotda_auth::login::{Occasion, verify::Detail};
+use std::collections::BTreeMap;
+
+/// A running plugin.
+pub struct Model {
+    pub is_2_1: bool,
+    pub wanted: Wanted,
+    /// The devices in force.
+    pub devices: FileTwin,
+    /// What the file holds now.
+    pub content: Content,
+    /// Whether the content that was read last and found good ends in a newline.
+    pub ends_in_newline: bool,
+    /// How many times it was told to read the file, since it was known to have done so.
+    pub requests: u32,
+    /// By the broker's clients.
+    pub sessions: BTreeMap<usize, Session>,
+    pub log: Log,
+    /// Unix seconds, and microseconds that only go on.
+    pub wall: i64,
+    pub steady: i64,
+    ticks: bool,
+    sweeps: bool,
+    refusals: u64,
+}
+
+/// A login that was accepted.
+#[derive(Clone, Debug)]
+pub struct Session {
+    client_id: Vec<u8>,
+    device_id: Vec<u8>,
+    /// What the broker knows it by.
+    name: Vec<u8>,
+    /// If it had the shape of one.
+    password: Option<Vec<u8>>,
+    certificate: Option<Vec<u8>>,
+}
+
+/// What a session should come to.
+enum Outcome {
+    /// It is known, and goes on.
+    Known,
+    Connects(Answer),
+    /// A second look at a session that is not known.
+    Again(Answer),
+}
+
+/// The codes of a refusal, as the contract's table has them.
+fn codes(slug: &str) -> (u8, u8) {
+    match slug {
+        "rate_limited" => (3, 0x9F),
+        "bad_client_id" | "bad_sign_type" | "bad_keepalive" => (2, 0x85),
+        "user_mismatch" | "unknown_device" | "stale_timestamp" | "future_timestamp"
+        | "wrong_password" | "no_certificate" => (4, 0x86),
+        "wrong_certificate" | "frozen" => (5, 0x87),
+        "internal_error" => (3, 0x88),
+        _ => panic!("{slug}"),
+    }
+}
+
+/// A password, if it has the shape of one.
+fn shaped(password: Option<&Vec<u8>>) -> Option<Vec<u8>> {
+    let digit = |byte: &u8| b"0123456789abcdef".contains(byte);
+    password.filter(|text| text.len() == 64 && text.iter().all(digit)).cloned()
+}
+
+impl Model {
+    /// A plugin that has started with these options and this file.
+    pub fn new(is_2_1: bool, wanted: Wanted, content: Content, wall: i64, steady: i64) -> Self {
+        Self {
+            is_2_1,
+            wanted,
+            devices: content.devices.clone(),
+            ends_in_newline: content.ends_in_newline,
+            content,
+            requests: 0,
+            sessions: BTreeMap::new(),
+            log: Log::default(),
+            wall,
+            steady,
+            ticks: false,
+            sweeps: false,
+            refusals: 0,
+        }
+    }
+
+    /// A client is gone, if it was there.
+    pub fn gone(&mut self, slot: usize) {
+        self.sessions.remove(&slot);
+    }
+
+    /// RELOAD.
+    pub fn reload(&mut self, seen: &Seen) {
+        let code = if self.is_2_1 { SUCCESS } else { DEFER };
+        check!(seen.code == code, "RELOAD: {seen:?}");
+        self.news(seen, &mut seen.kicks.iter());
+        self.sweeps = true;
+        self.requests += 1;
+    }
+
+    /// TICK. Says whether there was news of the file.
+    pub fn tick(&mut self, seen: &Seen) -> bool {
+        check!(seen.code == SUCCESS, "TICK: {seen:?}");
+        self.sweeps = false;
+        self.ticks = true;
+        let mut kicks = seen.kicks.iter();
+        let news = self.news(seen, &mut kicks);
+        check!(kicks.next().is_none(), "{seen:?}");
+        news
+    }
+
+    /// BASIC_AUTH. Gives what the client's connection is sent, if it is one on which that may be.
+    pub fn asked(
+        &mut self,
+        slot: usize,
+        sent: &Sent,
+        around: &Around,
+        seen: &Seen,
+    ) -> Option<Vec<u8>> {
+        let mut kicks = seen.kicks.iter();
+        self.log.note_what_was_sent(sent, around);
+        self.news(seen, &mut kicks);
+        let outcome = self.outcome(slot, sent, around);
+        let limited =
+            self.wanted.failure_limit.is_some_and(|(free, _)| self.refusals >= free.into());
+        let mut exact = None;
+        match outcome {
+            Outcome::Known => {
+                check!(seen.code == SUCCESS && seen.names.is_empty(), "{sent:?}: {seen:?}");
+            }
+            Outcome::Again(answer) => {
+                let code = match &answer {
+                    Answer::Accept => SUCCESS,
+                    Answer::Defer => DEFER,
+                    Answer::Refuse(..) => AUTH,
+                };
+                check!(seen.code == code && seen.names.is_empty(), "{answer:?} {sent:?}: {seen:?}");
+                if let Answer::Refuse(slug, detail) = &answer {
+                    self.gone(slot);
+                    self.log.check_refusal(seen, slug, detail, sent, around);
+                }
+            }
+            // Which it is, the limiter of the plugin's own knows; this one merely counts.
+            Outcome::Connects(answer) if limited && !self.is_answer(&answer, around, seen) => {
+                exact = self.refused(slot, "rate_limited", &Detail::None, sent, around, seen);
+            }
+            Outcome::Connects(Answer::Accept) => {
+                exact = self.accepted(slot, sent, around, seen, &mut kicks);
+            }
+            Outcome::Connects(Answer::Defer) => check!(seen.code == DEFER, "{sent:?}: {seen:?}"),
+            Outcome::Connects(Answer::Refuse(slug, detail)) => {
+                exact = self.refused(slot, slug, &detail, sent, around, seen);
+            }
+        }
+        check!(kicks.next().is_none(), "more are ended than should be: {seen:?}");
+        exact
+    }
+
+    /// Whether this is the answer that was given; a code alone does not always tell.
+    fn is_answer(&self, answer: &Answer, around: &Around, seen: &Seen) -> bool {
+        match answer {
+            Answer::Accept if around.naming == SUCCESS => seen.code == SUCCESS,
+            Answer::Accept => !self.log.says_reason(seen, "rate_limited"),
+            Answer::Defer => seen.code == DEFER,
+            Answer::Refuse(..) => {
+                !self.log.says_reason(seen, "rate_limited") && !self.log.is_thinned("rate_limited")
+            }
+        }
+    }
+
+    fn outcome(&self, slot: usize, sent: &Sent, around: &Around) -> Outcome {
+        let occasion = if !self.sweeps {
+            Occasion::Connect
+        } else if self.sessions.get(&slot).is_some_and(|session| session.began_with(sent)) {
+            return Outcome::Known;
+        } else if around.address.is_none()
+            && sent.password.is_none()
+            && around.protocol_version == 0
+        {
+            Occasion::Restored
+        } else if self.ticks || around.subscriptions > 0 {
+            Occasion::Recheck
+        } else {
+            Occasion::Connect
+        };
+        let said = answer(sent, &self.devices, &self.wanted.rules, self.wall, occasion);
+        let name = sent.client_id.as_deref().unwrap_or_default();
+        let is_device = self.devices.get(name).filter(|_| self.wanted.sessions_by_device);
+        let is_client_id = matches!(client_id_twin(name), ClientIdTwin::Device { .. });
+        match (occasion, is_device) {
+            // It would be taken for the device.
+            (Occasion::Connect, Some(_)) if said == Answer::Defer => {
+                Outcome::Connects(Answer::Refuse("bad_client_id", Detail::None))
+            }
+            (Occasion::Connect, _) => Outcome::Connects(said),
+            // A session that is known by its device's id.
+            (_, Some(device)) if !is_client_id => {
+                let refuse = |slug| Outcome::Again(Answer::Refuse(slug, Detail::None));
+                if sent.username.as_deref() != Some(name) {
+                    refuse("user_mismatch")
+                } else if device.frozen {
+                    refuse("frozen")
+                } else {
+                    Outcome::Again(Answer::Accept)
+                }
+            }
+            _ => Outcome::Again(said),
+        }
+    }
+
+    fn accepted<'a>(
+        &mut self,
+        slot: usize,
+        sent: &Sent,
+        around: &Around,
+        seen: &Seen,
+        kicks: &mut impl Iterator<Item = &'a Kick>,
+    ) -> Option<Vec<u8>> {
+        let new = Session::of(sent, self.wanted.sessions_by_device);
+        if !self.wanted.many_connections {
+            let others =
+                |session: &Session| session.device_id == new.device_id && session.name != new.name;
+            let ended: Vec<usize> = self
+                .sessions
+                .iter()
+                .filter(|(_, session)| others(session))
+                .map(|(at, _)| *at)
+                .collect();
+            self.ended(&ended, kicks);
+        }
+        if self.wanted.sessions_by_device && around.naming != SUCCESS {
+            return self.refused(slot, "internal_error", &Detail::None, sent, around, seen);
+        }
+        check!(seen.code == SUCCESS, "{sent:?}: {seen:?}");
+        let names: Vec<&Vec<u8>> =
+            self.wanted.sessions_by_device.then_some(&new.device_id).into_iter().collect();
+        check!(seen.names.iter().collect::<Vec<_>>() == names, "{seen:?}");
+        self.sessions.insert(slot, new);
+        None
+    }
+
+    /// These sessions are ended, in any order.
+    fn ended<'a>(&mut self, slots: &[usize], kicks: &mut impl Iterator<Item = &'a Kick>) {
+        let mut names: Vec<Vec<u8>> =
+            slots.iter().map(|slot| self.sessions[slot].name.clone()).collect();
+        let kicks: Vec<&Kick> = kicks.by_ref().take(names.len()).collect();
+        let mut kicked: Vec<&Vec<u8>> = kicks.iter().map(|kick| &kick.name).collect();
+        names.sort();
+        kicked.sort();
+        check!(
+            names.iter().eq(kicked.iter().copied()),
+            "{names:?} should be ended, not {kicked:?}"
+        );
+        for slot in slots.iter().copied().chain(kicks.iter().filter_map(|kick| kick.gone)) {
+            self.gone(slot);
+        }
+    }
+
+    /// A CONNECT that is refused. Gives what an exact CONNACK is, where one may be sent.
+    fn refused(
+        &mut self,
+        slot: usize,
+        slug: &'static str,
+        detail: &Detail,
+        sent: &Sent,
+        around: &Around,
+        seen: &Seen,
+    ) -> Option<Vec<u8>> {
+        let (v3, v5) = codes(slug);
+        let is_told = around.protocol_version == 5 && (self.is_2_1 || v5 == 0x87);
+        let code = if is_told && v5 != 0x87 { i32::from(v5) } else { AUTH };
+        check!(seen.code == code, "{slug} {detail:?} {sent:?} {around:?}: {seen:?}");
+        check!(seen.names.is_empty(), "{seen:?}");
+        self.gone(slot);
+        self.refusals += 1;
+        self.log.check_refusal(seen, slug, detail, sent, around);
+        match around.protocol_version {
+            _ if is_told => None,
+            3 | 4 => Some(vec![0x20, 2, 0, v3]),
+            5 => Some(vec![0x20, 3, 0, v5, 0]),
+            _ => None,
+        }
+    }
+}
+
+impl Session {
+    fn of(sent: &Sent, by_device: bool) -> Self {
+        let client_id = sent.client_id.clone().unwrap_or_default();
+        let ClientIdTwin::Device { device_id, .. } = client_id_twin(&client_id) else {
+            panic!("accepted {sent:?}")
+        };
+        let device_id = device_id.to_vec();
+        Self {
+            name: if by_device { device_id.clone() } else { client_id.clone() },
+            client_id,
+            device_id,
+            password: shaped(sent.password.as_ref()),
+            certificate: sent.certificate.clone(),
+        }
+    }
+
+    fn began_with(&self, sent: &Sent) -> bool {
+        sent.client_id.as_ref() == Some(&self.name)
+            && shaped(sent.password.as_ref()) == self.password
+    }
+
+    /// Whether it may go on, now that its device is changed.
+    fn is_proved_by(&self, proof: &ProofTwin) -> bool {
+        let ClientIdTwin::Device { sign_digit, stamp, .. } = client_id_twin(&self.client_id) else {
+            return false;
+        };
+        match proof {
+            ProofTwin::Secrets(secrets) => secrets.iter().any(|secret| {
+                let right = password(sign_digit, stamp, secret);
+                self.password.as_deref() == Some(right.as_bytes())
+            }),
+            proof => self.certificate.as_deref().is_some_and(|der| is_certificate_of(der, proof)),
+        }
+    }
+}
