@@ -3,7 +3,8 @@
 //! `IOTDA_HOSTILE_CONNECTS` says how many there are for each broker, `IOTDA_HOSTILE_SEED` which; a failure names both.
 
 use crate::{
-    hostile_packets::{FORGED, Hostile},
+    hostile_packets::Hostile,
+    hostile_texts::FORGED,
     reload::connect,
     support::{
         broker::{Broker, Setup, free_port, on_every_broker},

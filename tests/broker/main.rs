@@ -19,6 +19,7 @@ mod flood;
 mod hostile;
 mod hostile_connects;
 mod hostile_packets;
+mod hostile_texts;
 mod instances;
 mod login;
 mod machine;

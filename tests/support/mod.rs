@@ -19,6 +19,7 @@ pub mod library;
 pub mod matrix;
 pub mod memory;
 pub mod mqtt;
+pub mod random;
 pub mod scratch;
 pub mod silent;
 pub mod transport;
