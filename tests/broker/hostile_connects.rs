@@ -88,7 +88,8 @@ fn hostile_connects_harm_nobody(version: &str) {
     log_in(&mut broker, logins, count);
     let at_end = broker.resident();
     eprintln!("{version}: {logins} logins, {quarter} KiB after a quarter, {at_end} KiB at the end");
-    assert!(at_end < quarter + 2048, "resident memory grew from {quarter} to {at_end} KiB");
+    // Not to the byte: a heap is full of holes, and takes its time to find them.
+    assert!(at_end < quarter + 4096, "resident memory grew from {quarter} to {at_end} KiB");
     assert!(meter.is_alive(), "{}", broker.log());
 
     broker.stop();
@@ -155,9 +156,8 @@ fn check_log(log: &str) {
 
 /// Brokers repeat the name of a protocol that they do not know, newlines and all. It has at most six bytes.
 fn is_rest_of_a_protocol_name(line: &str) -> bool {
-    line.split_once('"').is_some_and(|(name, rest)| {
-        name.chars().count() < 6 && [".", " in CONNECT from 127.0.0.1."].contains(&rest)
-    })
+    let ends = ["\".", "\" in CONNECT from 127.0.0.1."];
+    ends.iter().any(|end| line.strip_suffix(end).is_some_and(|name| name.chars().count() < 6))
 }
 
 /// A counter, as the plugin's last words have it.
