@@ -3,7 +3,7 @@
 //!
 //!     cargo run --example seeds
 
-use mosquitto_iotda_auth::login::Occasion;
+use mosquitto_iotda_auth::{login::Occasion, options::Options};
 use mosquitto_iotda_auth_fuzz::{
     answer::{Answer, answer},
     input::Input,
@@ -47,7 +47,11 @@ fn main() {
     files.push(format!("\0\0{}", vectors(&read("tests/data/vectors.txt"))).into());
     put("secrets_file", files);
     put("verify", logins.iter().map(verify).collect());
-    put("plugin", logins.iter().flat_map(plugin).collect());
+    let mut plugins: Vec<Vec<u8>> = logins.iter().flat_map(plugin).collect();
+    plugins.extend(
+        logins.iter().find(|login| is_registered(login)).into_iter().flat_map(options_and_kinds),
+    );
+    put("plugin", plugins);
 }
 
 fn logins(json: &str) -> Vec<Login> {
@@ -180,4 +184,29 @@ fn plugin(login: &Login) -> [Vec<u8>; 3] {
         [begin(0), ask.clone(), vec![11, 7, 5, 0, 0, 14]].concat(),
         [begin(1), ask.clone(), vec![15, 0, 0, 0, 0, 0, 0, 0], ask, vec![11]].concat(),
     ]
+}
+
+/// The login with each option but the first at a value that is no default, on a connection of its own; once more without
+/// its password; and by a certificate instead.
+fn options_and_kinds(login: &Login) -> Vec<Vec<u8>> {
+    let (file, sent) = device_and_login(login);
+    let (event, around) = (vec![0, 0], [vec![0; 9], vec![7, 1]].concat());
+    let begin = |file: &[u8], option: u8| [&[0, 0], file, &[0, 0, 1, option, 0, 0]].concat();
+    let logs_in = [event.clone(), sent.clone(), around.clone()].concat();
+    let mut without = sent;
+    let password = without.len() - 3;
+    without[password] = 4;
+    let fails = [event.clone(), without, around.clone()].concat();
+    let options = 1..u8::try_from(Options::names().count()).expect("a few");
+    let mut seeds: Vec<Vec<u8>> = options
+        .map(|option| [begin(&file, option), logs_in.clone(), fails.clone(), vec![11]].concat())
+        .collect();
+    // By SHA-256 and SHA-1, two, and frozen.
+    for (kind, fingerprints) in
+        [(4, vec![0, 0]), (4, vec![0, 1]), (5, vec![1, 0, 0, 1]), (6, vec![0, 0])]
+    {
+        let file = [vec![0, kind], text(&login.device_id), fingerprints, vec![0]].concat();
+        seeds.push([begin(&file, 0), logs_in.clone(), vec![15, 0, 0, 0, 0, 0, 0, 0, 11]].concat());
+    }
+    seeds
 }
