@@ -334,8 +334,11 @@ impl<'a> Draft<'a> {
     }
 
     fn end_last_line(&mut self) {
-        if !matches!(*self.out.as_slice(), [] | [.., b'\n']) && *self.out != BYTE_ORDER_MARK {
-            self.out.extend_from_slice(self.line_end);
+        match self.out.as_slice() {
+            [] | [.., b'\n'] | BYTE_ORDER_MARK => {}
+            // The first half of an end is there.
+            [.., b'\r'] => self.out.push(b'\n'),
+            _ => self.out.extend_from_slice(self.line_end),
         }
     }
 }
@@ -750,6 +753,8 @@ mod tests {
             ("a:old-secret", "a:old-secret\nn:new-secret\n"),
             ("a:old-secret\r\n# end\r\n", "a:old-secret\r\n# end\r\nn:new-secret\r\n"),
             ("a:old-secret\r\nb:old-secret", "a:old-secret\r\nb:old-secret\r\nn:new-secret\r\n"),
+            ("a:old-secret\r\nb:old-secret\r", "a:old-secret\r\nb:old-secret\r\nn:new-secret\r\n"),
+            ("a:old-secret\r", "a:old-secret\r\nn:new-secret\n"),
             ("\n# n:old-secret\n\n", "\n# n:old-secret\n\nn:new-secret\n"),
         ] {
             assert_eq!(edited(before, "n", Change::Add(secret(NEW))).unwrap(), after, "{before:?}");
