@@ -69,20 +69,16 @@ impl fmt::Debug for Line {
 impl Write for Line {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let end = Self::CAPACITY - 1 - Self::CUT.len();
-        for &byte in text.as_bytes() {
+        let Some(room) = self.bytes.get_mut(self.length..end) else { return Ok(()) };
+        for (place, byte) in room.iter_mut().zip(text.bytes()) {
             // A line is one line, whatever a path or an error of the system holds.
-            let byte = if byte < b' ' || byte == 0x7F { b'?' } else { byte };
-            match self.bytes.get_mut(self.length).filter(|_| self.length < end) {
-                Some(place) => {
-                    *place = byte;
-                    self.length += 1;
-                }
-                None => {
-                    if let Some(rest) = self.bytes.get_mut(end..end + Self::CUT.len()) {
-                        rest.copy_from_slice(Self::CUT);
-                    }
-                    break;
-                }
+            *place = if byte < b' ' || byte == 0x7F { b'?' } else { byte };
+        }
+        let room = room.len();
+        self.length += text.len().min(room);
+        if text.len() > room {
+            if let Some(rest) = self.bytes.get_mut(end..end + Self::CUT.len()) {
+                rest.copy_from_slice(Self::CUT);
             }
         }
         Ok(())
@@ -175,29 +171,35 @@ struct Quoted<'a> {
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(text) = self.text else { return f.write_char('-') };
+        let Some(mut rest) = self.text else { return f.write_char('-') };
         f.write_char('"')?;
-        let mut length = 0;
-        let mut cut = false;
-        for &byte in text {
-            let escaped = match byte {
-                b'"' | b'\\' => 2,
-                b' '..=b'~' => 1,
-                _ => 4,
-            };
-            length += escaped;
-            if length > self.limit {
-                cut = true;
-                break;
+        let mut room = self.limit;
+        loop {
+            // A client may send 65,535 bytes; those beyond the cut are not looked at.
+            let plain = |byte: &u8| matches!(byte, b' '..=b'~') && !b"\"\\".contains(byte);
+            let run = rest.iter().take(room).take_while(|byte| plain(byte)).count();
+            let (text, others) = rest.split_at_checked(run).unwrap_or_default();
+            f.write_str(ascii(text))?;
+            room -= run;
+            let Some((&byte, others)) = others.split_first() else { return f.write_char('"') };
+            let quoted = byte == b'"' || byte == b'\\';
+            match if quoted { 2 } else { 4 } {
+                escaped if escaped > room || plain(&byte) => return f.write_str("\"..."),
+                escaped => room -= escaped,
             }
-            match escaped {
-                1 => f.write_char(char::from(byte))?,
-                2 => write!(f, "\\{}", char::from(byte))?,
-                _ => write!(f, "\\x{byte:02x}")?,
+            if quoted {
+                write!(f, "\\{}", char::from(byte))?;
+            } else {
+                write!(f, "\\x{byte:02x}")?;
             }
+            rest = others;
         }
-        f.write_str(if cut { "\"..." } else { "\"" })
     }
+}
+
+/// Bytes that are known to be ASCII.
+fn ascii(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_default()
 }
 
 /// The address that the broker reports: an IP address, or the path of a Unix socket.
@@ -209,9 +211,14 @@ impl fmt::Display for Address<'_> {
         let Some(address) = self.0.filter(|address| !address.is_empty()) else {
             return f.write_char('-');
         };
-        for &byte in address.iter().take(108) {
-            let plain = byte.is_ascii_alphanumeric() || b"/.:%_-".contains(&byte);
-            f.write_char(if plain { char::from(byte) } else { '?' })?;
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/.:%_-".contains(byte);
+        let address = address.get(..108).unwrap_or(address);
+        for run in address.chunk_by(|one, next| plain(one) == plain(next)) {
+            if run.first().is_some_and(plain) {
+                f.write_str(ascii(run))?;
+            } else {
+                run.iter().try_for_each(|_| f.write_char('?'))?;
+            }
         }
         Ok(())
     }
