@@ -13,10 +13,13 @@ use crate::{
     },
     options::SessionId,
 };
+use hashbrown::HashTable;
 use std::{
+    borrow::Cow,
     collections::HashMap,
     ffi::{CStr, CString},
     fmt,
+    hash::BuildHasher,
 };
 
 /// The broker's handle of a client connection: an address that the broker uses again once the client is gone.
@@ -36,19 +39,23 @@ impl fmt::Debug for ClientHandle {
 #[derive(Debug, Default)]
 pub struct Sessions {
     sessions: HashMap<ClientHandle, Session>,
-    /// The handles of each device's sessions: one as a rule, and never none.
-    devices: HashMap<Box<[u8]>, Vec<ClientHandle>>,
+    /// The handles by the hash of the device id: each is there once, and several may have the same.
+    devices: HashTable<(u64, ClientHandle)>,
 }
 
 /// One login: who, and what proved it. It holds no secret, and proves nothing once its hour has passed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Session {
+    /// It begins with the device id.
     client_id: Box<CStr>,
-    device_id: Box<CStr>,
+    device_id_length: usize,
     known_by: SessionId,
-    mac: Option<[u8; MAC_LENGTH]>,
+    password: Option<SentPassword>,
     certificate: Option<Box<Digests>>,
 }
+
+/// A password as it was sent, if it has the length of one.
+type SentPassword = [u8; 2 * MAC_LENGTH];
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,21 +64,24 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    /// The session of a CONNECT whose ClientId is that of a device; `None` if it cannot be one of C's strings, which it
-    /// then did not come from.
+    /// The session of a CONNECT whose ClientId begins with this device id; `None` if it cannot be one of C's strings, which
+    /// it then did not come from.
     #[must_use]
     pub fn of(connect: &Connect<'_>, device_id: &[u8], known_by: SessionId) -> Option<Self> {
-        let client_id = c_string(connect.client_id?)?;
-        let mac = Password::parse(connect.password).mac().copied();
-        let certificate = connect.certificate.map(|der| Box::new(Digests::of(der)));
-        Some(Self { client_id, device_id: c_string(device_id)?, known_by, mac, certificate })
+        let client_id = connect.client_id.filter(|id| id.starts_with(device_id))?;
+        Some(Self {
+            client_id: CString::new(client_id).ok()?.into_boxed_c_str(),
+            device_id_length: device_id.len(),
+            known_by,
+            password: sent(connect.password),
+            certificate: connect.certificate.map(|der| Box::new(Digests::of(der))),
+        })
     }
 
     /// Whether what the broker knows of a session is what this one began with.
     #[must_use]
     pub fn began_with(&self, connect: &Connect<'_>) -> bool {
-        connect.client_id == Some(self.id().to_bytes())
-            && Password::parse(connect.password).mac() == self.mac.as_ref()
+        connect.client_id == Some(self.id_bytes()) && sent(connect.password) == self.password
     }
 
     /// The ClientId as it was sent.
@@ -80,44 +90,60 @@ impl Session {
         &self.client_id
     }
 
+    fn device_id(&self) -> &[u8] {
+        self.client_id.to_bytes().get(..self.device_id_length).unwrap_or_default()
+    }
+
     /// What the broker knows the session by.
     #[must_use]
-    pub fn id(&self) -> &CStr {
+    pub fn id(&self) -> Cow<'_, CStr> {
         match self.known_by {
-            SessionId::Client => &self.client_id,
-            SessionId::Device => &self.device_id,
+            SessionId::Client => Cow::Borrowed(&self.client_id),
+            // It is a part of the ClientId, which has no NUL.
+            SessionId::Device => Cow::Owned(CString::new(self.device_id()).unwrap_or_default()),
+        }
+    }
+
+    fn id_bytes(&self) -> &[u8] {
+        match self.known_by {
+            SessionId::Client => self.client_id.to_bytes(),
+            SessionId::Device => self.device_id(),
         }
     }
 
     /// What it began with.
     #[must_use]
     pub fn proofs(&self) -> Proofs<'_> {
-        Proofs { mac: self.mac.as_ref(), certificate: self.certificate.as_deref() }
+        let password = Password::parse(self.password.as_ref().map(|text| text.as_slice()));
+        Proofs { mac: password.mac().copied(), certificate: self.certificate.as_deref() }
     }
 }
 
-fn c_string(bytes: &[u8]) -> Option<Box<CStr>> {
-    CString::new(bytes).ok().map(CString::into_boxed_c_str)
+/// Nothing of another length is a password, and a client may send 65,535 bytes.
+fn sent(password: Option<&[u8]>) -> Option<SentPassword> {
+    password?.try_into().ok()
 }
 
 impl Sessions {
     /// Notes a login that was accepted.
     pub fn remember(&mut self, client: ClientHandle, session: Session) {
         self.forget(client);
-        self.devices.entry(session.device_id.to_bytes().into()).or_default().push(client);
+        let hash = self.hash(session.device_id());
+        self.devices.insert_unique(hash, (hash, client), |(hash, _)| *hash);
         self.sessions.insert(client, session);
     }
 
     /// The client is gone.
     pub fn forget(&mut self, client: ClientHandle) {
         let Some(session) = self.sessions.remove(&client) else { return };
-        let device_id = session.device_id.to_bytes();
-        if let Some(clients) = self.devices.get_mut(device_id) {
-            clients.retain(|other| *other != client);
-            if clients.is_empty() {
-                self.devices.remove(device_id);
-            }
+        let hash = self.hash(session.device_id());
+        if let Ok(entry) = self.devices.find_entry(hash, |(_, other)| *other == client) {
+            entry.remove();
         }
+    }
+
+    fn hash(&self, device_id: &[u8]) -> u64 {
+        self.sessions.hasher().hash_one(device_id)
     }
 
     /// Whether this is a login that was accepted, and not another one behind the same handle.
@@ -127,9 +153,14 @@ impl Sessions {
     }
 
     /// The sessions of a device.
-    pub fn of_device(&self, device_id: &[u8]) -> impl Iterator<Item = (ClientHandle, &Session)> {
-        let clients = self.devices.get(device_id).map(Vec::as_slice).unwrap_or_default();
-        clients.iter().filter_map(|client| Some((*client, self.sessions.get(client)?)))
+    pub fn of_device<'a>(
+        &'a self,
+        device_id: &'a [u8],
+    ) -> impl Iterator<Item = (ClientHandle, &'a Session)> {
+        self.devices
+            .iter_hash(self.hash(device_id))
+            .filter_map(|(_, client)| Some((*client, self.sessions.get(client)?)))
+            .filter(move |(_, session)| session.device_id() == device_id)
     }
 
     /// All of them.
@@ -159,7 +190,7 @@ mod tests {
     }
 
     fn session(client_id: &[u8], password: &[u8]) -> Session {
-        Session::of(&connect(client_id, password), b"device", SessionId::Client).unwrap()
+        Session::of(&connect(client_id, password), client_id, SessionId::Client).unwrap()
     }
 
     #[test]
@@ -214,7 +245,7 @@ mod tests {
         let p = [b'a'; 64];
         let session =
             Session::of(&connect(b"lamp_0_1_2026112209", &p), b"lamp", SessionId::Device).unwrap();
-        assert_eq!((session.id(), session.client_id()), (c"lamp", c"lamp_0_1_2026112209"));
+        assert_eq!((session.id().as_ref(), session.client_id()), (c"lamp", c"lamp_0_1_2026112209"));
         assert!(session.began_with(&connect(b"lamp", &p)));
         assert!(!session.began_with(&connect(b"lamp_0_1_2026112209", &p)));
     }

@@ -185,7 +185,7 @@ fn check_certificate(
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Proofs<'a> {
     /// The password, decoded, if it had the shape of one.
-    pub mac: Option<&'a [u8; MAC_LENGTH]>,
+    pub mac: Option<[u8; MAC_LENGTH]>,
     /// The certificate, if one was shown.
     pub certificate: Option<&'a Digests>,
 }
@@ -216,7 +216,7 @@ pub fn must_end(client_id: &[u8], proofs: Proofs<'_>, registry: &Table) -> Optio
                 return Some(Refusal::BadSignType);
             };
             let key = HourKey::new(sign_type, client_id.stamp);
-            let proves = |secret| proofs.mac.is_some_and(|mac| key.makes(mac, secret));
+            let proves = |secret| proofs.mac.is_some_and(|mac| key.makes(&mac, secret));
             let proved = proves(primary) || secondary.is_some_and(proves);
             (!proved).then_some(Refusal::WrongPassword)
         }

@@ -169,7 +169,7 @@ impl Plugin {
 
     /// Ends a connection. The broker tells us that the client is gone while it is at it, so nothing may be borrowed here.
     pub(super) fn end(&self, host: &dyn Host, client: ClientHandle, session: &Session) {
-        host.disconnect(session.id());
+        host.disconnect(&session.id());
         self.gone(client);
         self.counters.disconnected.add();
     }
