@@ -7,6 +7,7 @@ use super::{
     files::Files,
     operations::{
         ACCEPTED, Bench, CLIENTS, DEVICES, OPERATIONS, Operation, UNKNOWN_DEVICE, WRONG_PASSWORD,
+        WRONG_PASSWORD_OF_TWO,
     },
     plan::Plan,
     process::own_cpu,
@@ -70,12 +71,13 @@ fn repeat(bench: &Bench, operation: Operation, rounds: usize) {
 #[allow(clippy::cast_precision_loss)]
 fn tell_spread(counts: &[usize], report: &mut Report) {
     let checks = || {
-        let alike = [ACCEPTED, WRONG_PASSWORD, UNKNOWN_DEVICE];
+        let alike = [ACCEPTED, WRONG_PASSWORD, WRONG_PASSWORD_OF_TWO, UNKNOWN_DEVICE];
         let which = OPERATIONS.iter().zip(counts);
         which.filter(move |((name, _), _)| alike.contains(name)).map(|(_, count)| *count as f64)
     };
     let most = checks().fold(0.0, f64::max);
-    let what = "instructions, right or wrong password or unknown device, most to least";
+    let what =
+        "instructions, right or wrong password, two secrets or unknown device, most to least";
     report.target(what.into(), most / least(checks()), Bound::AtMost(1.02), "times");
 }
 

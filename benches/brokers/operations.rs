@@ -40,7 +40,7 @@ pub const OPERATIONS: [(&str, Operation); 13] = [
     (ACCEPTED, Bench::accepted),
     (WRONG_PASSWORD, Bench::wrong_password),
     (UNKNOWN_DEVICE, Bench::unknown_device),
-    ("verify, wrong password, two secrets", Bench::wrong_password_of_two),
+    (WRONG_PASSWORD_OF_TWO, Bench::wrong_password_of_two),
     ("verify, stale timestamp", Bench::stale),
     ("verify, no device's ClientId", Bench::bad_client_id),
     ("plugin, right password, and the end of the session", Bench::plugin_accepts),
@@ -50,6 +50,7 @@ pub const OPERATIONS: [(&str, Operation); 13] = [
 
 pub const ACCEPTED: &str = "verify, right password";
 pub const WRONG_PASSWORD: &str = "verify, wrong password";
+pub const WRONG_PASSWORD_OF_TWO: &str = "verify, wrong password, two secrets";
 pub const UNKNOWN_DEVICE: &str = "verify, unknown device";
 
 /// All that the operations need, made beforehand.

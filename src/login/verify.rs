@@ -71,7 +71,7 @@ pub enum Detail {
     Certificate([u8; 32]),
 }
 
-/// Stands in for the secret of a device that is not there, so that "unknown" takes as long as "wrong".
+/// Stands in for a secret that is not there, so that "unknown" takes as long as "wrong". It proves nothing.
 const NO_SECRET: &[u8; 32] = b"no device has this secret: 33+ !";
 
 /// Checks a login.
@@ -117,16 +117,18 @@ pub fn verify<'a>(
         };
     }
 
-    // From here on each login costs its HMAC, whether its device is known or not, has a secret or a certificate, and
-    // whether its timestamp is fresh or not: the time tells nothing.
+    // From here on each login costs the same two HMACs, whether its device is known or not, has one secret, two or a
+    // certificate, and whether its timestamp is fresh or not: the time tells nothing.
     let password = Password::parse(connect.password);
     let (primary, secondary) = match device.map(|device| device.credential) {
-        Some(Credential::Secret { primary, secondary }) => (primary, secondary),
-        Some(Credential::Certificate(_)) | None => (NO_SECRET.as_slice(), None),
+        Some(Credential::Secret { primary, secondary }) => (Some(primary), secondary),
+        Some(Credential::Certificate(_)) | None => (None, None),
     };
     let key = keys.key(sign_type, client_id.stamp);
-    let password_right = key.proves(&password, primary)
-        || secondary.is_some_and(|secondary| key.proves(&password, secondary));
+    let proves = |secret: Option<&[u8]>| {
+        key.proves(&password, secret.unwrap_or(NO_SECRET)) & secret.is_some()
+    };
+    let password_right = proves(primary) | proves(secondary);
 
     let Some(device) = device else {
         return refuse(Refusal::UnknownDevice);
@@ -229,4 +231,43 @@ fn refuse<'a>(reason: Refusal) -> Verdict<'a> {
 
 fn refuse_because<'a>(reason: Refusal, detail: Detail) -> Verdict<'a> {
     Verdict::Refuse(Refused { reason, detail })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::{Cancel, load};
+
+    #[test]
+    fn what_stands_in_for_a_secret_proves_nothing() {
+        let digest = "0".repeat(40);
+        let file = format!("one:s3cr3t-1\ntwo:s3cr3t-1:secondary=s3cr3t-2\nx:x509={digest}\n");
+        let content =
+            load::read(file.as_bytes(), file.len() as u64, usize::MAX, Cancel::NEVER).unwrap();
+        let verdict = |device: &str, secret: &[u8]| {
+            let client_id = format!("{device}_0_0_2026112209");
+            let password = HourKey::new(SignType::Sha256, b"2026112209").password(secret);
+            let connect = Connect {
+                client_id: Some(client_id.as_bytes()),
+                username: Some(device.as_bytes()),
+                password: Some(password.as_bytes()),
+                certificate: None,
+                keep_alive: 120,
+            };
+            let (policy, mut keys) = (Policy::default(), HourKeys::default());
+            match verify(&connect, &content.table, &policy, 0, Occasion::Connect, &mut keys) {
+                Verdict::Accept(_) => None,
+                Verdict::Refuse(refused) => Some(refused.reason),
+                Verdict::Defer => panic!("a device's ClientId"),
+            }
+        };
+        assert_eq!(verdict("one", b"s3cr3t-1"), None);
+        assert_eq!(verdict("two", b"s3cr3t-1"), None);
+        assert_eq!(verdict("two", b"s3cr3t-2"), None);
+        assert_eq!(verdict("one", b"s3cr3t-2"), Some(Refusal::WrongPassword));
+        assert_eq!(verdict("one", NO_SECRET), Some(Refusal::WrongPassword));
+        assert_eq!(verdict("two", NO_SECRET), Some(Refusal::WrongPassword));
+        assert_eq!(verdict("none", NO_SECRET), Some(Refusal::UnknownDevice));
+        assert_eq!(verdict("x", NO_SECRET), Some(Refusal::NoCertificate));
+    }
 }
