@@ -100,6 +100,10 @@ impl Log {
         refusals(seen).any(|line| line.ends_with(field.as_bytes()))
     }
 
+    pub fn says_any_reason(&self, seen: &Seen) -> bool {
+        refusals(seen).next().is_some()
+    }
+
     /// Whether a refusal for this reason may be left out.
     pub fn is_thinned(&self, slug: &str) -> bool {
         self.told.get(slug).is_some_and(|count| *count >= 10)

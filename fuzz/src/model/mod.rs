@@ -18,6 +18,9 @@ use crate::{
 use mosquitto_iotda_auth::login::{Occasion, verify::Detail};
 use std::collections::BTreeMap;
 
+/// No sweep takes as long, in microseconds.
+const SWEEP_AT_MOST: i64 = 2_000_000;
+
 /// A running plugin.
 pub struct Model {
     pub is_2_1: bool,
@@ -36,8 +39,10 @@ pub struct Model {
     /// Unix seconds, and microseconds that only go on.
     pub wall: i64,
     pub steady: i64,
-    ticks: bool,
-    sweeps: bool,
+    /// When the last TICK came, by the wall's clock.
+    last_tick: Option<i64>,
+    /// When the RELOAD came that was not yet followed by a TICK, in microseconds that only go on.
+    sweeps_since: Option<i64>,
     refusals: u64,
 }
 
@@ -48,7 +53,7 @@ pub struct Session {
     device_id: Vec<u8>,
     /// What the broker knows it by.
     name: Vec<u8>,
-    /// If it had the shape of one.
+    /// If it had the length of one.
     password: Option<Vec<u8>>,
     certificate: Option<Vec<u8>>,
 }
@@ -75,10 +80,15 @@ fn codes(slug: &str) -> (u8, u8) {
     }
 }
 
+/// Whether it is as long as a password is.
+fn has_length(text: &Vec<u8>) -> bool {
+    text.len() == 64
+}
+
 /// A password, if it has the shape of one.
 fn shaped(password: Option<&Vec<u8>>) -> Option<Vec<u8>> {
     let digit = |byte: &u8| b"0123456789abcdef".contains(byte);
-    password.filter(|text| text.len() == 64 && text.iter().all(digit)).cloned()
+    password.filter(|text| has_length(text) && text.iter().all(digit)).cloned()
 }
 
 impl Model {
@@ -95,8 +105,8 @@ impl Model {
             log: Log::default(),
             wall,
             steady,
-            ticks: false,
-            sweeps: false,
+            last_tick: None,
+            sweeps_since: None,
             refusals: 0,
         }
     }
@@ -111,36 +121,37 @@ impl Model {
         let code = if self.is_2_1 { SUCCESS } else { DEFER };
         check!(seen.code == code, "RELOAD: {seen:?}");
         self.news(seen, &mut seen.kicks.iter());
-        self.sweeps = true;
+        self.sweeps_since = Some(self.steady);
         self.requests += 1;
     }
 
     /// TICK. Says whether there was news of the file.
     pub fn tick(&mut self, seen: &Seen) -> bool {
         check!(seen.code == SUCCESS, "TICK: {seen:?}");
-        self.sweeps = false;
-        self.ticks = true;
+        self.sweeps_since = None;
+        self.last_tick = Some(self.wall);
         let mut kicks = seen.kicks.iter();
         let news = self.news(seen, &mut kicks);
         check!(kicks.next().is_none(), "{seen:?}");
         news
     }
 
-    /// BASIC_AUTH. Gives what the client's connection is sent, if it is one on which that may be.
+    /// BASIC_AUTH. Gives what the client's connection is sent, if it is one on which that may be: as a rule there is one
+    /// thing that it may be.
     pub fn asked(
         &mut self,
         slot: usize,
         sent: &Sent,
         around: &Around,
         seen: &Seen,
-    ) -> Option<Vec<u8>> {
+    ) -> Vec<Vec<u8>> {
         let mut kicks = seen.kicks.iter();
         self.log.note_what_was_sent(sent, around);
         self.news(seen, &mut kicks);
         let outcome = self.outcome(slot, sent, around);
         let limited =
             self.wanted.failure_limit.is_some_and(|(free, _)| self.refusals >= free.into());
-        let mut exact = None;
+        let mut exact = Vec::new();
         match outcome {
             Outcome::Known => {
                 check!(seen.code == SUCCESS && seen.names.is_empty(), "{sent:?}: {seen:?}");
@@ -159,47 +170,72 @@ impl Model {
             }
             // Which it is, the limiter of the plugin's own knows; this one merely counts.
             Outcome::Connects(answer) if limited && !self.is_answer(&answer, around, seen) => {
-                exact = self.refused(slot, "rate_limited", &Detail::None, sent, around, seen);
+                exact.extend(self.refused(slot, "rate_limited", &Detail::None, sent, around, seen));
             }
             Outcome::Connects(Answer::Accept) => {
-                exact = self.accepted(slot, sent, around, seen, &mut kicks);
+                exact.extend(self.accepted(slot, sent, around, seen, &mut kicks));
             }
             Outcome::Connects(Answer::Defer) => check!(seen.code == DEFER, "{sent:?}: {seen:?}"),
             Outcome::Connects(Answer::Refuse(slug, detail)) => {
-                exact = self.refused(slot, slug, &detail, sent, around, seen);
+                exact.extend(self.refused(slot, slug, &detail, sent, around, seen));
+                if limited && !self.log.says_any_reason(seen) {
+                    exact.extend(self.connack("rate_limited", around));
+                }
             }
         }
         check!(kicks.next().is_none(), "more are ended than should be: {seen:?}");
         exact
     }
 
-    /// Whether this is the answer that was given; a code alone does not always tell.
+    /// Whether this is the answer that was given, and not that there were too many before it.
     fn is_answer(&self, answer: &Answer, around: &Around, seen: &Seen) -> bool {
+        let limited = "rate_limited";
         match answer {
-            Answer::Accept if around.naming == SUCCESS => seen.code == SUCCESS,
-            Answer::Accept => !self.log.says_reason(seen, "rate_limited"),
+            Answer::Accept => seen.code == SUCCESS,
             Answer::Defer => seen.code == DEFER,
-            Answer::Refuse(..) => {
-                !self.log.says_reason(seen, "rate_limited") && !self.log.is_thinned("rate_limited")
+            Answer::Refuse(slug, _) => {
+                if self.log.says_any_reason(seen) {
+                    !self.log.says_reason(seen, limited)
+                } else if self.log.is_thinned(slug) && self.log.is_thinned(limited) {
+                    // Where the code does not tell either, it may be this.
+                    seen.code != self.code(limited, around) || seen.code == self.code(slug, around)
+                } else {
+                    self.log.is_thinned(slug)
+                }
             }
         }
     }
 
+    /// The code that the broker is given for a refusal.
+    fn code(&self, slug: &str, around: &Around) -> i32 {
+        match codes(slug) {
+            (_, v5) if v5 != 0x87 && self.is_2_1 && around.protocol_version == 5 => i32::from(v5),
+            _ => AUTH,
+        }
+    }
+
     fn outcome(&self, slot: usize, sent: &Sent, around: &Around) -> Outcome {
-        let occasion = if !self.sweeps {
-            Occasion::Connect
-        } else if self.sessions.get(&slot).is_some_and(|session| session.began_with(sent)) {
+        // A broker that keeps by a clock which was set back when the next TICK is due does not send it in time.
+        let ticks = self.last_tick.is_some_and(|last| last <= self.wall);
+        let Some(since) = self.sweeps_since else {
+            return self.outcome_of(sent, Occasion::Connect);
+        };
+        let occasion = if self.sessions.get(&slot).is_some_and(|session| session.began_with(sent)) {
             return Outcome::Known;
         } else if around.address.is_none()
             && sent.password.is_none()
             && around.protocol_version == 0
         {
             Occasion::Restored
-        } else if self.ticks || around.subscriptions > 0 {
+        } else if around.subscriptions > 0 || ticks && self.steady - since < SWEEP_AT_MOST {
             Occasion::Recheck
         } else {
             Occasion::Connect
         };
+        self.outcome_of(sent, occasion)
+    }
+
+    fn outcome_of(&self, sent: &Sent, occasion: Occasion) -> Outcome {
         let said = answer(sent, &self.devices, &self.wanted.rules, self.wall, occasion);
         let name = sent.client_id.as_deref().unwrap_or_default();
         let is_device = self.devices.get(name).filter(|_| self.wanted.sessions_by_device);
@@ -283,16 +319,20 @@ impl Model {
         around: &Around,
         seen: &Seen,
     ) -> Option<Vec<u8>> {
-        let (v3, v5) = codes(slug);
-        let is_told = around.protocol_version == 5 && (self.is_2_1 || v5 == 0x87);
-        let code = if is_told && v5 != 0x87 { i32::from(v5) } else { AUTH };
+        let code = self.code(slug, around);
         check!(seen.code == code, "{slug} {detail:?} {sent:?} {around:?}: {seen:?}");
         check!(seen.names.is_empty(), "{seen:?}");
         self.gone(slot);
         self.refusals += 1;
         self.log.check_refusal(seen, slug, detail, sent, around);
+        self.connack(slug, around)
+    }
+
+    /// The CONNACK that the broker cannot be had to send.
+    fn connack(&self, slug: &str, around: &Around) -> Option<Vec<u8>> {
+        let (v3, v5) = codes(slug);
         match around.protocol_version {
-            _ if is_told => None,
+            5 if self.is_2_1 || v5 == 0x87 => None,
             3 | 4 => Some(vec![0x20, 2, 0, v3]),
             5 => Some(vec![0x20, 3, 0, v5, 0]),
             _ => None,
@@ -311,14 +351,14 @@ impl Session {
             name: if by_device { device_id.clone() } else { client_id.clone() },
             client_id,
             device_id,
-            password: shaped(sent.password.as_ref()),
+            password: sent.password.clone().filter(has_length),
             certificate: sent.certificate.clone(),
         }
     }
 
     fn began_with(&self, sent: &Sent) -> bool {
         sent.client_id.as_ref() == Some(&self.name)
-            && shaped(sent.password.as_ref()) == self.password
+            && sent.password.as_ref().filter(|text| has_length(text)) == self.password.as_ref()
     }
 
     /// Whether it may go on, now that its device is changed.
