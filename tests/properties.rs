@@ -192,3 +192,12 @@ proptest! {
         }
     }
 }
+
+/// Found by the fuzzer: the twin's library has timestamps up to the day before the last of its calendar.
+#[test]
+fn the_calendar_has_its_first_and_its_last_day() {
+    for stamp in [b"0000010100", b"9999123023", b"9999123123", b"9999123199"] {
+        let found = Hour::parse(stamp).map(Hour::start);
+        assert!(found.is_some() && found == date_twin(stamp), "{stamp:?}: {found:?}");
+    }
+}

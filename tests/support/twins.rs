@@ -40,8 +40,9 @@ pub fn date_twin(stamp: &[u8]) -> Option<i64> {
     let month = i8::try_from(number(4..6)?).ok()?;
     let day = i8::try_from(number(6..8)?).ok()?;
     let date = jiff::civil::Date::new(number(0..4)?, month, day).ok()?;
-    let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second();
-    Some(midnight + 3600 * i64::from(number(8..10)?))
+    // By days: the library's timestamps end a day before its calendar does.
+    let days = jiff::civil::date(1970, 1, 1).until(date).ok()?.get_days();
+    Some(86_400 * i64::from(days) + 3600 * i64::from(number(8..10)?))
 }
 
 fn digits(text: &[u8]) -> bool {

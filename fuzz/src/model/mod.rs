@@ -81,14 +81,8 @@ fn codes(slug: &str) -> (u8, u8) {
 }
 
 /// Whether it is as long as a password is.
-fn has_length(text: &Vec<u8>) -> bool {
+fn has_length(text: &[u8]) -> bool {
     text.len() == 64
-}
-
-/// A password, if it has the shape of one.
-fn shaped(password: Option<&Vec<u8>>) -> Option<Vec<u8>> {
-    let digit = |byte: &u8| b"0123456789abcdef".contains(byte);
-    password.filter(|text| has_length(text) && text.iter().all(digit)).cloned()
 }
 
 impl Model {
@@ -351,7 +345,7 @@ impl Session {
             name: if by_device { device_id.clone() } else { client_id.clone() },
             client_id,
             device_id,
-            password: sent.password.clone().filter(has_length),
+            password: sent.password.clone().filter(|text| has_length(text)),
             certificate: sent.certificate.clone(),
         }
     }
