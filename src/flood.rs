@@ -29,6 +29,12 @@ impl Flood {
         })
     }
 
+    /// Whether nothing was refused lately, so that no minute runs.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.began.is_none()
+    }
+
     /// What was left out, once the minute is over.
     pub fn minute_over(&mut self, now: Duration) -> Option<LeftOut> {
         let over = self.began.is_some_and(|began| now.saturating_sub(began) >= MINUTE);

@@ -36,7 +36,7 @@ impl Password {
         // The length comes first: a client may send 65,535 bytes, and none of them shall be looked at.
         let well_formed = bytes.is_some_and(|bytes| {
             bytes.len() == 2 * MAC_LENGTH
-                && !bytes.iter().any(u8::is_ascii_uppercase)
+                && !bytes.iter().fold(false, |any, byte| any | byte.is_ascii_uppercase())
                 && hex::decode_to_slice(bytes, &mut mac).is_ok()
         });
         Self { mac, well_formed }
