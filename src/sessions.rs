@@ -14,12 +14,13 @@ use crate::{
     options::SessionId,
 };
 use hashbrown::HashTable;
+use rustc_hash::FxBuildHasher;
 use std::{
     borrow::Cow,
     collections::HashMap,
     ffi::{CStr, CString},
     fmt,
-    hash::BuildHasher,
+    hash::{BuildHasher, RandomState},
 };
 
 /// The broker's handle of a client connection: an address that the broker uses again once the client is gone.
@@ -38,9 +39,11 @@ impl fmt::Debug for ClientHandle {
 /// gone, and replaced when it comes back as another.
 #[derive(Debug, Default)]
 pub struct Sessions {
-    sessions: HashMap<ClientHandle, Session>,
+    sessions: HashMap<ClientHandle, Session, FxBuildHasher>,
     /// The handles by the hash of the device id: each is there once, and several may have the same.
     devices: HashTable<(u64, ClientHandle)>,
+    /// Keyed SipHash: device ids may come from strangers. Nobody chooses the handles.
+    hasher: RandomState,
 }
 
 /// One login: who, and what proved it. It holds no secret, and proves nothing once its hour has passed.
@@ -127,15 +130,21 @@ fn sent(password: Option<&[u8]>) -> Option<SentPassword> {
 impl Sessions {
     /// Notes a login that was accepted.
     pub fn remember(&mut self, client: ClientHandle, session: Session) {
-        self.forget(client);
         let hash = self.hash(session.device_id());
+        if let Some(before) = self.sessions.insert(client, session) {
+            self.forget_device(client, &before);
+        }
         self.devices.insert_unique(hash, (hash, client), |(hash, _)| *hash);
-        self.sessions.insert(client, session);
     }
 
     /// The client is gone.
     pub fn forget(&mut self, client: ClientHandle) {
-        let Some(session) = self.sessions.remove(&client) else { return };
+        if let Some(session) = self.sessions.remove(&client) {
+            self.forget_device(client, &session);
+        }
+    }
+
+    fn forget_device(&mut self, client: ClientHandle, session: &Session) {
         let hash = self.hash(session.device_id());
         if let Ok(entry) = self.devices.find_entry(hash, |(_, other)| *other == client) {
             entry.remove();
@@ -143,7 +152,7 @@ impl Sessions {
     }
 
     fn hash(&self, device_id: &[u8]) -> u64 {
-        self.sessions.hasher().hash_one(device_id)
+        self.hasher.hash_one(device_id)
     }
 
     /// Whether this is a login that was accepted, and not another one behind the same handle.
