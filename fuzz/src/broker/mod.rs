@@ -89,7 +89,8 @@ pub struct Around {
 struct World {
     callbacks: Vec<(c_int, ffi::Callback, *mut c_void)>,
     refused: Option<(c_int, c_int)>,
-    clients: [*mut Client; SLOTS],
+    /// One for each slot.
+    clients: Vec<*mut Client>,
     connected: [Option<Vec<u8>>; SLOTS],
     naming: c_int,
     is_2_1: bool,
@@ -118,7 +119,7 @@ impl Broker {
         // SAFETY: the C side copies the table.
         unsafe { ffi::host_install(&host) };
         world(|world| {
-            world.clients = std::array::from_fn(|_| Box::into_raw(Box::<Client>::default()));
+            world.clients = (0..SLOTS).map(|_| Box::into_raw(Box::<Client>::default())).collect();
         });
         // SAFETY: it is a new descriptor, and nobody else's.
         let file = unsafe { File::from_raw_fd(ffi::host_file()) };
