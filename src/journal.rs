@@ -85,6 +85,12 @@ impl Write for Line {
     }
 }
 
+/// The longest ClientId that is shown whole, escaped, in bytes; a legal one has at most 143.
+const MAX_CLIENT_ID: usize = 256;
+
+/// The longest address that is shown whole, in bytes: the path of a Unix socket.
+const MAX_ADDRESS: usize = 108;
+
 /// The longest refusal line, in bytes.
 pub const MAX_REFUSAL: usize = 700;
 
@@ -93,10 +99,10 @@ pub const MAX_REFUSAL: usize = 700;
 /// What a client did not send is a bare `-`.
 #[must_use]
 pub fn refusal(connect: &Connect<'_>, address: Option<&[u8]>, refused: Refused) -> Line {
-    // A legal ClientId has at most 143 bytes; the cuts leave room for it whole, and the sum below MAX_REFUSAL.
+    // The cuts leave room for a legal ClientId whole, and the sum below MAX_REFUSAL.
     Line::of(format_args!(
         "refused client={} user={} address={} reason={}{}",
-        Quoted { text: connect.client_id, limit: 256 },
+        Quoted { text: connect.client_id, limit: MAX_CLIENT_ID },
         Quoted { text: connect.username, limit: 160 },
         Address(address),
         refused.reason.slug(),
@@ -104,19 +110,40 @@ pub fn refusal(connect: &Connect<'_>, address: Option<&[u8]>, refused: Refused) 
     ))
 }
 
-/// The line for a login that was accepted.
-///
-/// Each login makes one, and a broker as a rule throws it away: so it is made without `format_args`, which would take
-/// twice as long.
+/// The line for a login that was accepted, whatever its texts hold.
 #[must_use]
 pub fn acceptance(connect: &Connect<'_>, address: Option<&[u8]>) -> Line {
-    let mut line = Line::new();
-    // Writing to a line does not fail.
-    let _ = line.write_str("iotda-auth: accepted client=");
-    let _ = Quoted { text: connect.client_id, limit: 256 }.write(&mut line);
-    let _ = line.write_str(" address=");
-    let _ = Address(address).write(&mut line);
-    line
+    let client = Quoted { text: connect.client_id, limit: MAX_CLIENT_ID };
+    Line::of(format_args!("accepted client={client} address={}", Address(address)))
+}
+
+/// The same line as its texts, which need no escaping.
+///
+/// It is a line at DEBUG, and as a rule the broker throws it away. To make it would be a third of all that the plugin does
+/// beside the check of a login, so it is left to the broker, which knows whether somebody wants it.
+#[derive(Clone, Copy, Debug)]
+pub struct Acceptance<'a> {
+    /// The ClientId.
+    pub client_id: &'a [u8],
+    /// The address, or a dash.
+    pub address: &'a [u8],
+}
+
+impl<'a> Acceptance<'a> {
+    /// The line for C's printf; each text is a length, an int, and a pointer.
+    pub const FORMAT: &'static CStr = c"iotda-auth: accepted client=\"%.*s\" address=%.*s";
+
+    /// `None` if one of the texts must be escaped or cut. Those of a device that logs in over TCP need not.
+    #[must_use]
+    pub fn of(connect: &Connect<'a>, address: Option<&'a [u8]>) -> Option<Self> {
+        let client_id = connect.client_id?;
+        let address = address.filter(|address| !address.is_empty()).unwrap_or(b"-");
+        let plain = client_id.len() <= MAX_CLIENT_ID
+            && address.len() <= MAX_ADDRESS
+            && client_id.iter().all(stays_in_quotes)
+            && address.iter().all(stays_in_address);
+        plain.then_some(Self { client_id, address })
+    }
 }
 
 /// The line for a session that the plugin has ended.
@@ -124,7 +151,7 @@ pub fn acceptance(connect: &Connect<'_>, address: Option<&[u8]>) -> Line {
 pub fn disconnection(client_id: &[u8], reason: &str) -> Line {
     Line::of(format_args!(
         "disconnected client={} reason={}",
-        Quoted { text: Some(client_id), limit: 256 },
+        Quoted { text: Some(client_id), limit: MAX_CLIENT_ID },
         reason
     ))
 }
@@ -179,26 +206,19 @@ struct Quoted<'a> {
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write(f)
-    }
-}
-
-impl Quoted<'_> {
-    fn write(&self, f: &mut impl Write) -> fmt::Result {
         let Some(mut rest) = self.text else { return f.write_char('-') };
         f.write_char('"')?;
         let mut room = self.limit;
         loop {
             // A client may send 65,535 bytes; those beyond the cut are not looked at.
-            let plain = |byte: &u8| matches!(byte, b' '..=b'~') && !b"\"\\".contains(byte);
-            let run = rest.iter().take(room).take_while(|byte| plain(byte)).count();
+            let run = rest.iter().take(room).take_while(|byte| stays_in_quotes(byte)).count();
             let (text, others) = rest.split_at_checked(run).unwrap_or_default();
             f.write_str(ascii(text))?;
             room -= run;
             let Some((&byte, others)) = others.split_first() else { return f.write_char('"') };
             let quoted = byte == b'"' || byte == b'\\';
             match if quoted { 2 } else { 4 } {
-                escaped if escaped > room || plain(&byte) => return f.write_str("\"..."),
+                escaped if escaped > room || stays_in_quotes(&byte) => return f.write_str("\"..."),
                 escaped => room -= escaped,
             }
             if quoted {
@@ -211,6 +231,16 @@ impl Quoted<'_> {
     }
 }
 
+/// Whether a byte stands for itself between quotes.
+fn stays_in_quotes(byte: &u8) -> bool {
+    matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')
+}
+
+/// Whether a byte stands for itself in an address.
+fn stays_in_address(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b':' | b'%' | b'_' | b'-')
+}
+
 /// Bytes that are known to be ASCII.
 fn ascii(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or_default()
@@ -221,20 +251,13 @@ struct Address<'a>(Option<&'a [u8]>);
 
 impl fmt::Display for Address<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write(f)
-    }
-}
-
-impl Address<'_> {
-    fn write(&self, f: &mut impl Write) -> fmt::Result {
         // An empty one would leave a field without a value, which nobody who reads the line expects.
         let Some(address) = self.0.filter(|address| !address.is_empty()) else {
             return f.write_char('-');
         };
-        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/.:%_-".contains(byte);
-        let address = address.get(..108).unwrap_or(address);
-        for run in address.chunk_by(|one, next| plain(one) == plain(next)) {
-            if run.first().is_some_and(plain) {
+        let address = address.get(..MAX_ADDRESS).unwrap_or(address);
+        for run in address.chunk_by(|one, next| stays_in_address(one) == stays_in_address(next)) {
+            if run.first().is_some_and(stays_in_address) {
                 f.write_str(ascii(run))?;
             } else {
                 run.iter().try_for_each(|_| f.write_char('?'))?;
@@ -287,18 +310,35 @@ mod tests {
     #[test]
     fn tells_of_an_accepted_login_as_of_a_refused_one() {
         let refused = Refused { reason: Refusal::Frozen, detail: Detail::None };
-        for client_id in ["lamp-01_0_1_2026112209", "a\"\\\n", &"x".repeat(500)] {
-            for address in [None, Some(b"2001:db8::1".as_slice()), Some(b"/run/a b")] {
-                let connect =
-                    Connect { client_id: Some(client_id.as_bytes()), ..Connect::default() };
-                let refusal = text(&refusal(&connect, address, refused));
-                let expected = refusal
-                    .replace(" refused ", " accepted ")
-                    .replace(" user=-", "")
-                    .replace(" reason=frozen", "");
-                assert_eq!(text(&acceptance(&connect, address)), expected);
+        let formatted = |Acceptance { client_id, address }: Acceptance<'_>| {
+            let shown = |text: &[u8]| String::from_utf8(text.to_vec()).unwrap();
+            let format = Acceptance::FORMAT.to_str().unwrap();
+            format.replacen("%.*s", &shown(client_id), 1).replacen("%.*s", &shown(address), 1)
+        };
+        let long = ["x".repeat(256), "x".repeat(257), "d".repeat(108), "d".repeat(109)];
+        let mut plain = 0;
+        for client_id in ["lamp-01_0_1_2026112209", "a\"", "\\", "\n", &long[0], &long[1]] {
+            for address in ["2001:db8::1", "/run/a.b", "/run/a b", "", &long[2], &long[3]] {
+                for address in [None, Some(address.as_bytes())] {
+                    let connect =
+                        Connect { client_id: Some(client_id.as_bytes()), ..Connect::default() };
+                    let line = text(&acceptance(&connect, address));
+                    let refusal = text(&refusal(&connect, address, refused));
+                    let expected = refusal
+                        .replace(" refused ", " accepted ")
+                        .replace(" user=-", "")
+                        .replace(" reason=frozen", "");
+                    assert_eq!(line, expected);
+                    if let Some(acceptance) = Acceptance::of(&connect, address) {
+                        assert_eq!(formatted(acceptance), line);
+                        plain += 1;
+                    }
+                }
             }
         }
+        // Two ClientIds, and each address but two, or none in its place.
+        assert_eq!(plain, 2 * (4 + 6));
+        assert!(Acceptance::of(&Connect::default(), None).is_none());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use super::bindings as c;
 use crate::{
-    journal::Line,
+    journal::{Acceptance, Line},
     plugin::{Host, Level},
 };
 use std::{
@@ -173,6 +173,28 @@ impl Host for Broker {
             // SAFETY: the format takes exactly one string, which is NUL-terminated and outlives the call. We are on the
             // broker's thread: a `Host` is only lent to the plugin for the time of a callback.
             unsafe { log_printf(level, c"%s".as_ptr(), line.as_c_str().as_ptr()) };
+        }
+    }
+
+    fn log_acceptance(&self, acceptance: Acceptance<'_>) {
+        let Acceptance { client_id, address } = acceptance;
+        let (Some(log_printf), Ok(client_id_length), Ok(address_length)) =
+            (self.log_printf, c_int::try_from(client_id.len()), c_int::try_from(address.len()))
+        else {
+            return;
+        };
+        // SAFETY: the format takes two ints and two texts, each behind its length, beyond which nothing is read. Both
+        // brokers ask for the level before they look at the texts (log__vprintf in logging.c). We are on the broker's
+        // thread, as above.
+        unsafe {
+            log_printf(
+                c::IOTDA_LOG_DEBUG,
+                Acceptance::FORMAT.as_ptr(),
+                client_id_length,
+                client_id.as_ptr(),
+                address_length,
+                address.as_ptr(),
+            );
         }
     }
 

@@ -4,7 +4,7 @@ use super::{Answer, Host, Level, Login, Plugin, Sweep, stack::wiped_after};
 #[cfg(feature = "fault-injection")]
 use crate::login::Connect;
 use crate::{
-    journal::{self, Line},
+    journal::{self, Acceptance, Line},
     limiter::Limiter,
     login::{
         ClientId, Occasion, Refusal, Verdict, timestamp::UnixSeconds, verify, verify::Refused,
@@ -43,13 +43,14 @@ impl Plugin {
 
     /// Answers a CONNECT.
     fn connect<'a>(&self, host: &dyn Host, login: &Login<'a>) -> Answer<'a> {
-        if !self.ticks() && !self.may_be_swept() {
+        let now = SystemTime::now();
+        if !self.ticks(now) && !self.may_be_swept() {
             self.look_for_news(host);
         }
         if self.is_limited(login) {
             return self.refuse(host, login, Refusal::RateLimited);
         }
-        match self.verdict(login, Occasion::Connect) {
+        match self.verdict(login, Occasion::Connect, now) {
             Some(Verdict::Accept(client_id)) => self.accept(host, login, client_id),
             Some(Verdict::Defer) if self.is_name_of_a_session(login) => {
                 self.refuse(host, login, Refusal::BadClientId)
@@ -76,7 +77,7 @@ impl Plugin {
     ) -> Answer<'a> {
         let verdict = match self.verdict_by_device_id(login) {
             Some(verdict) => Some(verdict),
-            None => self.verdict(login, occasion),
+            None => self.verdict(login, occasion, SystemTime::now()),
         };
         match verdict {
             Some(Verdict::Accept(_)) => Answer::Accept { session_id: None },
@@ -93,10 +94,15 @@ impl Plugin {
     }
 
     /// Runs the check; `None` where the table cannot be had, which does not happen.
-    fn verdict<'a>(&self, login: &Login<'a>, occasion: Occasion) -> Option<Verdict<'a>> {
+    fn verdict<'a>(
+        &self,
+        login: &Login<'a>,
+        occasion: Occasion,
+        now: SystemTime,
+    ) -> Option<Verdict<'a>> {
         let table = self.table.try_borrow().ok()?;
         let mut keys = self.keys.try_borrow_mut().ok()?;
-        let (policy, now) = (&self.options.policy, unix_now());
+        let (policy, now) = (&self.options.policy, unix_seconds(now));
         Some(wiped_after(|| verify(&login.connect, &table, policy, now, occasion, &mut keys)))
     }
 
@@ -133,7 +139,10 @@ impl Plugin {
         client_id: ClientId<'a>,
     ) -> Answer<'a> {
         self.counters.accepted.add();
-        host.log(Level::Debug, &journal::acceptance(&login.connect, login.address));
+        match Acceptance::of(&login.connect, login.address) {
+            Some(acceptance) => host.log_acceptance(acceptance),
+            None => host.log(Level::Debug, &journal::acceptance(&login.connect, login.address)),
+        }
         let device_id = client_id.device_id;
         let known_by = self.options.session_id;
         if let Some(session) = Session::of(&login.connect, device_id, known_by) {
@@ -255,7 +264,7 @@ impl Plugin {
         }
         // A session that is offline and waits for its device. Where no TICK tells that the sweep is over, it must have
         // subscriptions to be told from a CONNECT that comes after it: for that one, the hour counts.
-        if login.subscriptions > 0 || (self.ticks() && self.may_be_swept()) {
+        if login.subscriptions > 0 || (self.ticks(SystemTime::now()) && self.may_be_swept()) {
             return Some(Occasion::Recheck);
         }
         Some(Occasion::Connect)
@@ -265,8 +274,8 @@ impl Plugin {
     ///
     /// 2.0 sends none at all with `per_listener_settings true`. 2.1 keeps by the wall clock when the next one is due: when
     /// that is set back, none comes until it has caught up (`plugin__handle_tick` in `plugin_callbacks.c`).
-    fn ticks(&self) -> bool {
-        self.last_tick.get().is_some_and(|last| SystemTime::now() >= last)
+    fn ticks(&self, now: SystemTime) -> bool {
+        self.last_tick.get().is_some_and(|last| now >= last)
     }
 
     /// Whether the broker may be walking through its sessions just now, so that none of them should be ended.
@@ -275,10 +284,10 @@ impl Plugin {
     }
 }
 
-/// The time, in Unix seconds.
-fn unix_now() -> UnixSeconds {
+/// A time in Unix seconds.
+fn unix_seconds(time: SystemTime) -> UnixSeconds {
     let seconds = |span: std::time::Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
-    match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(since) => seconds(since),
         Err(before) => -seconds(before.duration()),
     }

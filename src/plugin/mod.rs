@@ -11,7 +11,7 @@ mod tables;
 use crate::{
     counters::Counters,
     flood::Flood,
-    journal::Line,
+    journal::{Acceptance, Line},
     limiter::Limiter,
     login::{Connect, HourKeys, Refusal},
     options::{OptionError, Options, SessionId},
@@ -33,6 +33,9 @@ use tables::{Reloading, load_at_start, report_lines, shown, warn_of_readers};
 pub trait Host {
     /// Writes a line to the broker's log.
     fn log(&self, level: Level, line: &Line);
+
+    /// Has the broker write a line at DEBUG, if it writes those.
+    fn log_acceptance(&self, acceptance: Acceptance<'_>);
 
     /// Ends the connection of a client, as if it had broken: its will is published. The broker may say that the client
     /// is gone before this returns.

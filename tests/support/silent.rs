@@ -1,7 +1,7 @@
 //! A broker that does nothing and says nothing, for tests of the plugin's answers alone.
 
 use mosquitto_iotda_auth::{
-    journal::Line,
+    journal::{Acceptance, Line},
     plugin::{Host, Level},
 };
 use std::ffi::CStr;
@@ -10,6 +10,8 @@ pub struct Silent;
 
 impl Host for Silent {
     fn log(&self, _level: Level, _line: &Line) {}
+
+    fn log_acceptance(&self, _acceptance: Acceptance<'_>) {}
 
     fn disconnect(&self, _client_id: &CStr) {}
 
