@@ -39,8 +39,9 @@ impl fmt::Debug for ClientHandle {
 /// gone, and replaced when it comes back as another.
 #[derive(Debug, Default)]
 pub struct Sessions {
-    sessions: HashMap<ClientHandle, Session, FxBuildHasher>,
-    /// The handles by the hash of the device id: each is there once, and several may have the same.
+    /// Each with the hash of its device id.
+    sessions: HashMap<ClientHandle, (u64, Session), FxBuildHasher>,
+    /// The handles by that hash: each is there once, and several may have the same.
     devices: HashTable<(u64, ClientHandle)>,
     /// Keyed SipHash: device ids may come from strangers. Nobody chooses the handles.
     hasher: RandomState,
@@ -131,21 +132,20 @@ impl Sessions {
     /// Notes a login that was accepted.
     pub fn remember(&mut self, client: ClientHandle, session: Session) {
         let hash = self.hash(session.device_id());
-        if let Some(before) = self.sessions.insert(client, session) {
-            self.forget_device(client, &before);
+        if let Some((before, _)) = self.sessions.insert(client, (hash, session)) {
+            self.forget_hash(before, client);
         }
         self.devices.insert_unique(hash, (hash, client), |(hash, _)| *hash);
     }
 
     /// The client is gone.
     pub fn forget(&mut self, client: ClientHandle) {
-        if let Some(session) = self.sessions.remove(&client) {
-            self.forget_device(client, &session);
+        if let Some((hash, _)) = self.sessions.remove(&client) {
+            self.forget_hash(hash, client);
         }
     }
 
-    fn forget_device(&mut self, client: ClientHandle, session: &Session) {
-        let hash = self.hash(session.device_id());
+    fn forget_hash(&mut self, hash: u64, client: ClientHandle) {
         if let Ok(entry) = self.devices.find_entry(hash, |(_, other)| *other == client) {
             entry.remove();
         }
@@ -158,7 +158,7 @@ impl Sessions {
     /// Whether this is a login that was accepted, and not another one behind the same handle.
     #[must_use]
     pub fn holds(&self, client: ClientHandle, connect: &Connect<'_>) -> bool {
-        self.sessions.get(&client).is_some_and(|session| session.began_with(connect))
+        self.sessions.get(&client).is_some_and(|(_, session)| session.began_with(connect))
     }
 
     /// The sessions of a device.
@@ -168,13 +168,13 @@ impl Sessions {
     ) -> impl Iterator<Item = (ClientHandle, &'a Session)> {
         self.devices
             .iter_hash(self.hash(device_id))
-            .filter_map(|(_, client)| Some((*client, self.sessions.get(client)?)))
+            .filter_map(|(_, client)| Some((*client, &self.sessions.get(client)?.1)))
             .filter(move |(_, session)| session.device_id() == device_id)
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (ClientHandle, &Session)> {
-        self.sessions.iter().map(|(client, session)| (*client, session))
+        self.sessions.iter().map(|(client, (_, session))| (*client, session))
     }
 
     /// How many sessions there are.

@@ -35,9 +35,7 @@ impl Password {
         let mut mac = [0; MAC_LENGTH];
         // The length comes first: a client may send 65,535 bytes, and none of them shall be looked at.
         let well_formed = bytes.is_some_and(|bytes| {
-            bytes.len() == 2 * MAC_LENGTH
-                && !bytes.iter().fold(false, |any, byte| any | byte.is_ascii_uppercase())
-                && hex::decode_to_slice(bytes, &mut mac).is_ok()
+            bytes.len() == 2 * MAC_LENGTH && base16ct::lower::decode(bytes, &mut mac).is_ok()
         });
         Self { mac, well_formed }
     }
