@@ -90,7 +90,7 @@ struct World {
     callbacks: Vec<(c_int, ffi::Callback, *mut c_void)>,
     refused: Option<(c_int, c_int)>,
     /// One for each slot.
-    clients: Vec<*mut Client>,
+    clients: &'static [*mut Client],
     connected: [Option<Vec<u8>>; SLOTS],
     naming: c_int,
     is_2_1: bool,
@@ -119,7 +119,10 @@ impl Broker {
         // SAFETY: the C side copies the table.
         unsafe { ffi::host_install(&host) };
         world(|world| {
-            world.clients = (0..SLOTS).map(|_| Box::into_raw(Box::<Client>::default())).collect();
+            let clients: Vec<_> =
+                (0..SLOTS).map(|_| Box::into_raw(Box::<Client>::default())).collect();
+            // They stay until the process ends, and so does what points to them.
+            world.clients = clients.leak();
         });
         // SAFETY: it is a new descriptor, and nobody else's.
         let file = unsafe { File::from_raw_fd(ffi::host_file()) };
