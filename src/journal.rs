@@ -217,10 +217,11 @@ impl fmt::Display for Quoted<'_> {
             room -= run;
             let Some((&byte, others)) = others.split_first() else { return f.write_char('"') };
             let quoted = byte == b'"' || byte == b'\\';
-            match if quoted { 2 } else { 4 } {
-                escaped if escaped > room || stays_in_quotes(&byte) => return f.write_str("\"..."),
-                escaped => room -= escaped,
+            let escaped = if quoted { 2 } else { 4 };
+            if stays_in_quotes(&byte) || escaped > room {
+                return f.write_str("\"...");
             }
+            room -= escaped;
             if quoted {
                 write!(f, "\\{}", char::from(byte))?;
             } else {

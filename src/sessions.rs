@@ -16,7 +16,6 @@ use crate::{
 use hashbrown::HashTable;
 use rustc_hash::FxBuildHasher;
 use std::{
-    borrow::Cow,
     collections::HashMap,
     ffi::{CStr, CString},
     fmt,
@@ -85,7 +84,7 @@ impl Session {
     /// Whether what the broker knows of a session is what this one began with.
     #[must_use]
     pub fn began_with(&self, connect: &Connect<'_>) -> bool {
-        connect.client_id == Some(self.id_bytes()) && sent(connect.password) == self.password
+        connect.client_id == Some(self.id()) && sent(connect.password) == self.password
     }
 
     /// The ClientId as it was sent.
@@ -98,17 +97,9 @@ impl Session {
         self.client_id.to_bytes().get(..self.device_id_length).unwrap_or_default()
     }
 
-    /// What the broker knows the session by.
+    /// What the broker knows the session by: the ClientId, or the device id in it, so it has no NUL.
     #[must_use]
-    pub fn id(&self) -> Cow<'_, CStr> {
-        match self.known_by {
-            SessionId::Client => Cow::Borrowed(&self.client_id),
-            // It is a part of the ClientId, which has no NUL.
-            SessionId::Device => Cow::Owned(CString::new(self.device_id()).unwrap_or_default()),
-        }
-    }
-
-    fn id_bytes(&self) -> &[u8] {
+    pub fn id(&self) -> &[u8] {
         match self.known_by {
             SessionId::Client => self.client_id.to_bytes(),
             SessionId::Device => self.device_id(),
@@ -254,7 +245,7 @@ mod tests {
         let p = [b'a'; 64];
         let session =
             Session::of(&connect(b"lamp_0_1_2026112209", &p), b"lamp", SessionId::Device).unwrap();
-        assert_eq!((session.id().as_ref(), session.client_id()), (c"lamp", c"lamp_0_1_2026112209"));
+        assert_eq!((session.id(), session.client_id()), (&b"lamp"[..], c"lamp_0_1_2026112209"));
         assert!(session.began_with(&connect(b"lamp", &p)));
         assert!(!session.began_with(&connect(b"lamp_0_1_2026112209", &p)));
     }

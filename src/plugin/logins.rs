@@ -12,7 +12,10 @@ use crate::{
     options::SessionId,
     sessions::{ClientHandle, Session},
 };
-use std::time::{Duration, SystemTime};
+use std::{
+    ffi::CString,
+    time::{Duration, SystemTime},
+};
 
 /// Longer than any sweep, which takes microseconds a session.
 const SWEEP_AT_MOST: Duration = Duration::from_secs(2);
@@ -178,7 +181,9 @@ impl Plugin {
 
     /// Ends a connection. The broker tells us that the client is gone while it is at it, so nothing may be borrowed here.
     pub(super) fn end(&self, host: &dyn Host, client: ClientHandle, session: &Session) {
-        host.disconnect(&session.id());
+        if let Ok(id) = CString::new(session.id()) {
+            host.disconnect(&id);
+        }
         self.gone(client);
         self.counters.disconnected.add();
     }
