@@ -17,7 +17,6 @@ use hashbrown::HashTable;
 use rustc_hash::FxBuildHasher;
 use std::{
     collections::HashMap,
-    ffi::{CStr, CString},
     fmt,
     hash::{BuildHasher, RandomState},
 };
@@ -38,9 +37,8 @@ impl fmt::Debug for ClientHandle {
 /// gone, and replaced when it comes back as another.
 #[derive(Debug, Default)]
 pub struct Sessions {
-    /// Each with the hash of its device id.
-    sessions: HashMap<ClientHandle, (u64, Session), FxBuildHasher>,
-    /// The handles by that hash: each is there once, and several may have the same.
+    sessions: HashMap<ClientHandle, Session, FxBuildHasher>,
+    /// The handles by the hash of the device id: each is there once, and several may have the same.
     devices: HashTable<(u64, ClientHandle)>,
     /// Keyed SipHash: device ids may come from strangers. Nobody chooses the handles.
     hasher: RandomState,
@@ -49,59 +47,50 @@ pub struct Sessions {
 /// One login: who, and what proved it. It holds no secret, and proves nothing once its hour has passed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Session {
-    /// It begins with the device id.
-    client_id: Box<CStr>,
+    /// The ClientId, which begins with the device id, and then the password as it was sent, if it has the length of one.
+    texts: Box<[u8]>,
+    client_id_length: usize,
     device_id_length: usize,
+    /// The hash of the device id.
+    device: u64,
     known_by: SessionId,
-    password: Option<SentPassword>,
     certificate: Option<Box<Digests>>,
 }
 
-/// A password as it was sent, if it has the length of one.
-type SentPassword = [u8; 2 * MAC_LENGTH];
-
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("client_id", &self.client_id).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("client_id", &self.client_id().escape_ascii().to_string())
+            .finish_non_exhaustive()
     }
 }
 
 impl Session {
-    /// The session of a CONNECT whose ClientId begins with this device id; `None` if it cannot be one of C's strings, which
-    /// it then did not come from.
-    #[must_use]
-    pub fn of(connect: &Connect<'_>, device_id: &[u8], known_by: SessionId) -> Option<Self> {
-        let client_id = connect.client_id.filter(|id| id.starts_with(device_id))?;
-        Some(Self {
-            client_id: CString::new(client_id).ok()?.into_boxed_c_str(),
-            device_id_length: device_id.len(),
-            known_by,
-            password: sent(connect.password),
-            certificate: connect.certificate.map(|der| Box::new(Digests::of(der))),
-        })
-    }
-
     /// Whether what the broker knows of a session is what this one began with.
     #[must_use]
     pub fn began_with(&self, connect: &Connect<'_>) -> bool {
-        connect.client_id == Some(self.id()) && sent(connect.password) == self.password
+        connect.client_id == Some(self.id()) && sent(connect.password) == self.password()
     }
 
     /// The ClientId as it was sent.
     #[must_use]
-    pub fn client_id(&self) -> &CStr {
-        &self.client_id
+    pub fn client_id(&self) -> &[u8] {
+        self.texts.get(..self.client_id_length).unwrap_or_default()
     }
 
     fn device_id(&self) -> &[u8] {
-        self.client_id.to_bytes().get(..self.device_id_length).unwrap_or_default()
+        self.texts.get(..self.device_id_length).unwrap_or_default()
     }
 
-    /// What the broker knows the session by: the ClientId, or the device id in it, so it has no NUL.
+    fn password(&self) -> Option<&[u8]> {
+        sent(self.texts.get(self.client_id_length..))
+    }
+
+    /// What the broker knows the session by: the ClientId, or the device id in it.
     #[must_use]
     pub fn id(&self) -> &[u8] {
         match self.known_by {
-            SessionId::Client => self.client_id.to_bytes(),
+            SessionId::Client => self.client_id(),
             SessionId::Device => self.device_id(),
         }
     }
@@ -109,63 +98,82 @@ impl Session {
     /// What it began with.
     #[must_use]
     pub fn proofs(&self) -> Proofs<'_> {
-        let password = Password::parse(self.password.as_ref().map(|text| text.as_slice()));
-        Proofs { mac: password.mac().copied(), certificate: self.certificate.as_deref() }
+        Proofs {
+            mac: Password::parse(self.password()).mac().copied(),
+            certificate: self.certificate.as_deref(),
+        }
     }
 }
 
 /// Nothing of another length is a password, and a client may send 65,535 bytes.
-fn sent(password: Option<&[u8]>) -> Option<SentPassword> {
-    password?.try_into().ok()
+fn sent(password: Option<&[u8]>) -> Option<&[u8]> {
+    password.filter(|text| text.len() == 2 * MAC_LENGTH)
 }
 
 impl Sessions {
+    /// The session of a CONNECT whose ClientId begins with this device id; `None` if it does not.
+    #[must_use]
+    pub fn session_of(
+        &self,
+        connect: &Connect<'_>,
+        device_id: &[u8],
+        known_by: SessionId,
+    ) -> Option<Session> {
+        let client_id = connect.client_id.filter(|id| id.starts_with(device_id))?;
+        Some(Session {
+            texts: [client_id, sent(connect.password).unwrap_or_default()].concat().into(),
+            client_id_length: client_id.len(),
+            device_id_length: device_id.len(),
+            device: self.hasher.hash_one(device_id),
+            known_by,
+            certificate: connect.certificate.map(|der| Box::new(Digests::of(der))),
+        })
+    }
+
     /// Notes a login that was accepted.
     pub fn remember(&mut self, client: ClientHandle, session: Session) {
-        let hash = self.hash(session.device_id());
-        if let Some((before, _)) = self.sessions.insert(client, (hash, session)) {
-            self.forget_hash(before, client);
+        let device = session.device;
+        if let Some(before) = self.sessions.insert(client, session) {
+            self.forget_device(&before, client);
         }
-        self.devices.insert_unique(hash, (hash, client), |(hash, _)| *hash);
+        self.devices.insert_unique(device, (device, client), |(device, _)| *device);
     }
 
     /// The client is gone.
     pub fn forget(&mut self, client: ClientHandle) {
-        if let Some((hash, _)) = self.sessions.remove(&client) {
-            self.forget_hash(hash, client);
+        if let Some(session) = self.sessions.remove(&client) {
+            self.forget_device(&session, client);
         }
     }
 
-    fn forget_hash(&mut self, hash: u64, client: ClientHandle) {
-        if let Ok(entry) = self.devices.find_entry(hash, |(_, other)| *other == client) {
+    fn forget_device(&mut self, session: &Session, client: ClientHandle) {
+        if let Ok(entry) = self.devices.find_entry(session.device, |(_, other)| *other == client) {
             entry.remove();
         }
-    }
-
-    fn hash(&self, device_id: &[u8]) -> u64 {
-        self.hasher.hash_one(device_id)
     }
 
     /// Whether this is a login that was accepted, and not another one behind the same handle.
     #[must_use]
     pub fn holds(&self, client: ClientHandle, connect: &Connect<'_>) -> bool {
-        self.sessions.get(&client).is_some_and(|(_, session)| session.began_with(connect))
+        self.sessions.get(&client).is_some_and(|session| session.began_with(connect))
     }
 
-    /// The sessions of a device.
-    pub fn of_device<'a>(
+    /// The sessions that the device of this one has under other names.
+    pub fn others_of<'a>(
         &'a self,
-        device_id: &'a [u8],
+        session: &'a Session,
     ) -> impl Iterator<Item = (ClientHandle, &'a Session)> {
         self.devices
-            .iter_hash(self.hash(device_id))
-            .filter_map(|(_, client)| Some((*client, &self.sessions.get(client)?.1)))
-            .filter(move |(_, session)| session.device_id() == device_id)
+            .iter_hash(session.device)
+            .filter_map(|(_, client)| Some((*client, self.sessions.get(client)?)))
+            .filter(|(_, other)| {
+                other.device_id() == session.device_id() && other.id() != session.id()
+            })
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (ClientHandle, &Session)> {
-        self.sessions.iter().map(|(client, (_, session))| (*client, session))
+        self.sessions.iter().map(|(client, session)| (*client, session))
     }
 
     /// How many sessions there are.
@@ -189,8 +197,12 @@ mod tests {
         Connect { client_id: Some(client_id), password: Some(password), ..Connect::default() }
     }
 
-    fn session(client_id: &[u8], password: &[u8]) -> Session {
-        Session::of(&connect(client_id, password), client_id, SessionId::Client).unwrap()
+    /// Remembers the login of a device whose ClientId is an underscore and a letter longer than its id.
+    fn remember(sessions: &mut Sessions, client: usize, client_id: &[u8], password: &[u8]) {
+        let device_id = &client_id[..client_id.len() - 2];
+        let session =
+            sessions.session_of(&connect(client_id, password), device_id, SessionId::Client);
+        sessions.remember(ClientHandle(client), session.unwrap());
     }
 
     #[test]
@@ -198,16 +210,16 @@ mod tests {
         let (p, q) = ([b'a'; 64], [b'b'; 64]);
         let (one, two) = (ClientHandle(1), ClientHandle(2));
         let mut sessions = Sessions::default();
-        sessions.remember(one, session(b"a", &p));
-        assert!(sessions.holds(one, &connect(b"a", &p)));
-        assert!(!sessions.holds(two, &connect(b"a", &p)));
-        assert!(!sessions.holds(one, &connect(b"b", &p)));
-        assert!(!sessions.holds(one, &connect(b"a", &q)));
+        remember(&mut sessions, 1, b"a_1", &p);
+        assert!(sessions.holds(one, &connect(b"a_1", &p)));
+        assert!(!sessions.holds(two, &connect(b"a_1", &p)));
+        assert!(!sessions.holds(one, &connect(b"a_2", &p)));
+        assert!(!sessions.holds(one, &connect(b"a_1", &q)));
         assert!(!sessions.holds(one, &Connect::default()));
 
-        sessions.remember(one, session(b"b", &q));
+        remember(&mut sessions, 1, b"b_1", &q);
         assert!(
-            sessions.holds(one, &connect(b"b", &q)) && !sessions.holds(one, &connect(b"a", &p))
+            sessions.holds(one, &connect(b"b_1", &q)) && !sessions.holds(one, &connect(b"a_1", &p))
         );
 
         sessions.forget(one);
@@ -216,24 +228,25 @@ mod tests {
     }
 
     #[test]
-    fn knows_the_sessions_of_a_device() {
+    fn knows_the_other_sessions_of_a_device() {
         let p = [b'a'; 64];
-        let of = |id: &[u8], device: &[u8]| {
-            Session::of(&connect(id, &p), device, SessionId::Client).unwrap()
-        };
-        let handles = |sessions: &Sessions, device: &[u8]| {
+        let others = |sessions: &Sessions, client_id: &[u8], device_id: &[u8]| {
+            let new = sessions.session_of(&connect(client_id, &p), device_id, SessionId::Client);
+            let new = new.unwrap();
             let mut handles: Vec<usize> =
-                sessions.of_device(device).map(|(client, _)| client.0).collect();
+                sessions.others_of(&new).map(|(client, _)| client.0).collect();
             handles.sort_unstable();
             handles
         };
         let mut sessions = Sessions::default();
-        sessions.remember(ClientHandle(1), of(b"a_1", b"a"));
-        sessions.remember(ClientHandle(2), of(b"a_2", b"a"));
-        sessions.remember(ClientHandle(3), of(b"b_1", b"b"));
-        assert_eq!(handles(&sessions, b"a"), [1, 2]);
-        sessions.remember(ClientHandle(1), of(b"b_2", b"b"));
-        assert_eq!((handles(&sessions, b"a"), handles(&sessions, b"b")), (vec![2], vec![1, 3]));
+        remember(&mut sessions, 1, b"a_1", &p);
+        remember(&mut sessions, 2, b"a_2", &p);
+        remember(&mut sessions, 3, b"b_1", &p);
+        assert_eq!(others(&sessions, b"a_3", b"a"), [1, 2]);
+        assert_eq!(others(&sessions, b"a_2", b"a"), [1]);
+        remember(&mut sessions, 1, b"b_2", &p);
+        assert_eq!(others(&sessions, b"a_3", b"a"), [2]);
+        assert_eq!(others(&sessions, b"b_3", b"b"), [1, 3]);
         for client in 1..=3 {
             sessions.forget(ClientHandle(client));
         }
@@ -243,17 +256,23 @@ mod tests {
     #[test]
     fn is_known_by_the_device_where_it_shall_be() {
         let p = [b'a'; 64];
-        let session =
-            Session::of(&connect(b"lamp_0_1_2026112209", &p), b"lamp", SessionId::Device).unwrap();
-        assert_eq!((session.id(), session.client_id()), (&b"lamp"[..], c"lamp_0_1_2026112209"));
-        assert!(session.began_with(&connect(b"lamp", &p)));
-        assert!(!session.began_with(&connect(b"lamp_0_1_2026112209", &p)));
+        let connect = |client_id| connect(client_id, &p);
+        let login = connect(b"lamp_0_1_2026112209");
+        let sessions = Sessions::default();
+        let session = sessions.session_of(&login, b"lamp", SessionId::Device).unwrap();
+        assert_eq!(
+            (session.id(), session.client_id()),
+            (&b"lamp"[..], &b"lamp_0_1_2026112209"[..])
+        );
+        assert!(session.began_with(&connect(b"lamp")));
+        assert!(!session.began_with(&login));
+        assert_eq!(sessions.session_of(&login, b"tree", SessionId::Device), None);
     }
 
     #[test]
     fn shows_no_password() {
         let mut sessions = Sessions::default();
-        sessions.remember(ClientHandle(1), session(b"a", &[b'c'; 64]));
+        remember(&mut sessions, 1, b"a_1", &[b'c'; 64]);
         let shown = format!("{sessions:?}");
         assert!(!shown.contains("204") && !shown.contains("cccc"), "{shown}");
     }

@@ -147,34 +147,30 @@ impl Plugin {
             None => host.log(Level::Debug, &journal::acceptance(&login.connect, login.address)),
         }
         let device_id = client_id.device_id;
-        let known_by = self.options.session_id;
-        if let Some(session) = Session::of(&login.connect, device_id, known_by) {
-            if self.options.one_connection {
-                self.end_other_connections(host, device_id, &session);
-            }
-            if let Ok(mut sessions) = self.sessions.try_borrow_mut() {
-                sessions.remember(login.client, session);
-            }
-        }
-        Answer::Accept { session_id: (known_by == SessionId::Device).then_some(device_id) }
+        self.begin_session(host, login, device_id);
+        let by_device = self.options.session_id == SessionId::Device;
+        Answer::Accept { session_id: by_device.then_some(device_id) }
     }
 
-    /// Ends the connections that a device has under other names. One under the same name is taken over by the broker
-    /// itself, right after this.
-    fn end_other_connections(&self, host: &dyn Host, device_id: &[u8], new: &Session) {
-        let others: Vec<(ClientHandle, Session)> = match self.sessions.try_borrow() {
-            Ok(sessions) => sessions
-                .of_device(device_id)
-                .filter(|(_, session)| session.id() != new.id())
+    /// Notes a session, and ends the connections that its device has under other names. One under the same name is taken
+    /// over by the broker itself, right after this.
+    fn begin_session(&self, host: &dyn Host, login: &Login<'_>, device_id: &[u8]) {
+        let known_by = self.options.session_id;
+        let others: Vec<(ClientHandle, Session)> = {
+            let Ok(mut sessions) = self.sessions.try_borrow_mut() else { return };
+            let Some(new) = sessions.session_of(&login.connect, device_id, known_by) else {
+                return;
+            };
+            let others = sessions
+                .others_of(&new)
+                .filter(|(client, _)| self.options.one_connection && *client != login.client)
                 .map(|(client, session)| (client, session.clone()))
-                .collect(),
-            Err(_) => return,
+                .collect();
+            sessions.remember(login.client, new);
+            others
         };
         for (client, session) in others {
-            host.log(
-                Level::Info,
-                &journal::disconnection(session.client_id().to_bytes(), "new_login"),
-            );
+            host.log(Level::Info, &journal::disconnection(session.client_id(), "new_login"));
             self.end(host, client, &session);
         }
     }

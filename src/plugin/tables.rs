@@ -111,7 +111,7 @@ impl Plugin {
         let mut flood = Flood::default();
         for (client, session, reason) in &doomed {
             if flood.tell(*reason, Duration::ZERO) {
-                let line = journal::disconnection(session.client_id().to_bytes(), reason.slug());
+                let line = journal::disconnection(session.client_id(), reason.slug());
                 host.log(Level::Notice, &line);
             }
             self.end(host, *client, session);
@@ -128,7 +128,7 @@ impl Plugin {
         sessions
             .iter()
             .filter_map(|(client, session)| {
-                let reason = must_end(session.client_id().to_bytes(), session.proofs(), table)?;
+                let reason = must_end(session.client_id(), session.proofs(), table)?;
                 Some((client, session.clone(), reason))
             })
             .collect()
