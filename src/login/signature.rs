@@ -5,6 +5,7 @@
 //! compressions a login instead of four. The states are kept by timestamp, so the edge of an hour changes nothing.
 
 use super::{client_id::SignType, timestamp::Stamp};
+use constant_time_eq::constant_time_eq_32;
 use hmac::{Hmac, Mac, digest::KeyInit};
 use sha2::Sha256;
 use sm3::Sm3;
@@ -87,22 +88,19 @@ impl HourKey {
     /// Whether this is the HMAC of a secret, in a time that does not depend on either.
     #[must_use]
     pub fn makes(&self, mac: &[u8; MAC_LENGTH], secret: &[u8]) -> bool {
-        match &self.0 {
-            Keyed::Sha256(key) => key.clone().chain_update(secret).verify_slice(mac).is_ok(),
-            Keyed::Sm3(key) => key.clone().chain_update(secret).verify_slice(mac).is_ok(),
-        }
+        constant_time_eq_32(&self.mac(secret), mac)
     }
 
     /// The password of a device: 64 lower-case hex digits.
     #[must_use]
     pub fn password(&self, secret: &[u8]) -> String {
+        hex::encode(self.mac(secret))
+    }
+
+    fn mac(&self, secret: &[u8]) -> [u8; MAC_LENGTH] {
         match &self.0 {
-            Keyed::Sha256(key) => {
-                hex::encode(key.clone().chain_update(secret).finalize().into_bytes())
-            }
-            Keyed::Sm3(key) => {
-                hex::encode(key.clone().chain_update(secret).finalize().into_bytes())
-            }
+            Keyed::Sha256(key) => key.clone().chain_update(secret).finalize().into_bytes().into(),
+            Keyed::Sm3(key) => key.clone().chain_update(secret).finalize().into_bytes().into(),
         }
     }
 }
@@ -119,25 +117,27 @@ fn keyed<M: Mac + KeyInit>(stamp: &Stamp) -> M {
 /// SDK shifts the hour, and sign type 0 sends what it likes.
 #[derive(Debug, Default)]
 pub struct HourKeys {
-    slots: [Option<(Stamp, HourKey)>; Self::SLOTS],
-    oldest: usize,
+    /// The one that was asked for last comes first.
+    slots: [Option<(Stamp, HourKey)>; 4],
 }
 
 impl HourKeys {
-    const SLOTS: usize = 4;
-
     /// The keyed state of a timestamp for a sign type.
-    pub fn key(&mut self, sign_type: SignType, stamp: &Stamp) -> HourKey {
-        let known = |(at, key): &&(Stamp, HourKey)| at == stamp && key.is_of(sign_type);
-        if let Some((_, key)) = self.slots.iter().flatten().find(known) {
-            return key.clone();
+    pub fn key(&mut self, sign_type: SignType, stamp: &Stamp) -> &HourKey {
+        let is_wanted = |(at, key): &(Stamp, HourKey)| at == stamp && key.is_of(sign_type);
+        let mut slots = self.slots.iter();
+        match slots.position(|slot| slot.as_ref().is_some_and(is_wanted)) {
+            Some(at) => {
+                if let Some(used) = self.slots.get_mut(..=at) {
+                    used.rotate_right(1);
+                }
+            }
+            None => {
+                self.slots.rotate_right(1);
+                self.slots[0] = None;
+            }
         }
-        let key = HourKey::new(sign_type, stamp);
-        if let Some(slot) = self.slots.get_mut(self.oldest) {
-            *slot = Some((*stamp, key.clone()));
-        }
-        self.oldest = (self.oldest + 1) % Self::SLOTS;
-        key
+        &self.slots[0].get_or_insert_with(|| (*stamp, HourKey::new(sign_type, stamp))).1
     }
 }
 
