@@ -140,8 +140,8 @@ impl<'a> Acceptance<'a> {
         let address = address.filter(|address| !address.is_empty()).unwrap_or(b"-");
         let plain = client_id.len() <= MAX_CLIENT_ID
             && address.len() <= MAX_ADDRESS
-            && client_id.iter().all(stays_in_quotes)
-            && address.iter().all(stays_in_address);
+            && every(client_id, stays_in_quotes)
+            && every(address, stays_in_address);
         plain.then_some(Self { client_id, address })
     }
 }
@@ -230,6 +230,11 @@ impl fmt::Display for Quoted<'_> {
             rest = others;
         }
     }
+}
+
+/// Whether all bytes are of a kind. Nearly always they are: each is looked at, so that many can be at once.
+fn every(bytes: &[u8], is_of_kind: impl Fn(&u8) -> bool) -> bool {
+    bytes.iter().fold(true, |all, byte| all & is_of_kind(byte))
 }
 
 /// Whether a byte stands for itself between quotes.
