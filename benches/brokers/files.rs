@@ -65,10 +65,14 @@ impl Files {
         })
     }
 
-    /// A secrets file in which each device has a second secret.
-    pub fn two_secrets(&self, devices: usize) -> PathBuf {
-        self.written(&format!("two-secrets-{devices}"), devices, |n, file| {
-            writeln!(file, "{}:{}:secondary={}", device_id(n), secret(n), secret(n + devices))
+    /// A secrets file in which some devices have a second secret.
+    pub fn in_a_change(&self, devices: usize) -> PathBuf {
+        self.written(&format!("secrets-in-a-change-{devices}"), devices, |n, file| {
+            write!(file, "{}:{}", device_id(n), secret(n))?;
+            if has_two_secrets(n) {
+                write!(file, ":secondary={}", secret(n + devices))?;
+            }
+            writeln!(file)
         })
     }
 
@@ -133,6 +137,11 @@ pub fn size(path: &Path) -> u64 {
 /// 35 characters: a product's 24, and a name, as the platform makes them.
 pub fn device_id(n: usize) -> String {
     format!("5fdb75cccbfe2f02ce81d4bf_dev{n:07}")
+}
+
+/// Whether a device has two secrets while they are changed.
+pub fn has_two_secrets(n: usize) -> bool {
+    n % 2 == 1
 }
 
 /// 32 hex digits.

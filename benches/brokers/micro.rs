@@ -5,10 +5,7 @@
 
 use super::{
     files::Files,
-    operations::{
-        ACCEPTED, Bench, CLIENTS, DEVICES, OPERATIONS, Operation, UNKNOWN_DEVICE, WRONG_PASSWORD,
-        WRONG_PASSWORD_OF_TWO,
-    },
+    operations::{ALIKE, Bench, CLIENTS, DEVICES, NO_DEVICE, OPERATIONS, Operation},
     plan::Plan,
     process::own_cpu,
     report::{Bound, Report, least, median, short},
@@ -67,18 +64,20 @@ fn repeat(bench: &Bench, operation: Operation, rounds: usize) {
     }
 }
 
-/// Whether the time tells a stranger which devices there are.
+/// Whether the time tells a stranger which devices there are, or which of them have a second secret.
 #[allow(clippy::cast_precision_loss)]
 fn tell_spread(counts: &[usize], report: &mut Report) {
-    let checks = || {
-        let alike = [ACCEPTED, WRONG_PASSWORD, WRONG_PASSWORD_OF_TWO, UNKNOWN_DEVICE];
-        let which = OPERATIONS.iter().zip(counts);
-        which.filter(move |((name, _), _)| alike.contains(name)).map(|(_, count)| *count as f64)
-    };
-    let most = checks().fold(0.0, f64::max);
-    let what =
-        "instructions, right or wrong password, two secrets or unknown device, most to least";
-    report.target(what.into(), most / least(checks()), Bound::AtMost(1.02), "times");
+    for alike in ALIKE {
+        let checks = || {
+            let which = OPERATIONS.iter().zip(counts);
+            which
+                .filter(move |((name, _), _)| name.starts_with(alike) && *name != NO_DEVICE)
+                .map(|(_, count)| *count as f64)
+        };
+        let most = checks().fold(0.0, f64::max);
+        let what = format!("instructions, {alike}most to least");
+        report.target(what, most / least(checks()), Bound::AtMost(1.02), "times");
+    }
 }
 
 /// Runs an operation and nothing else, if that is what the process was started for.

@@ -32,31 +32,37 @@ pub const CLIENTS: usize = 100;
 /// Does something once, with one of the clients.
 pub type Operation = fn(&Bench, usize);
 
-pub const OPERATIONS: [(&str, Operation); 13] = [
+pub const OPERATIONS: [(&str, Operation); 17] = [
     ("HMAC, key kept from the login before", Bench::hmac_kept),
     ("HMAC, fresh key", Bench::hmac_fresh),
     ("look-up, found", Bench::found),
     ("look-up, not found", Bench::not_found),
-    (ACCEPTED, Bench::accepted),
-    (WRONG_PASSWORD, Bench::wrong_password),
-    (UNKNOWN_DEVICE, Bench::unknown_device),
-    (WRONG_PASSWORD_OF_TWO, Bench::wrong_password_of_two),
+    ("verify, right password", Bench::accepted),
+    ("verify, wrong password", Bench::wrong_password),
+    ("verify, unknown device", Bench::unknown_device),
     ("verify, stale timestamp", Bench::stale),
-    ("verify, no device's ClientId", Bench::bad_client_id),
+    ("verify in a change of secrets, right password", Bench::accepted_in_a_change),
+    ("verify in a change of secrets, right password, two secrets", Bench::accepted_of_two),
+    ("verify in a change of secrets, wrong password", Bench::wrong_password_in_a_change),
+    ("verify in a change of secrets, wrong password, two secrets", Bench::wrong_password_of_two),
+    ("verify in a change of secrets, unknown device", Bench::unknown_device_in_a_change),
+    (NO_DEVICE, Bench::bad_client_id),
     ("plugin, right password, and the end of the session", Bench::plugin_accepts),
     ("plugin, wrong password", Bench::plugin_refuses_wrong_password),
     ("plugin, unknown device", Bench::plugin_refuses_unknown_device),
 ];
 
-pub const ACCEPTED: &str = "verify, right password";
-pub const WRONG_PASSWORD: &str = "verify, wrong password";
-pub const WRONG_PASSWORD_OF_TWO: &str = "verify, wrong password, two secrets";
-pub const UNKNOWN_DEVICE: &str = "verify, unknown device";
+/// Operations that shall not be told apart by how long they take: the beginnings of their names.
+pub const ALIKE: [&str; 2] = ["verify, ", "verify in a change of secrets, "];
+
+/// The one among them that is another matter: no device's secret is asked for.
+pub const NO_DEVICE: &str = "verify, no device's ClientId";
 
 /// All that the operations need, made beforehand.
 pub struct Bench {
     table: Table,
-    two_secrets: Table,
+    /// The same, but one device in two has a second secret.
+    in_a_change: Table,
     plugin: Plugin,
     policy: Policy,
     now: UnixSeconds,
@@ -64,6 +70,9 @@ pub struct Bench {
     key: HourKey,
     keys: RefCell<HourKeys>,
     secrets: Vec<String>,
+    /// Those of the clients that have a second secret during a change, and those that have none.
+    of_two: Vec<usize>,
+    of_one: Vec<usize>,
     right: Vec<mqtt::Connect>,
     wrong: Vec<mqtt::Connect>,
     unknown: Vec<mqtt::Connect>,
@@ -79,17 +88,20 @@ impl Bench {
         let connects = |connect: fn(usize) -> mqtt::Connect, from: usize| {
             clients.iter().map(|n| connect(from + n)).collect()
         };
+        let (of_two, of_one) = (0..CLIENTS).partition(|n| files::has_two_secrets(clients[*n]));
         let now = now();
         let stamp = *stamp(now).as_bytes().first_chunk().expect("ten digits");
         Self {
             table: loaded(&path).table,
-            two_secrets: loaded(&files.two_secrets(DEVICES)).table,
+            in_a_change: loaded(&files.in_a_change(DEVICES)).table,
             plugin: Plugin::start(options, &Silent).expect("a good file"),
             policy: Policy::default(),
             now,
             key: HourKey::new(SignType::Sha256, &stamp),
             keys: RefCell::default(),
             stamp,
+            of_two,
+            of_one,
             secrets: clients.iter().map(|n| secret(*n)).collect(),
             right: connects(files::device, 0),
             wrong: connects(files::device_with_wrong_secret, 0),
@@ -140,16 +152,36 @@ impl Bench {
         self.verify(&self.wrong[n], false);
     }
 
-    fn wrong_password_of_two(&self, n: usize) {
-        self.verify_in(&self.two_secrets, &self.wrong[n], false);
-    }
-
     fn unknown_device(&self, n: usize) {
         self.verify(&self.unknown[n], false);
     }
 
     fn stale(&self, n: usize) {
         self.verify(&self.stale[n], false);
+    }
+
+    fn in_a_change(&self, connect: &mqtt::Connect, accepted: bool) {
+        self.verify_in(&self.in_a_change, connect, accepted);
+    }
+
+    fn accepted_in_a_change(&self, n: usize) {
+        self.in_a_change(&self.right[one_of(&self.of_one, n)], true);
+    }
+
+    fn accepted_of_two(&self, n: usize) {
+        self.in_a_change(&self.right[one_of(&self.of_two, n)], true);
+    }
+
+    fn wrong_password_in_a_change(&self, n: usize) {
+        self.in_a_change(&self.wrong[one_of(&self.of_one, n)], false);
+    }
+
+    fn wrong_password_of_two(&self, n: usize) {
+        self.in_a_change(&self.wrong[one_of(&self.of_two, n)], false);
+    }
+
+    fn unknown_device_in_a_change(&self, n: usize) {
+        self.in_a_change(&self.unknown[n], false);
     }
 
     fn bad_client_id(&self, _: usize) {
@@ -181,4 +213,9 @@ impl Bench {
     fn plugin_refuses_unknown_device(&self, n: usize) {
         self.plugin(n, &self.unknown[n], false);
     }
+}
+
+/// They take turns.
+fn one_of(clients: &[usize], n: usize) -> usize {
+    clients[n % clients.len()]
 }

@@ -87,6 +87,12 @@ impl Table {
         self.index.is_empty()
     }
 
+    /// Whether any device has two secrets.
+    #[must_use]
+    pub fn has_second_secrets(&self) -> bool {
+        self.arena.has_second_secrets
+    }
+
     /// Finds a device. Allocates nothing.
     #[must_use]
     pub fn find(&self, device_id: &[u8]) -> Option<Device<'_>> {
@@ -152,6 +158,7 @@ impl fmt::Debug for Table {
 pub struct Arena {
     bytes: Vec<u8>,
     records: usize,
+    has_second_secrets: bool,
 }
 
 impl Drop for Arena {
@@ -174,7 +181,11 @@ impl Arena {
     /// An arena that takes so many bytes and never more: it does not move, so no copy of a secret is left behind.
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes.min(MAX_ARENA)), records: 0 }
+        Self {
+            bytes: Vec::with_capacity(bytes.min(MAX_ARENA)),
+            records: 0,
+            has_second_secrets: false,
+        }
     }
 
     /// Adds a device. Whether it is there already is found by [`Arena::index`].
@@ -204,7 +215,9 @@ impl Arena {
                     second_length.as_slice(),
                     secondary.unwrap_or_default(),
                 ];
-                self.append(&parts)
+                self.append(&parts)?;
+                self.has_second_secrets |= secondary.is_some();
+                Ok(())
             }
             Credential::Certificate(Fingerprints { primary, secondary }) => {
                 shape |= CERTIFICATE;
@@ -436,6 +449,15 @@ mod tests {
         {
             assert_eq!(table.find(absent), None);
         }
+    }
+
+    #[test]
+    fn knows_whether_any_device_has_two_secrets() {
+        let sha1 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b";
+        let certificate = format!("b:x509={sha1},{sha1}");
+        let has = |lines: &[&str]| table(lines).has_second_secrets();
+        assert!(!Table::empty().has_second_secrets() && !has(&["a:12345678", &certificate]));
+        assert!(has(&["a:12345678:secondary=12345678", "c:12345678", &certificate]));
     }
 
     #[test]
