@@ -9,7 +9,7 @@ use super::{
     signature::{HourKey, HourKeys, MAC_LENGTH, Password},
     timestamp::{Hour, UnixSeconds},
 };
-use crate::registry::{Credential, Fingerprints, Table};
+use crate::registry::{Credential, Device, Fingerprints, Table};
 
 /// Why the broker asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +74,13 @@ pub enum Detail {
 /// Stands in for a secret that is not there, so that "unknown" takes as long as "wrong". It proves nothing.
 const NO_SECRET: &[u8; 32] = b"no device has this secret: 33+ !";
 
+/// Stands in for a device that is not there. Whatever comes of it, the login is refused.
+const NOBODY: Device<'static> = Device {
+    credential: Credential::Secret { primary: NO_SECRET, secondary: None },
+    frozen: false,
+    changed: false,
+};
+
 /// Checks a login.
 ///
 /// `now` is the platform's time, in Unix seconds. `keys` only saves time: the verdict does not depend on what is in it.
@@ -108,9 +115,9 @@ pub fn verify<'a>(
         return refuse(Refusal::UserMismatch);
     }
 
-    let device = registry.find(client_id.device_id);
+    let found = registry.find(client_id.device_id);
     if occasion == Occasion::Restored {
-        return match device {
+        return match found {
             None => refuse(Refusal::UnknownDevice),
             Some(device) if device.frozen => refuse(Refusal::Frozen),
             Some(_) => Verdict::Accept(client_id),
@@ -121,9 +128,10 @@ pub fn verify<'a>(
     // whether its timestamp is fresh or not: the time tells nothing. It is one HMAC, and two while any device has two
     // secrets.
     let password = Password::parse(connect.password);
-    let (primary, secondary) = match device.map(|device| device.credential) {
-        Some(Credential::Secret { primary, secondary }) => (Some(primary), secondary),
-        Some(Credential::Certificate(_)) | None => (None, None),
+    let device = found.unwrap_or(NOBODY);
+    let (primary, secondary) = match device.credential {
+        Credential::Secret { primary, secondary } => (Some(primary), secondary),
+        Credential::Certificate(_) => (None, None),
     };
     let key = keys.key(sign_type, client_id.stamp);
     let proves = |secret: Option<&[u8]>| {
@@ -132,10 +140,6 @@ pub fn verify<'a>(
     // The second, which most devices do not have, comes first: its HMAC takes the time in which the first one is on its way
     // from memory.
     let password_right = (registry.has_second_secrets() && proves(secondary)) | proves(primary);
-
-    let Some(device) = device else {
-        return refuse(Refusal::UnknownDevice);
-    };
     let refused = match device.credential {
         Credential::Secret { .. } => {
             check_timestamp(client_id.hour, policy, now, occasion, password_right)
@@ -145,10 +149,11 @@ pub fn verify<'a>(
             check_certificate(connect.certificate, &fingerprints, occasion)
         }
     };
-    match refused {
-        Some(refused) => Verdict::Refuse(refused),
-        None if device.frozen => refuse(Refusal::Frozen),
-        None => Verdict::Accept(client_id),
+    match (found, refused) {
+        (None, _) => refuse(Refusal::UnknownDevice),
+        (Some(_), Some(refused)) => Verdict::Refuse(refused),
+        (Some(device), None) if device.frozen => refuse(Refusal::Frozen),
+        (Some(_), None) => Verdict::Accept(client_id),
     }
 }
 
