@@ -31,7 +31,7 @@ const IN_FLIGHT: usize = 32;
 const PARTS: usize = 5;
 
 /// Then other processes take over: one may have better luck than another, by some percent, with where its memory lies.
-const ROUNDS_OF_A_BROKER: usize = 10;
+const ROUNDS_OF_A_BROKER: usize = 5;
 
 /// A login, and what comes of it.
 #[derive(Clone, Copy)]

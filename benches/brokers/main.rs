@@ -1,7 +1,7 @@
 //! What logins and devices cost a real broker: ours beside the broker's own `password_file` and dynamic-security, and
 //! beside a plugin that does nothing.
 //!
-//! `./dev bench` runs all of it, in about ten minutes, prints one document, and writes it to `benches/RESULTS.md`. Words
+//! `./dev bench` runs all of it, in about twelve minutes, prints one document, and writes it to `benches/RESULTS.md`. Words
 //! choose less, which is printed only: `quick` has small numbers, too small for some targets; `micro`, `logins`, `start`,
 //! `reload`, `sweep`, `lookup` and `load` are the topics.
 //!

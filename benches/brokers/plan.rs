@@ -31,7 +31,7 @@ impl Plan {
     pub fn full() -> Self {
         let large = enough_room(4 << 30).then_some(10_000_000);
         Self {
-            logins: (1_000, 60),
+            logins: (500, 120),
             hashed_logins: (200, 20),
             micro: (200, 30),
             starts: vec![(10_000, 7), (100_000, 5), (1_000_000, 3)],
