@@ -693,6 +693,18 @@ static void one_connection(void)
 		}
 		log_out(&second);
 		log_out(&other);
+		forget_kicks();
+
+		/* What was at this address is gone, though nobody has said so. Its name may be another's by now. */
+		struct mosquitto place = client(first_id);
+		CHECK_CODE(ask(&plugin, &place, username, password), IOTDA_SUCCESS);
+		place.id = second_id;
+		log_in(&plugin, &place, username, password);
+		CHECK(kick_count == 0);
+		log_in(&plugin, &first, username, password);
+		CHECK(kick_count == (allowed != 2) && (allowed == 2 || was_kicked(second_id)));
+		if(allowed == 2) log_out(&place);
+		log_out(&first);
 		CHECK(connected_count == 0);
 		forget_kicks();
 		stop(&plugin);

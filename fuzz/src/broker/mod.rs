@@ -217,6 +217,8 @@ impl Broker {
         });
         let client = world(|world| {
             world.naming = around.naming;
+            // No broker finds a client by its name before it is let in, nor the one that was at its address.
+            world.connected[slot] = None;
             world.clients[slot]
         });
         let asked = Client {

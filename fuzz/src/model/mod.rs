@@ -267,10 +267,11 @@ impl Model {
         if !self.wanted.many_connections {
             let others =
                 |session: &Session| session.device_id == new.device_id && session.name != new.name;
+            // What was at the same address is gone, whether or not anybody has said so.
             let ended: Vec<usize> = self
                 .sessions
                 .iter()
-                .filter(|(_, session)| others(session))
+                .filter(|(at, session)| **at != slot && others(session))
                 .map(|(at, _)| *at)
                 .collect();
             self.ended(&ended, kicks);
