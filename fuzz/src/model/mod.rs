@@ -264,14 +264,15 @@ impl Model {
         kicks: &mut impl Iterator<Item = &'a Kick>,
     ) -> Option<Vec<u8>> {
         let new = Session::of(sent, self.wanted.sessions_by_device);
+        // What was at the same address is gone, whether or not anybody has said so.
+        self.gone(slot);
         if !self.wanted.many_connections {
             let others =
                 |session: &Session| session.device_id == new.device_id && session.name != new.name;
-            // What was at the same address is gone, whether or not anybody has said so.
             let ended: Vec<usize> = self
                 .sessions
                 .iter()
-                .filter(|(at, session)| **at != slot && others(session))
+                .filter(|(_, session)| others(session))
                 .map(|(at, _)| *at)
                 .collect();
             self.ended(&ended, kicks);
