@@ -60,6 +60,11 @@ fn prove(client: &Client<'_>, ports: &[u16]) -> Option<ManuallyDrop<TcpStream>> 
     })
 }
 
+/// The address at the other end of a socket; `None` if the number is no connected TCP socket.
+pub(super) fn peer_of(number: c_int) -> Option<IpAddr> {
+    Some(tcp_socket(number)?.peer_addr().ok()?.ip())
+}
+
 /// An open TCP socket that does not listen, if the number is one.
 fn tcp_socket(number: c_int) -> Option<ManuallyDrop<TcpStream>> {
     if number < 0

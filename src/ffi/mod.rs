@@ -16,15 +16,18 @@ mod broker;
 mod connack;
 mod event;
 mod guard;
+mod standing;
 
 use crate::{
     journal::Line,
     login::{Refusal, refusal::ConnackCode},
     plugin::{Answer, Host, Level, Login, Plugin},
+    sessions::ClientHandle,
 };
 use bindings as c;
 use broker::{Broker, Client};
 use guard::{Failure, guarded};
+use standing::Head;
 use std::{
     ffi::{CString, c_int, c_void},
     sync::Mutex,
@@ -41,15 +44,19 @@ struct Instance {
 /// did not start.
 static INSTANCES: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 
-/// The events that we ask for; the second is not one of a 2.0's.
-const EVENTS: [(c_int, c::iotda_callback); 5] = [
+/// The events that we ask for.
+const EVENTS: [(c_int, c::iotda_callback); 6] = [
     (c::IOTDA_EVT_DISCONNECT, Some(on_gone)),
     (c::IOTDA_EVT_CLIENT_OFFLINE, Some(on_gone)),
+    (c::IOTDA_EVT_CONNECT, Some(on_connect)),
     (c::IOTDA_EVT_RELOAD, Some(on_reload)),
     (c::IOTDA_EVT_TICK, Some(on_tick)),
     // The last, so that no login is answered by half an instance.
     (c::IOTDA_EVT_BASIC_AUTH, Some(on_basic_auth)),
 ];
+
+/// The events that a 2.0 does not know. It sends DISCONNECT where 2.1 sends CLIENT_OFFLINE, and says nothing of a CONNECT.
+const SINCE_2_1: [c_int; 2] = [c::IOTDA_EVT_CLIENT_OFFLINE, c::IOTDA_EVT_CONNECT];
 
 // The entry points have the types that tests/abi holds against the broker's own header.
 const _: c::iotda_plugin_version = Some(mosquitto_plugin_version);
@@ -164,8 +171,7 @@ fn start(
     for (event, callback) in EVENTS {
         match broker.register(identifier, event, callback, instance.cast()) {
             Ok(()) => {}
-            // 2.0 does not know the event, and sends DISCONNECT where 2.1 sends this.
-            Err(_) if event == c::IOTDA_EVT_CLIENT_OFFLINE => {}
+            Err(_) if SINCE_2_1.contains(&event) => {}
             Err(code) => {
                 let line = match code {
                     // A 2.0 knows a callback by its address, and a library has one however often it is loaded.
@@ -297,10 +303,31 @@ fn refuse(
 unsafe extern "C" fn on_gone(_event: c_int, data: *mut c_void, userdata: *mut c_void) -> c_int {
     // SAFETY: we are in a callback that was registered with this user data.
     let instance = unsafe { instance(userdata) };
-    quietly(instance, |plugin, _| {
-        // SAFETY: this is the data of one of these events.
-        if let Some(client) = unsafe { event::gone(data) } {
-            plugin.gone(client);
+    quietly(instance, |plugin, broker| {
+        // SAFETY: this is the data of one of these events, and what comes of it does not outlive the callback.
+        let Some(client) = (unsafe { event::gone(data, broker) }) else { return };
+        let handle = ClientHandle(client.handle());
+        // 2.1 has said so when the client came.
+        let was_let_in =
+            || client.is_of_2_0() && Head::of(&client).is_some_and(|h| h.was_connected());
+        if !plugin.gone(handle) && was_let_in() {
+            plugin.left_unasked(broker, &event::peer(&client));
+        }
+    })
+}
+
+/// CONNECT, which only 2.1 has: a client has been let in.
+///
+/// # Safety
+///
+/// The broker's alone to call, with the event's data and our user data.
+unsafe extern "C" fn on_connect(_event: c_int, data: *mut c_void, userdata: *mut c_void) -> c_int {
+    // SAFETY: we are in a callback that was registered with this user data.
+    let instance = unsafe { instance(userdata) };
+    quietly(instance, |plugin, broker| {
+        // SAFETY: this is the data of a CONNECT event, and what comes of it does not outlive the callback.
+        if let Some(client) = unsafe { event::connected(data, broker) } {
+            plugin.connected(broker, &event::peer(&client));
         }
     })
 }

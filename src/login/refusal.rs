@@ -29,6 +29,8 @@ pub enum Refusal {
     WrongCertificate,
     /// The device proved itself, and is frozen.
     Frozen,
+    /// The broker let a device's ClientId in without asking the plugin; it is disconnected at once.
+    NotAsked,
     /// A fault inside the plugin.
     InternalError,
 }
@@ -44,7 +46,7 @@ pub struct ConnackCode {
 
 impl Refusal {
     /// Every reason.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::RateLimited,
         Self::BadClientId,
         Self::BadSignType,
@@ -57,6 +59,7 @@ impl Refusal {
         Self::NoCertificate,
         Self::WrongCertificate,
         Self::Frozen,
+        Self::NotAsked,
         Self::InternalError,
     ];
 
@@ -76,6 +79,7 @@ impl Refusal {
             Self::NoCertificate => "no_certificate",
             Self::WrongCertificate => "wrong_certificate",
             Self::Frozen => "frozen",
+            Self::NotAsked => "not_asked",
             Self::InternalError => "internal_error",
         }
     }
@@ -93,7 +97,8 @@ impl Refusal {
             | Self::FutureTimestamp
             | Self::WrongPassword
             | Self::NoCertificate => (4, 0x86),
-            Self::WrongCertificate | Self::Frozen => (5, 0x87),
+            // The last has had its CONNACK already.
+            Self::WrongCertificate | Self::Frozen | Self::NotAsked => (5, 0x87),
             Self::InternalError => (3, 0x88),
         };
         ConnackCode { v3, v5 }
@@ -157,6 +162,10 @@ impl Refusal {
             Self::Frozen => {
                 "nothing, if it was meant so; else let the device in with iotda-auth unfreeze, then reload the broker"
             }
+            Self::NotAsked => {
+                "take use_identity_as_username and use_subject_as_username out of the listener that devices come to, and let \
+                 services log in by password; if another plugin accepts logins, load it after this one"
+            }
             Self::InternalError => {
                 "look in the log for a panic at the same time, and report it with that line and the versions of \
                  plugin and broker"
@@ -183,6 +192,7 @@ impl fmt::Display for Refusal {
             Self::NoCertificate => "the device logs in by certificate and showed none",
             Self::WrongCertificate => "the certificate is not one of the device's",
             Self::Frozen => "the device is frozen",
+            Self::NotAsked => "the broker let the client in without asking the plugin",
             Self::InternalError => "a fault inside the plugin",
         })
     }
