@@ -95,7 +95,9 @@ impl Head {
         }
         let raw = client.head();
         // SAFETY: any bytes are such a structure; what they mean is proved before it is used.
-        let (plain, with_adns) = unsafe { (raw.plain, raw.with_adns) };
+        let plain = unsafe { raw.plain };
+        // SAFETY: likewise.
+        let with_adns = unsafe { raw.with_adns };
         proved!(with_adns).or_else(|| proved!(plain))
     }
 
