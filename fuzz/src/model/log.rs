@@ -17,7 +17,7 @@ const NOTICE: i32 = 2;
 /// What is known of the log.
 #[derive(Debug, Default)]
 pub struct Log {
-    /// How often each reason was given since the start: the first ten of a minute are told.
+    /// How often each reason was given since the start: the first one is told for certain.
     told: BTreeMap<&'static str, u32>,
     /// Whether somebody has sent, or is called, what looks like one of our secrets.
     marked_by_others: bool,
@@ -47,7 +47,7 @@ impl Log {
         }
     }
 
-    /// The line about a refusal, which may be left out once there were ten.
+    /// The line about a refusal, which may be left out if it is not the first for its reason.
     pub fn check_refusal(
         &mut self,
         seen: &Seen,
@@ -55,12 +55,12 @@ impl Log {
         detail: &Detail,
         sent: &Sent,
         around: &Around,
+        is_hearsay: bool,
     ) {
-        self.check(seen);
         let lines: Vec<&Vec<u8>> = refusals(seen).collect();
         let count = self.told.entry(slug).or_default();
         *count += 1;
-        check!(lines.len() == 1 || lines.is_empty() && *count > 10, "{slug}: {seen:?}");
+        check!(lines.len() == 1 || lines.is_empty() && *count > 1, "{slug}: {seen:?}");
         let Some(line) = lines.first() else { return };
         check!(line.len() < 700 && line.is_ascii(), "{line:?}");
         // A line is read back, and each field of it is what it should be: so it has no password.
@@ -68,25 +68,23 @@ impl Log {
         let told = log_line::parse(text);
         check!(told.is_ok(), "{told:?}: {text}");
         let Ok(told) = told else { return };
+        let (address, said) = match is_hearsay {
+            true => (None, log_field(" forwarded_for=", &around.address)),
+            false => (shown(&around.address), String::new()),
+        };
         check!(
-            told.reason.slug() == slug && told.detail == detail.to_string(),
-            "{slug} {detail:?}: {text}"
+            told.reason.slug() == slug && told.detail == format!("{detail}{said}"),
+            "{slug} {detail:?} {said}: {text}"
         );
         check!(is_told(&told.client, &sent.client_id), "{sent:?}: {text}");
         check!(is_told(&told.user, &sent.username), "{sent:?}: {text}");
-        let address: Option<String> = around.address.as_ref().map(|address| {
-            let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/.:%_-".contains(byte);
-            let shown = |byte: &u8| if plain(byte) { char::from(*byte) } else { '?' };
-            address.iter().take(108).map(shown).collect()
-        });
-        // A dash stands for no address.
-        let address = address.filter(|address| !["", "-"].contains(&address.as_str()));
         check!(told.address == address.as_deref(), "{around:?}: {text}");
     }
 
     pub fn says_reason(&self, seen: &Seen, slug: &str) -> bool {
         let field = format!(" reason={slug}");
-        refusals(seen).any(|line| line.ends_with(field.as_bytes()))
+        let field = field.as_bytes();
+        refusals(seen).any(|line| line.windows(field.len()).any(|part| part == field))
     }
 
     pub fn says_any_reason(&self, seen: &Seen) -> bool {
@@ -95,8 +93,22 @@ impl Log {
 
     /// Whether a refusal for this reason may be left out.
     pub fn is_thinned(&self, slug: &str) -> bool {
-        self.told.get(slug).is_some_and(|count| *count >= 10)
+        self.told.get(slug).is_some_and(|count| *count >= 1)
     }
+}
+
+/// An address as a line has it; a dash stands for none.
+pub fn shown(address: &Option<Vec<u8>>) -> Option<String> {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/.:%_-".contains(byte);
+    let one = |byte: &u8| if plain(byte) { char::from(*byte) } else { '?' };
+    let text: String = address.iter().flatten().take(108).map(one).collect();
+    Some(text).filter(|text| !["", "-"].contains(&text.as_str()))
+}
+
+/// What a WebSocket says of where it comes from.
+fn log_field(name: &str, address: &Option<Vec<u8>>) -> String {
+    let text = shown(address).unwrap_or("-".into());
+    name.chars().chain(text.chars().take(64)).collect()
 }
 
 /// The lines about refused logins, without those about how many were left out.
