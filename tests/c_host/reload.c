@@ -149,6 +149,10 @@ static void wait_for_table(mosquitto_plugin_id_t *plugin, enum moment moment)
 				CHECK(line_count == 0 && kick_count == 0);
 			}
 			tick_until_told(plugin);
+			/* The last RELOAD may have had the same file read once more. */
+			usleep(300 * 1000);
+			CHECK_CODE(tick(plugin), IOTDA_SUCCESS);
+			leave_out(" 0 added, 0 removed, 0 changed; ");
 			break;
 	}
 	CHECK(logged("reloaded in") == 1);
