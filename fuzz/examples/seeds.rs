@@ -193,9 +193,10 @@ fn plugin(login: &Login) -> [Vec<u8>; 3] {
 fn sessions(login: &Login) -> Vec<Vec<u8>> {
     let (file, sent) = device_and_login(login);
     let mut seeds = Vec::new();
-    for (is_2_0, build) in [(0, 0), (1, 0), (1, 1), (1, 12), (1, 13)] {
+    let builds: [(u8, &[u8]); 5] = [(0, &[0]), (1, &[0]), (1, &[6]), (1, &[12, 0]), (1, &[12, 5])];
+    for (is_2_0, build) in builds {
         for protocol in 0..2 {
-            let begin = [vec![is_2_0, 0, build], file.clone(), vec![0; 4]].concat();
+            let begin = [&[is_2_0, 0], build, &file, &[0; 4]].concat();
             let come = |event: u8, slot: u8| {
                 let around = [vec![1, 0, protocol], vec![0; 4], vec![1, 0, 0]].concat();
                 let call = if event == 0 { vec![0] } else { vec![] };

@@ -52,9 +52,9 @@ impl World {
     fn play(&mut self, input: &mut Input<'_>) {
         let (is_2_1, has_tls) = (!input.flag(), !input.flag());
         let build = match input.below(16) {
-            odd @ 12.. => Build::ALL[usize::from(odd - 12) % 2 + 2 + usize::from(input.below(6))],
-            even if even % 2 == 0 => Build::WithAdns,
-            _ => Build::Plain,
+            0..6 => Build::WithAdns,
+            6..12 => Build::Plain,
+            _ => Build::ALL[2 + usize::from(input.below(7))],
         };
         self.broker.reset(is_2_1, has_tls);
         let mut last = Last::default();

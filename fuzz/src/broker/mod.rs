@@ -298,7 +298,7 @@ impl Broker {
             "two of one name: {known:?}"
         );
         world(|world| {
-            world.listed[slot] = Some(known).filter(|known| known.sent.client_id.is_some())
+            world.listed[slot] = Some(known).filter(|known| known.sent.client_id.is_some());
         });
     }
 
