@@ -212,10 +212,8 @@ fn plugin_and_explain_agree() {
     let seen = SEEN.lock().unwrap();
     for reason in Refusal::ALL {
         // These depend on other logins, on what the broker asks, and on a fault.
-        let never = matches!(
-            reason,
-            Refusal::RateLimited | Refusal::NotAsked | Refusal::InternalError
-        );
+        let never =
+            matches!(reason, Refusal::RateLimited | Refusal::NotAsked | Refusal::InternalError);
         let slug = format!("refused: {}", reason.slug());
         assert_eq!(seen.contains(&slug), !never, "{slug}: {seen:?}");
     }

@@ -34,4 +34,5 @@ mod session_id;
 mod sighup;
 mod start;
 mod stats;
+mod strangers;
 mod valgrind;

@@ -59,6 +59,13 @@ pub fn tls(port: u16, extra: &[&str]) -> Tls {
     Tls { client, input, output }
 }
 
+impl Tls {
+    /// How long to wait for what comes.
+    pub fn set_patience(&self, patience: Option<Duration>) {
+        self.output.set_read_timeout(patience).unwrap();
+    }
+}
+
 impl Read for Tls {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.output.read(buffer)
@@ -112,12 +119,20 @@ pub struct WebSocket {
     frame: Vec<u8>,
 }
 
+/// The request that opens a WebSocket.
+pub const UPGRADE: &str = "GET /mqtt HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                           Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\
+                           Sec-WebSocket-Protocol: mqtt\r\n\r\n";
+
 pub fn web_socket(port: u16) -> WebSocket {
+    web_socket_with(port, "")
+}
+
+/// A WebSocket whose request has more headers, each with its CR LF.
+pub fn web_socket_with(port: u16, headers: &str) -> WebSocket {
     let mut stream = tcp(local(port));
-    let request = "GET /mqtt HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                   Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\
-                   Sec-WebSocket-Protocol: mqtt\r\n\r\n";
-    stream.write_all(request.as_bytes()).unwrap();
+    let (request, end) = UPGRADE.split_at(UPGRADE.len() - 2);
+    stream.write_all(format!("{request}{headers}{end}").as_bytes()).unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -128,15 +143,20 @@ pub fn web_socket(port: u16) -> WebSocket {
     WebSocket { stream, frame: Vec::new() }
 }
 
+/// A binary frame of a client's.
+pub fn frame(bytes: &[u8]) -> Vec<u8> {
+    // A client masks what it sends; with zeroes, here.
+    let length = u16::try_from(bytes.len()).expect("a frame of at most 65,535 bytes");
+    let mut frame = vec![0x82, 0xFE];
+    frame.extend(length.to_be_bytes());
+    frame.extend([0; 4]);
+    frame.extend(bytes);
+    frame
+}
+
 impl Write for WebSocket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // A client masks what it sends; with zeroes, here.
-        let length = u16::try_from(bytes.len()).expect("a frame of at most 65,535 bytes");
-        let mut frame = vec![0x82, 0xFE];
-        frame.extend(length.to_be_bytes());
-        frame.extend([0; 4]);
-        frame.extend(bytes);
-        self.stream.write_all(&frame)?;
+        self.stream.write_all(&frame(bytes))?;
         Ok(bytes.len())
     }
 
