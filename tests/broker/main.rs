@@ -24,6 +24,7 @@ mod instances;
 mod login;
 mod machine;
 mod matrix;
+mod offline;
 mod one_connection;
 mod other_clients;
 mod recorded;
