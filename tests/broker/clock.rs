@@ -18,6 +18,7 @@ on_every_broker!(
     a_changed_file_is_noticed_at_any_hour,
     a_flood_is_thinned_by_another_clock,
     failures_are_forgiven_by_another_clock,
+    a_session_of_the_last_hour_ends_nobody,
 );
 
 const HOUR: i64 = 3600;
@@ -130,4 +131,24 @@ fn failures_are_forgiven_by_another_clock(version: &str) {
         let forgiven = wait(|| Client::connect(&broker, &login(METER, hours)).1 == ACCEPTED);
         assert!(forgiven.is_some(), "{hours}: {}", broker.log());
     }
+}
+
+/// 2.1.2 sends no tick after its clock was set back: nothing tells then that the second look at the sessions is over.
+fn a_session_of_the_last_hour_ends_nobody(version: &str) {
+    let broker = with_a_clock(version).start();
+    for (hours, level) in [(0, 4), (-2, 5)] {
+        set(&broker, hours);
+        Client::connect(&broker, &login(LAMP, hours).level(level).persistent()).0.disconnect();
+        set(&broker, hours - 1);
+        let now = login(LAMP, hours - 1).level(level);
+        let (mut lamp, answer) = Client::connect(&broker, &now);
+        assert_eq!(answer, ACCEPTED, "{}", broker.log());
+        for _ in 0..3 {
+            broker.reload();
+            assert!(lamp.is_alive(), "{}", broker.log());
+        }
+        lamp.disconnect();
+    }
+    assert!(!broker.log().contains("reason=new_login"), "{}", broker.log());
+    assert!(broker.refusals().is_empty(), "{:?}", broker.refusals());
 }
