@@ -196,7 +196,12 @@ impl Plugin {
         self.counters.add_refusal(refused.reason);
         self.end_of_minute(host);
         let now = self.started.elapsed();
-        if self.flood.try_borrow_mut().is_ok_and(|mut flood| flood.tell(refused.reason, now)) {
+        let client = login.connect.client_id;
+        if self
+            .flood
+            .try_borrow_mut()
+            .is_ok_and(|mut flood| flood.tell(refused.reason, client, now))
+        {
             host.log(Level::Notice, &journal::refusal(&login.connect, login.address, refused));
         }
         Answer::Refuse(refused.reason)

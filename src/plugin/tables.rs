@@ -110,7 +110,7 @@ impl Plugin {
         // A file that has lost half a fleet makes no more lines than any other.
         let mut flood = Flood::default();
         for (client, session, reason) in &doomed {
-            if flood.tell(*reason, Duration::ZERO) {
+            if flood.tell(*reason, Some(session.client_id()), Duration::ZERO) {
                 let line = journal::disconnection(session.client_id(), reason.slug());
                 host.log(Level::Notice, &line);
             }

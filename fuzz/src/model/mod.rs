@@ -140,7 +140,7 @@ impl Model {
         seen: &Seen,
     ) -> Vec<Vec<u8>> {
         let mut kicks = seen.kicks.iter();
-        self.log.note_what_was_sent(sent, around);
+        self.log.note_what_was_sent(sent, around, self.steady);
         self.news(seen, &mut kicks);
         let outcome = self.outcome(slot, sent, around);
         let limited =
