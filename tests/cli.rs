@@ -762,7 +762,7 @@ fn explains_a_line_of_the_log() {
         "ClientId: \"lamp_0_1_2026112209\"
 Username: \"lamp\"
 address: 203.0.113.7
- 1  few refused logins from the address                 passed
+ 1  few failed logins from the address                  passed
  2  ClientId is {{device_id}}_0_{{sign type}}_{{YYYYMMDDHH}}  passed
  3  sign type is accepted                               passed
  4  keep alive is accepted                              passed

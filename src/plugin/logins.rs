@@ -64,7 +64,9 @@ impl Plugin {
             }
             Some(Verdict::Refuse(refused)) => {
                 self.name_trap(host, login, refused.reason);
-                self.note_failure(login);
+                if refused.is_failure() {
+                    self.note_failure(login);
+                }
                 self.refuse(host, login, refused)
             }
             None => self.login_failed(host, login),
@@ -219,7 +221,8 @@ impl Plugin {
     fn note_failure(&self, login: &Login<'_>) {
         let limiter = self.limiter.try_borrow_mut();
         if let Some(limiter) = limiter.ok().as_mut().and_then(|limiter| limiter.as_mut()) {
-            limiter.note_failure(login.address.unwrap_or_default(), self.started.elapsed());
+            let address = login.address.unwrap_or_default();
+            limiter.note_failure(address, &login.connect, self.started.elapsed());
         }
     }
 
