@@ -15,6 +15,7 @@ use std::fs;
 
 on_every_broker!(
     the_hour_goes_by_the_wall_clock,
+    the_window_is_65_minutes_and_a_day,
     a_changed_file_is_noticed_at_any_hour,
     a_flood_is_thinned_by_another_clock,
     failures_are_forgiven_by_another_clock,
@@ -41,7 +42,11 @@ fn with_a_clock(version: &str) -> Setup {
 ///
 /// 2.0.21 keeps all time by this clock: who connects while it jumps is taken for one who has said nothing for hours.
 fn set(broker: &Broker, hours: i64) {
-    let new = broker.scratch().file("shift.new", (hours * HOUR).to_string());
+    set_by_seconds(broker, hours * HOUR);
+}
+
+fn set_by_seconds(broker: &Broker, seconds: i64) {
+    let new = broker.scratch().file("shift.new", seconds.to_string());
     fs::rename(new, broker.scratch().path().join("shift")).unwrap();
     let mut nobody = Client::dial(broker);
     nobody.send(&[0xC0, 0]);
@@ -73,6 +78,32 @@ fn the_hour_goes_by_the_wall_clock(version: &str) {
     broker.reload();
     let (stale, future) = (2 * JUMPS.len(), JUMPS.len());
     broker.wait_for_log(&format!(" stale_timestamp={stale} future_timestamp={future} "));
+}
+
+/// What holds where the operator says nothing: at the turn of the hour nobody is refused who has just signed, and nobody
+/// comes with a password for another year.
+fn the_window_is_65_minutes_and_a_day(version: &str) {
+    let broker = with_a_clock(version).start();
+    // So many seconds after the turn of the hour; they run on while this is played.
+    let hour = now() / HOUR * HOUR + HOUR;
+    let set_to = |seconds: i64| set_by_seconds(&broker, hour + seconds - now());
+    let answer = |hours| {
+        let connect = METER.connect(Sha256Timestamp, &stamp(hour + hours * HOUR));
+        Client::connect(&broker, &connect.keep_alive(0)).1
+    };
+    let stale = refused(version, 4, "stale_timestamp");
+    let future = refused(version, 4, "future_timestamp");
+    for (seconds, answers) in [
+        (240, [stale, ACCEPTED, ACCEPTED, ACCEPTED, future]),
+        (301, [stale, stale, ACCEPTED, ACCEPTED, future]),
+        (HOUR - 60, [stale, stale, ACCEPTED, ACCEPTED, future]),
+    ] {
+        set_to(seconds);
+        assert_eq!([-2, -1, 0, 24, 25].map(answer), answers, "{seconds} {}", broker.log());
+    }
+    let year_2999 = METER.connect(Sha256Timestamp, "2999010100").keep_alive(0);
+    assert_eq!(Client::connect(&broker, &year_2999).1, future);
+    assert!(broker.refusals().last().unwrap().contains(" reason=future_timestamp ahead="));
 }
 
 fn a_changed_file_is_noticed_at_any_hour(version: &str) {

@@ -82,7 +82,7 @@ fn a_refused_sdk_comes_twice(version: &str) {
 }
 
 /// Three SDKs keep their first credentials for the life of the process, and come back with them after an outage. With
-/// type 1 that ends with the hour, unless the operator allows more.
+/// type 1 that ends soon after the hour, unless the operator allows more.
 fn a_device_comes_back_with_old_credentials(version: &str) {
     let old = LAMP.connect(Sha256Timestamp, &stamp(now() - 30 * HOUR));
     for (max_age, expected) in [("1h", refused(version, 4, "stale_timestamp")), ("2d", ACCEPTED)] {
