@@ -5,7 +5,7 @@ use std::fmt;
 /// The reasons for a refusal, in the order in which they are looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Refusal {
-    /// Too many refusals came from the client's address.
+    /// Too many failed logins came from the client's address.
     RateLimited,
     /// The ClientId has not the IoTDA shape.
     BadClientId,
@@ -118,7 +118,7 @@ impl Refusal {
         match self {
             Self::RateLimited => {
                 "look in the log for the earlier refusals of this address and mend their reason; then let the clients \
-                 there wait a while"
+                 there wait a while; with limit=takeovers the device exists twice, so give each its own id and secret"
             }
             Self::BadClientId => {
                 "let the device send what iotda-auth connect-params prints; a client that is no IoTDA device needs \
@@ -178,7 +178,9 @@ impl fmt::Display for Refusal {
     /// The reason in words.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::RateLimited => "too many refused logins from this address",
+            Self::RateLimited => {
+                "too many failed logins from this address, or take-overs by this device"
+            }
             Self::BadClientId => "the ClientId is not {device_id}_0_{sign type}_{YYYYMMDDHH}",
             Self::BadSignType => "the sign type in the ClientId is not accepted here",
             Self::BadKeepAlive => "the keep alive is outside the accepted range",

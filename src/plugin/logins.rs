@@ -62,7 +62,9 @@ impl Plugin {
             }
             Some(Verdict::Refuse(refused)) => {
                 self.name_trap(host, login, refused.reason);
-                self.note_failure(login);
+                if refused.is_failure() {
+                    self.note_failure(login);
+                }
                 self.refuse(host, login, refused)
             }
             None => self.login_failed(host, login),
@@ -255,7 +257,9 @@ impl Plugin {
         self.counters.add_refusal(refused.reason);
         self.end_of_minute(host);
         let now = self.started.elapsed();
-        if self.flood.try_borrow_mut().is_ok_and(|mut flood| flood.tell(refused.reason, now)) {
+        let client = connect.client_id;
+        let told = self.flood.try_borrow_mut();
+        if told.is_ok_and(|mut flood| flood.tell(refused.reason, client, now)) {
             host.log(Level::Notice, &journal::refusal(connect, origin, refused));
         }
     }
@@ -278,7 +282,8 @@ impl Plugin {
         }
         let limiter = self.limiter.try_borrow_mut();
         if let Some(limiter) = limiter.ok().as_mut().and_then(|limiter| limiter.as_mut()) {
-            limiter.note_failure(login.origin.address.unwrap_or_default(), self.started.elapsed());
+            let address = login.origin.address.unwrap_or_default();
+            limiter.note_failure(address, &login.connect, self.started.elapsed());
         }
     }
 

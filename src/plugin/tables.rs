@@ -133,7 +133,7 @@ impl Plugin {
         let begin = Instant::now();
         while let Some(client) = ending.clients.pop() {
             if let Some((session, reason)) = wiped_after(|| self.must_end(client)) {
-                if ending.flood.tell(reason, Duration::ZERO) {
+                if ending.flood.tell(reason, Some(session.client_id()), Duration::ZERO) {
                     let line = journal::disconnection(session.client_id(), reason.slug());
                     host.log(Level::Notice, &line);
                 }

@@ -216,7 +216,7 @@ static void refuse(mosquitto_plugin_id_t *plugin, struct mosquitto *client, cons
 	client->keepalive = refusal->keepalive;
 	forget_log();
 	CHECK_CODE(ask(plugin, client, refusal->username, refusal->password), code_for(refusal, client->protocol_version));
-	/* Ten of a reason are told, each minute. */
+	/* Ten of a reason are told, each minute, at the least. */
 	if(refused_before(refusal->reason) < 10 || line_count > 0) CHECK(line_count == 1 && logged(reason) == 1);
 	CHECK(fcntl(connection->broker, F_GETFL) == flags && fcntl(connection->broker, F_GETFD) == own_flags);
 }

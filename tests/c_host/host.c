@@ -604,7 +604,7 @@ static void check_refused(mosquitto_plugin_id_t *plugin, const struct mosquitto 
 {
 	forget_log();
 	CHECK_CODE(ask(plugin, client, username, password), REFUSED);
-	if(refused_before(reason) >= 10 && line_count == 0) return; /* ten of a reason are told, each minute */
+	if(refused_before(reason) >= 10 && line_count == 0) return; /* ten of a reason are told, each minute, at the least */
 	CHECK(line_count == 1);
 	CHECK(lines[0].level == IOTDA_LOG_NOTICE);
 	CHECK(logged(" refused client="));

@@ -1,5 +1,6 @@
 //! What the plugin should do: who is logged in, and what that means for each event.
 
+mod failures;
 mod log;
 mod reload;
 
@@ -15,6 +16,7 @@ use crate::{
     sent::{Sent, password},
     twins::{ClientIdTwin, FileTwin, ProofTwin, client_id_twin},
 };
+use failures::Failures;
 use mosquitto_iotda_auth::login::{Occasion, verify::Detail};
 use std::collections::BTreeMap;
 
@@ -43,7 +45,7 @@ pub struct Model {
     last_tick: Option<i64>,
     /// When the RELOAD came that was not yet followed by a TICK, in microseconds that only go on.
     sweeps_since: Option<i64>,
-    refusals: u64,
+    failures: Failures,
 }
 
 /// A login that was accepted.
@@ -101,7 +103,7 @@ impl Model {
             steady,
             last_tick: None,
             sweeps_since: None,
-            refusals: 0,
+            failures: Failures::default(),
         }
     }
 
@@ -140,11 +142,13 @@ impl Model {
         seen: &Seen,
     ) -> Vec<Vec<u8>> {
         let mut kicks = seen.kicks.iter();
-        self.log.note_what_was_sent(sent, around);
+        self.log.note_what_was_sent(sent, around, self.steady);
         self.news(seen, &mut kicks);
         let outcome = self.outcome(slot, sent, around);
-        let limited =
-            self.wanted.failure_limit.is_some_and(|(free, _)| self.refusals >= free.into());
+        let limited = self
+            .wanted
+            .failure_limit
+            .is_some_and(|(free, _)| self.failures.count() >= u64::from(free));
         let mut exact = Vec::new();
         match outcome {
             Outcome::Known => {
@@ -319,7 +323,10 @@ impl Model {
         check!(seen.code == code, "{slug} {detail:?} {sent:?} {around:?}: {seen:?}");
         check!(seen.names.is_empty(), "{seen:?}");
         self.gone(slot);
-        self.refusals += 1;
+        let is_told = self.log.says_any_reason(seen);
+        if let Some((_, seconds)) = self.wanted.failure_limit {
+            self.failures.note(slug, detail, sent, around, self.steady, seconds, is_told);
+        }
         self.log.check_refusal(seen, slug, detail, sent, around);
         self.connack(slug, around)
     }
