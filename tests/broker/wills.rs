@@ -92,7 +92,12 @@ fn a_will_does_not_come_after_the_next_connection(version: &str) {
         assert_eq!(client.answer(), ACCEPTED, "{}", broker.log());
         client
     };
-    let first = connect(1);
+    let mut first = connect(1);
+    // It does not read, so that it cannot be told to close.
+    first.subscribe(4, "news");
+    for _ in 0..300 {
+        observer.publish(4, "news", &[b'x'; 60_000]);
+    }
     let mut second = connect(2);
     second.publish_retained("state", b"online");
     let mut last = Vec::new();
