@@ -35,6 +35,8 @@ struct mosquitto {
 	int sub_count;
 	int port;
 	struct x509 *certificate;
+	/* A broker's is longer, and more than the numbers is looked at. */
+	uintptr_t rest[8];
 };
 
 /* What src/broker.rs does when it is called. */

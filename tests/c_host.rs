@@ -75,6 +75,8 @@ scenarios! {
     connack_on_plain_connections
     connack_of_known_versions
     connack_to_a_peer_that_is_gone
+    connack_behind_a_proxy
+    connack_doubts
     connack_in_a_sweep
     session_by_device
     one_connection

@@ -379,6 +379,18 @@ impl<'a> Client<'a> {
         unsafe { self.client.as_ptr().cast::<[c_int; 2]>().read() }
     }
 
+    /// Whether the broker's private structure has the client's address and its ClientId near its beginning, side by side
+    /// and in this order, as it is in 2.0 and 2.1, however they are built.
+    pub(super) fn has_known_structure(&self) -> bool {
+        /// What comes before them depends on the build: at most 12 words, in 2.1 with ADNS and its own WebSockets.
+        const WORDS: usize = 14;
+        let (Some(address), Some(id)) = (self.address(), self.id()) else { return false };
+        // SAFETY: the structure is far longer than that (struct mosquitto in mosquitto_internal.h, 2.0 and 2.1), aligned
+        // for the pointers in it, and made by calloc (context__init in context.c).
+        let words = unsafe { self.client.as_ptr().cast::<[usize; WORDS]>().read() };
+        words.windows(2).any(|pair| pair == [address.as_ptr().addr(), id.as_ptr().addr()])
+    }
+
     fn string(&self, function: c::iotda_client_string) -> Option<&'a [u8]> {
         // SAFETY: the client is valid for 'a, which `Broker::client` was promised.
         let text = unsafe { function?(self.client.as_ptr()) };

@@ -29,6 +29,7 @@ use broker::{Broker, Client};
 use guard::{Failure, guarded};
 use standing::Head;
 use std::{
+    cell::Cell,
     ffi::{CString, c_int, c_void},
     sync::Mutex,
 };
@@ -38,6 +39,8 @@ struct Instance {
     broker: Broker,
     plugin: Plugin,
     identifier: *mut c::mosquitto_plugin_id_t,
+    /// Whether it was told that refusals are not exact where they should be.
+    has_doubted: Cell<bool>,
 }
 
 /// The addresses of the instances that live. A broker may load the library for several listeners, and may clean up what
@@ -166,7 +169,9 @@ fn start(
         error.report(&broker);
         c::IOTDA_ERR_INVAL
     })?;
-    let instance = Box::into_raw(Box::new(Instance { broker: broker.clone(), plugin, identifier }));
+    let has_doubted = Cell::new(false);
+    let instance = Instance { broker: broker.clone(), plugin, identifier, has_doubted };
+    let instance = Box::into_raw(Box::new(instance));
     INSTANCES.lock().unwrap_or_else(|poison| poison.into_inner()).push(instance.addr());
     for (event, callback) in EVENTS {
         match broker.register(identifier, event, callback, instance.cast()) {
@@ -268,19 +273,14 @@ fn give(answer: Answer<'_>, instance: &Instance, client: &Client<'_>, login: &Lo
         }
         Answer::Defer => c::IOTDA_ERR_PLUGIN_DEFER,
         Answer::End => c::IOTDA_ERR_AUTH,
-        Answer::Refuse(reason) => refuse(reason, instance, client, login.protocol_version),
+        Answer::Refuse(reason) => refuse(reason, instance, client, login),
     }
 }
 
 /// Refuses a CONNECT with as exact a code as the client can be given.
-fn refuse(
-    reason: Refusal,
-    instance: &Instance,
-    client: &Client<'_>,
-    protocol_version: i32,
-) -> c_int {
+fn refuse(reason: Refusal, instance: &Instance, client: &Client<'_>, login: &Login<'_>) -> c_int {
     let ConnackCode { v5, .. } = reason.connack();
-    match (protocol_version, v5) {
+    match (login.protocol_version, v5) {
         // 2.1 sends these to an MQTT 5 client as they are (connect__on_authorised in handle_connect.c); AUTH is 0x87.
         (5, 0x87) => c::IOTDA_ERR_AUTH,
         (5, _) if instance.broker.is_2_1() => c_int::from(v5),
@@ -288,7 +288,12 @@ fn refuse(
             let ports = &instance.plugin.options().exact_connack_ports;
             if !ports.is_empty() {
                 // Where that cannot be done, the broker's own answer follows.
-                connack::send(client, protocol_version, reason.connack(), ports);
+                let sent = connack::send(client, &login.connect, reason.connack(), ports);
+                if let Err(doubt) = sent {
+                    if !instance.has_doubted.replace(true) {
+                        instance.broker.log(Level::Warning, &doubt.line());
+                    }
+                }
             }
             c::IOTDA_ERR_AUTH
         }

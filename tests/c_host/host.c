@@ -148,6 +148,9 @@ struct mosquitto {
 	/* How a broker's begins: what the structure is and the socket, or, built without epoll, the socket and what comes
 	 * next. */
 	int numbers[2];
+	/* What a broker's has next: the address and the ClientId side by side, among others. Words, so that nothing of what
+	 * is looked at is padding. */
+	uintptr_t words[13];
 	const char *id;
 	const char *address;
 	int keepalive;
@@ -155,6 +158,7 @@ struct mosquitto {
 	int protocol_version;
 	int sub_count;
 	int port; /* of the listener */
+	int words_at; /* where the address is among the words: 0 for nowhere, below 0 for behind the ClientId */
 	bool persistent;
 	void *certificate;
 };
@@ -426,6 +430,11 @@ static int ask(mosquitto_plugin_id_t *plugin, const struct mosquitto *client, co
 	const char *id = client->id, *address = client->address;
 	same->id = copy(id);
 	same->address = copy(address);
+	if(client->words_at){
+		uintptr_t *words = &same->words[abs(client->words_at)];
+		words[client->words_at < 0] = (uintptr_t)same->address;
+		words[client->words_at > 0] = (uintptr_t)same->id;
+	}
 	int code = deliver(plugin, IOTDA_EVT_BASIC_AUTH, &event);
 	overwrite_and_free((char *)same->id);
 	overwrite_and_free((char *)same->address);
@@ -1260,6 +1269,8 @@ static const struct {
 	SCENARIO(connack_on_plain_connections),
 	SCENARIO(connack_of_known_versions),
 	SCENARIO(connack_to_a_peer_that_is_gone),
+	SCENARIO(connack_behind_a_proxy),
+	SCENARIO(connack_doubts),
 	SCENARIO(connack_in_a_sweep),
 	SCENARIO(session_by_device),
 	SCENARIO(one_connection),

@@ -31,6 +31,7 @@ pub struct Client {
     pub sub_count: c_int,
     pub port: c_int,
     pub certificate: *mut Certificate,
+    pub rest: [usize; 8],
 }
 
 impl Default for Client {
@@ -46,6 +47,7 @@ impl Default for Client {
             sub_count: -1,
             port: -1,
             certificate: ptr::null_mut(),
+            rest: [0; 8],
         }
     }
 }

@@ -231,6 +231,7 @@ impl Broker {
             sub_count: around.subscriptions,
             port: around.port,
             certificate: certificate.as_mut().map_or(ptr::null_mut(), ptr::from_mut),
+            rest: [0; 8],
         };
         // SAFETY: the place is ours, and nobody looks at it outside of a call.
         unsafe { client.write(asked) };
