@@ -20,7 +20,7 @@ mod standing;
 
 use crate::{
     journal::Line,
-    login::{Refusal, refusal::ConnackCode},
+    login::{Refusal, policy::OtherClients, refusal::ConnackCode},
     plugin::{Answer, Host, Level, Login, Plugin},
     sessions::ClientHandle,
 };
@@ -41,6 +41,14 @@ struct Instance {
     identifier: *mut c::mosquitto_plugin_id_t,
     /// Whether it was told that refusals are not exact where they should be.
     has_doubted: Cell<bool>,
+    /// The thread that started it: the broker's only one.
+    thread: libc::pthread_t,
+}
+
+/// The thread that this is called on.
+fn this_thread() -> libc::pthread_t {
+    // SAFETY: it has no conditions.
+    unsafe { libc::pthread_self() }
 }
 
 /// The addresses of the instances that live. A broker may load the library for several listeners, and may clean up what
@@ -170,7 +178,8 @@ fn start(
         c::IOTDA_ERR_INVAL
     })?;
     let has_doubted = Cell::new(false);
-    let instance = Instance { broker: broker.clone(), plugin, identifier, has_doubted };
+    let instance =
+        Instance { broker: broker.clone(), plugin, identifier, has_doubted, thread: this_thread() };
     let instance = Box::into_raw(Box::new(instance));
     INSTANCES.lock().unwrap_or_else(|poison| poison.into_inner()).push(instance.addr());
     for (event, callback) in EVENTS {
@@ -234,6 +243,14 @@ unsafe extern "C" fn on_basic_auth(
     // SAFETY: we are in a callback that was registered with this user data.
     let Some(instance) = (unsafe { instance(userdata) }) else { return c::IOTDA_ERR_AUTH };
     let Instance { broker, plugin, .. } = instance;
+    if instance.thread != this_thread() {
+        // A listener with `protocol http_api` asks on a thread of its own (check_access in http_api.c, 2.1.2), for a user of
+        // its pages and not for a device. Nothing of ours may be touched there but what never changes.
+        return match plugin.options().policy.other_clients {
+            OtherClients::Defer => c::IOTDA_ERR_PLUGIN_DEFER,
+            OtherClients::Refuse => c::IOTDA_ERR_AUTH,
+        };
+    }
     let answered = guarded(|| {
         // SAFETY: this is the data of a BASIC_AUTH event, and what comes of it does not outlive the callback.
         let Some(event) = (unsafe { event::basic_auth(data, broker) }) else {

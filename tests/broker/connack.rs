@@ -353,15 +353,17 @@ fn web_sockets_behind_a_proxy_are_left_alone_on_2_1_2() {
 /// All come from the proxy: what is for one is written to no other, how far the others may be in their first packet.
 #[test]
 fn only_the_refused_client_behind_a_proxy_is_written_to_on_2_1_2() {
-    let (broker, port) = start_behind_a_proxy(2, "");
+    let port = free_port();
+    let broker = start("2.1.2", &port.to_string())
+        .option("one_connection", "no")
+        .line(&format!("listener {port} 127.0.0.1\nenable_proxy_protocol 2"))
+        .start();
     let (header, _) = headers(transport::local(port)).pop().unwrap();
     let dial = || Client::over(transport::by_proxy(port, &header));
     let mut waiting: Vec<(Client, Connect, usize)> = (0..60)
         .map(|n| {
-            let connect = METER.connect(
-                mosquitto_iotda_auth::login::SignType::Sha256,
-                &format!("29990101{:02}", n % 24),
-            );
+            let stamp = format!("299901{:02}{:02}", 1 + n / 24, n % 24);
+            let connect = METER.connect(mosquitto_iotda_auth::login::SignType::Sha256, &stamp);
             let packet = connect.packet();
             // Nothing, half, and all but the last byte.
             let sent = [0, packet.len() / 2, packet.len() - 1][n % 3];

@@ -21,6 +21,7 @@ mod hostile;
 mod hostile_connects;
 mod hostile_packets;
 mod hostile_texts;
+mod http_api;
 mod instances;
 mod login;
 mod machine;

@@ -23,8 +23,8 @@ fn a_limit_is_on_the_address_that_the_proxy_says_on_2_1_2() {
         client.send(&connect.packet());
         client.answer()
     };
-    let wrong = LAMP.connect_now().password("0".repeat(64));
-    for _ in 0..3 {
+    for number in 0..3 {
+        let wrong = LAMP.connect_now().password(format!("{number:064}"));
         assert_eq!(knock(9, &wrong), refused("2.1.2", 4, "wrong_password"));
     }
     assert_eq!(knock(9, &METER.connect_now()), refused("2.1.2", 4, "rate_limited"));
