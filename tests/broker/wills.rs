@@ -4,7 +4,7 @@
 use crate::support::{
     broker::{Broker, Setup, free_port, on_every_broker, wait},
     device::{Device, LAMP, METER},
-    mqtt::{ACCEPTED, Client, Connect},
+    mqtt::{ACCEPTED, Client, Connect, packet, string},
     transport,
 };
 use mosquitto_iotda_auth::login::SignType::Sha256;
@@ -94,7 +94,8 @@ fn a_will_does_not_come_after_the_next_connection(version: &str) {
     };
     let mut first = connect(1);
     // It does not read, so that it cannot be told to close.
-    first.subscribe(4, "news");
+    first.send(&packet(0x82, &[&[0, 1], string(b"news").as_slice(), &[0]].concat()));
+    first.receive().expect("a SUBACK");
     for _ in 0..300 {
         observer.publish(4, "news", &[b'x'; 60_000]);
     }
