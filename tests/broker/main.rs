@@ -37,6 +37,7 @@ mod reload_unheard;
 mod rotation;
 mod secrets_in_memory;
 mod session_id;
+mod shapes;
 mod sighup;
 mod start;
 mod stats;
