@@ -16,6 +16,7 @@ mod failure_limit;
 mod fault;
 mod firmware;
 mod flood;
+mod hang;
 mod hostile;
 mod hostile_connects;
 mod hostile_packets;
