@@ -65,6 +65,7 @@ scenarios! {
     thread_without_signals
     thread_refused
     no_file_descriptors
+    end_without_an_answer
     two_threads
     many_reloads
     connack_is_exact

@@ -225,6 +225,15 @@ impl Host for Broker {
         self.set_clientid.is_some()
     }
 
+    fn stay_loaded(&self) {
+        pin();
+    }
+
+    fn user(&self) -> u32 {
+        // SAFETY: it only answers a number, and cannot fail.
+        unsafe { libc::geteuid() }
+    }
+
     fn with_signals_blocked(&self, call: &mut dyn FnMut()) {
         let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
         let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
@@ -243,6 +252,23 @@ impl Host for Broker {
             };
         }
     }
+}
+
+/// Counts the library once more among those that are loaded, for good.
+fn pin() {
+    let mut found = std::mem::MaybeUninit::<libc::Dl_info>::uninit();
+    let here: fn() = pin;
+    // SAFETY: the address is that of a function of ours, and the place is ours to be filled.
+    if unsafe { libc::dladdr(here as *const c_void, found.as_mut_ptr()) } == 0 {
+        return;
+    }
+    // SAFETY: the call has filled it, for it has found something.
+    let found = unsafe { found.assume_init() };
+    // SAFETY: the name is the loader's own, NUL-terminated, and lives as long as the library. Nothing is loaded that is
+    // not loaded already; where that is no library, as in a test, there is nothing to keep.
+    unsafe {
+        libc::dlopen(found.dli_fname, libc::RTLD_NOW | libc::RTLD_NOLOAD | libc::RTLD_NODELETE)
+    };
 }
 
 /// Where a function of this name is in the process.

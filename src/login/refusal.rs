@@ -63,6 +63,28 @@ impl Refusal {
         Self::InternalError,
     ];
 
+    /// Whether what the secrets file says of a device decides between this reason and others. Who may count such reasons
+    /// one by one, and sends one wrong login, learns whether a device exists.
+    #[must_use]
+    pub fn tells_of_devices(self) -> bool {
+        match self {
+            Self::UnknownDevice
+            | Self::StaleTimestamp
+            | Self::FutureTimestamp
+            | Self::WrongPassword
+            | Self::NoCertificate
+            | Self::WrongCertificate
+            | Self::Frozen => true,
+            Self::RateLimited
+            | Self::BadClientId
+            | Self::BadSignType
+            | Self::BadKeepAlive
+            | Self::UserMismatch
+            | Self::NotAsked
+            | Self::InternalError => false,
+        }
+    }
+
     /// The reason's name in the log and wherever a program reads it. Never changes.
     #[must_use]
     pub fn slug(self) -> &'static str {

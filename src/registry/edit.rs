@@ -6,6 +6,7 @@
 
 use super::{
     cancel::Cancel,
+    exposure::Exposure,
     line::{self, Field, LineFault, MAX_DEVICE_ID, SECRET_LENGTHS},
     load::{self, BYTE_ORDER_MARK, Identity, LoadError},
 };
@@ -511,10 +512,10 @@ impl Editing {
         self.content.as_ref()
     }
 
-    /// Whether every user of the machine may read it.
+    /// Who else may read or change it.
     #[must_use]
-    pub fn is_world_readable(&self) -> bool {
-        self.metadata.mode() & 0o004 != 0
+    pub fn exposure(&self) -> Exposure {
+        Exposure::of(&self.path, &self.metadata)
     }
 
     /// Puts another content in its place, with the same owner, mode and access list.

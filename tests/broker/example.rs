@@ -39,7 +39,10 @@ impl Example {
         };
         let example = Self { setup, config, port };
         let library = release().display().to_string();
+        let acl = fs::read_to_string(crate_directory().join("mosquitto.acl.example")).unwrap();
+        let acl = example.setup.scratch().file("acl", acl).display().to_string();
         example
+            .replace("/etc/mosquitto/mosquitto.acl", &acl)
             .replace("listener 1883", &format!("listener {port} 127.0.0.1"))
             .replace("/usr/lib/x86_64-linux-gnu/mosquitto_iotda_auth.so", &library)
     }
@@ -95,7 +98,19 @@ fn in_force(config: &str, title: &str) -> String {
 
 fn the_example_works_as_it_is(version: &str) {
     let broker = Example::new(version, None).start(&secrets());
-    assert_eq!(Client::connect(&broker, &LAMP.connect_now()).1, ACCEPTED, "{}", broker.log());
+    let (mut lamp, answer) = Client::connect(&broker, &LAMP.connect_now());
+    assert_eq!(answer, ACCEPTED, "{}", broker.log());
+    // A device has its own topics, and neither another's nor the broker's.
+    let own = format!("$oc/devices/{}/user/x", LAMP.id);
+    let of_another = format!("$oc/devices/{}/user/x", METER.id);
+    for filter in ["$SYS/#", &own, &of_another] {
+        lamp.subscribe(4, filter);
+    }
+    lamp.publish_unread(4, &of_another);
+    lamp.publish_unread(4, &own);
+    let publish = lamp.receive().expect("a message");
+    assert!(publish.windows(own.len()).any(|part| part == own.as_bytes()), "{publish:02x?}");
+    assert!(lamp.is_alive());
 }
 
 fn devices_over_tls(version: &str) {

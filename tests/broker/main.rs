@@ -17,6 +17,7 @@ mod fault;
 mod firmware;
 mod flood;
 mod forwarded;
+mod hang;
 mod hostile;
 mod hostile_connects;
 mod hostile_packets;

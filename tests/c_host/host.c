@@ -76,10 +76,13 @@ static void show_log(void)
 		} \
 	}while(0)
 
+/* The thread that stands for the broker's, where it is not the process's first. */
+static pid_t broker_thread;
+
 /* A broker has one thread, and its functions may be called on no other. */
 static void check_thread(void)
 {
-	CHECK(gettid() == getpid());
+	CHECK(gettid() == (broker_thread ? broker_thread : getpid()));
 }
 
 #ifndef WITHOUT_LOG_PRINTF
@@ -1166,26 +1169,39 @@ static void panic_in_a_login(void)
 	stop(&plugins[1]);
 }
 
-/* A 2.0 unmaps the library at its end; nothing of it may be called after that. */
+#include "reload.c"
+#include "connack.c"
+#include "see.c"
+#include "certificate.c"
+
+static void *start_and_stop(void *unused)
+{
+	(void)unused;
+	broker_thread = gettid();
+	mosquitto_plugin_id_t plugin = {0}, wrong = {0};
+	CHECK(INIT(&wrong, {"secrets_file", file("missing")}) != IOTDA_SUCCESS);
+	start(&plugin);
+	CHECK_CODE(right_login(&plugin), IOTDA_SUCCESS);
+	stop(&plugin);
+	return NULL;
+}
+
+/* A 2.0 unmaps the library at its end; nothing of it may be called after that. What Rust leaves on a thread that starts
+ * another holds the library until that thread ends, so the broker's is one that does. */
 static void unload(void)
 {
 	for(int round = 0; round < 3; round++){
-		mosquitto_plugin_id_t plugin = {0}, wrong = {0};
-		CHECK(INIT(&wrong, {"secrets_file", file("missing")}) != IOTDA_SUCCESS);
-		start(&plugin);
-		CHECK_CODE(right_login(&plugin), IOTDA_SUCCESS);
-		stop(&plugin);
+		pthread_t broker;
+		CHECK(pthread_create(&broker, NULL, start_and_stop, NULL) == 0);
+		CHECK(pthread_join(broker, NULL) == 0);
+		broker_thread = 0;
+		CHECK(threads == 0);
 		if(keep_loaded) continue;
 		CHECK(dlclose(library) == 0);
 		CHECK(!dlopen(library_path, RTLD_NOW | RTLD_NOLOAD));
 		open_library();
 	}
 }
-
-#include "reload.c"
-#include "connack.c"
-#include "see.c"
-#include "certificate.c"
 
 /* ---- for the host's own test ---- */
 
@@ -1259,6 +1275,7 @@ static const struct {
 	SCENARIO(thread_without_signals),
 	SCENARIO(thread_refused),
 	SCENARIO(no_file_descriptors),
+	SCENARIO(end_without_an_answer),
 	SCENARIO(two_threads),
 	SCENARIO(many_reloads),
 	SCENARIO(connack_is_exact),

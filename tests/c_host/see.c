@@ -8,7 +8,7 @@ static void stats(void)
 	CHECK_CODE(INIT(&plugin, {"secrets_file", file("secrets")}, {"stats_interval", "1s"}), IOTDA_SUCCESS);
 	CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
 	int all = publish_count;
-	CHECK(all > 20);
+	CHECK(all > 15);
 	CHECK_CODE(right_login(&plugin), IOTDA_SUCCESS);
 	usleep(1100 * 1000);
 	CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);

@@ -24,4 +24,10 @@ impl Host for Silent {
     fn with_signals_blocked(&self, call: &mut dyn FnMut()) {
         call();
     }
+
+    fn stay_loaded(&self) {}
+
+    fn user(&self) -> u32 {
+        0
+    }
 }

@@ -4,7 +4,7 @@ use crate::{
     args, csv,
     edit::{open, save},
     secret,
-    terminal::{self, Answer, Failure, Progress, say},
+    terminal::{self, Answer, Failure, Progress, say, shown},
 };
 use mosquitto_iotda_auth::registry::edit::{self, Change, Order, Problem, Proof, Settings};
 use std::{fs::File, io::Write, path::Path};
@@ -15,7 +15,7 @@ pub(crate) fn run(args: &args::Import) -> Result<Answer, Failure> {
     let content = read(&args.csv)?;
     let mut progress = Progress::new();
     let rows = Rows::read(&content, args.update, &mut progress)
-        .map_err(|reason| Failure::new(format!("{}: {reason}", args.csv.display())))?;
+        .map_err(|reason| Failure::new(format!("{}: {reason}", shown(&args.csv))))?;
     progress.step("reading the secrets file");
     let editing = open(&args.file, args.create)?;
     progress.step("putting the devices in");
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &args::Import) -> Result<Answer, Failure> {
     }
     drop(progress);
     let did = if args.dry_run { "would be " } else { "" };
-    let (file, added, changed) = (args.file.display(), edited.added, edited.changed);
+    let (file, added, changed) = (shown(&args.file), edited.added, edited.changed);
     terminal::write(|out| writeln!(out, "{file}: {added} {did}added, {changed} {did}changed"))?;
     Ok(Answer::Yes)
 }
@@ -47,7 +47,7 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
             secret::to_end(&mut file, size)
         })
     };
-    content.map_err(|error| Failure::new(format!("{}: cannot be read: {error}", path.display())))
+    content.map_err(|error| Failure::new(format!("{}: cannot be read: {error}", shown(path))))
 }
 
 /// Tells every wrong line, as compilers do, on standard error.
@@ -61,12 +61,12 @@ fn refuse(csv: &Path, rows: Rows<'_>, problems: Vec<(usize, Problem)>) -> Result
     errors.sort_by_key(|(line, _)| *line);
     terminal::write_errors(|out| {
         for (line, error) in &errors {
-            writeln!(out, "iotda-auth: {}:{line}: {error}", csv.display())?;
+            writeln!(out, "iotda-auth: {}:{line}: {error}", shown(csv))?;
         }
         Ok(())
     });
     let s = if errors.len() == 1 { "" } else { "s" };
-    say(format_args!("{}: {} error{s}: nothing is imported", csv.display(), errors.len()));
+    say(format_args!("{}: {} error{s}: nothing is imported", shown(csv), errors.len()));
     Ok(Answer::No)
 }
 
