@@ -118,6 +118,7 @@ fn change_device(
     match edit::apply(editing.content(), &[order]) {
         Ok(edited) => save(file, editing, &edited).map(|()| Answer::Yes),
         Err(problems) => problems
+            .first
             .first()
             .map_or(Ok(Answer::No), |(_, problem)| refuse(file, device_id, *problem)),
     }
