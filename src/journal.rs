@@ -234,6 +234,15 @@ pub fn unasked(client_id: &[u8], origin: Origin<'_>) -> Line {
     ))
 }
 
+/// The line for a session that should end, and that the broker does not know.
+#[must_use]
+pub fn not_found(id: &[u8]) -> Line {
+    let client = Quoted { text: Some(id), limit: MAX_CLIENT_ID };
+    Line::of(format_args!(
+        "not disconnected client={client}: the broker knows no client of this id; does another plugin rename clients?"
+    ))
+}
+
 /// The line for a session that the plugin has ended.
 #[must_use]
 pub fn disconnection(client_id: &[u8], reason: &str) -> Line {

@@ -200,11 +200,11 @@ impl Host for Broker {
         }
     }
 
-    fn disconnect(&self, client_id: &CStr, with_will: bool) {
-        if let Some(kick) = self.kick_client_by_clientid {
+    fn disconnect(&self, client_id: &CStr, with_will: bool) -> bool {
+        self.kick_client_by_clientid.is_some_and(|kick| {
             // SAFETY: the id is NUL-terminated and outlives the call; we are on the broker's thread, as above.
-            unsafe { kick(client_id.as_ptr(), with_will) };
-        }
+            unsafe { kick(client_id.as_ptr(), with_will) == c::IOTDA_SUCCESS }
+        })
     }
 
     fn publish(&self, topic: &CStr, payload: &[u8]) {

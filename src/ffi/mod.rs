@@ -181,7 +181,10 @@ fn start(
     let instance =
         Instance { broker: broker.clone(), plugin, identifier, has_doubted, thread: this_thread() };
     let instance = Box::into_raw(Box::new(instance));
-    INSTANCES.lock().unwrap_or_else(|poison| poison.into_inner()).push(instance.addr());
+    INSTANCES
+        .lock()
+        .unwrap_or_else(|poison| poison.into_inner())
+        .push(instance.expose_provenance());
     for (event, callback) in EVENTS {
         match broker.register(identifier, event, callback, instance.cast()) {
             Ok(()) => {}
@@ -218,6 +221,18 @@ fn failed(instance: Option<&Instance>, failure: &Failure, code: c_int) -> c_int 
         }
     });
     told.map_or(code, |()| code)
+}
+
+/// Whether something is so of any instance in this process: one that has let a device in answers for it, and the broker tells
+/// all of them of it (2.1, which asks no further instance once one has accepted).
+fn any_instance(is_so: impl Fn(&Plugin) -> bool) -> bool {
+    let instances = INSTANCES.lock().unwrap_or_else(|poison| poison.into_inner());
+    instances.iter().any(|address| {
+        let instance = std::ptr::with_exposed_provenance::<Instance>(*address);
+        // SAFETY: an address in the list is an instance that `start` has leaked and nobody has taken back; both happen on this
+        // thread, the broker's.
+        unsafe { instance.as_ref() }.is_some_and(|instance| is_so(&instance.plugin))
+    })
 }
 
 /// The instance behind a callback's user data.
@@ -348,8 +363,10 @@ unsafe extern "C" fn on_connect(_event: c_int, data: *mut c_void, userdata: *mut
     let instance = unsafe { instance(userdata) };
     quietly(instance, |plugin, broker| {
         // SAFETY: this is the data of a CONNECT event, and what comes of it does not outlive the callback.
-        if let Some(client) = unsafe { event::connected(data, broker) } {
-            plugin.connected(broker, &event::peer(&client));
+        let Some(client) = (unsafe { event::connected(data, broker) }) else { return };
+        let peer = event::peer(&client);
+        if plugin.is_stranger(&peer) && !any_instance(|plugin| plugin.remembers(&peer)) {
+            plugin.throw_out(broker, &peer);
         }
     })
 }

@@ -41,8 +41,8 @@ pub trait Host {
     fn log_acceptance(&self, acceptance: Acceptance<'_>);
 
     /// Ends the connection of a client: with its will, as if it had broken, or without. The broker may say that the client
-    /// is gone before this returns.
-    fn disconnect(&self, client_id: &CStr, with_will: bool);
+    /// is gone before this returns. Says whether there was one of this id.
+    fn disconnect(&self, client_id: &CStr, with_will: bool) -> bool;
 
     /// Publishes a retained message of the broker's own, at QoS 0.
     fn publish(&self, topic: &CStr, payload: &[u8]);

@@ -145,6 +145,10 @@ fn what_leaves_otherwise_is_not_told(version: &str) {
                 assert_eq!(client.answer(), ACCEPTED);
                 broker.reload();
             }
+            let wrong = lamp.clone().password("1".repeat(64));
+            let mut refused = Client::over(transport::web_socket(web_socket));
+            refused.send(&wrong.packet());
+            refused.rest();
             drop((first, second, third));
             Client::connect(&broker, &lamp.persistent()).0.disconnect();
         }

@@ -12,7 +12,12 @@ use crate::{
     },
 };
 use mosquitto_iotda_auth::login::SignType::Sha256;
-use std::{fs, thread::sleep, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread::sleep,
+    time::Duration,
+};
 
 on_every_broker!(
     no_neighbour_is_harmed_by_a_removed_device,
@@ -20,6 +25,7 @@ on_every_broker!(
     no_neighbour_is_harmed_by_a_frozen_device,
     no_neighbour_is_harmed_by_a_device_with_another_secret,
     nothing_is_found_under_valgrind,
+    nor_with_services_that_are_restored,
     refusals_that_nobody_tried_are_not_told,
 );
 
@@ -147,10 +153,11 @@ fn no_neighbour_is_harmed_by_a_device_with_another_secret(version: &str) {
     is_unharmed(version, 4, Change::Another);
 }
 
-fn nothing_is_found_under_valgrind(version: &str) {
-    let setup = setup(version).line("persistent_client_expiration 2h");
+/// A broker under valgrind, and where that puts what it finds.
+fn under_valgrind(setup: Setup) -> (Broker, PathBuf) {
     let found = setup.scratch().path().join("valgrind");
-    let mut broker = setup
+    let broker = setup
+        .line("persistent_client_expiration 2h")
         .started_by([
             "valgrind",
             "--trace-children=yes",
@@ -159,6 +166,21 @@ fn nothing_is_found_under_valgrind(version: &str) {
             &format!("--log-file={}", found.display()),
         ])
         .start();
+    (broker, found)
+}
+
+/// The broker's list of sessions that expire was read and written where it had been freed.
+fn has_found_nothing(broker: &mut Broker, found: &Path) {
+    broker.stop();
+    let found = fs::read_to_string(found).unwrap();
+    assert!(found.contains("ERROR SUMMARY: "), "valgrind did not come to its end:\n{found}");
+    for function in ["session_expiry__", "Invalid read", "Invalid write"] {
+        assert!(!found.contains(function), "{found}");
+    }
+}
+
+fn nothing_is_found_under_valgrind(version: &str) {
+    let (mut broker, found) = under_valgrind(setup(version));
     for (level, change) in [(5, Change::Removed), (4, Change::Frozen)] {
         let lamp = login(LAMP).level(level).persistent();
         connect(&broker, &lamp).disconnect();
@@ -173,13 +195,29 @@ fn nothing_is_found_under_valgrind(version: &str) {
     reload(&broker);
     assert!(services.iter_mut().all(Client::is_alive), "{}", broker.log());
     drop(services);
-    broker.stop();
-    let found = fs::read_to_string(&found).unwrap();
-    assert!(found.contains("ERROR SUMMARY: "), "valgrind did not come to its end:\n{found}");
-    // The broker's list of sessions that expire was read and written where it had been freed.
-    for function in ["session_expiry__", "Invalid read", "Invalid write"] {
-        assert!(!found.contains(function), "{found}");
+    has_found_nothing(&mut broker, &found);
+}
+
+/// A session that is restored from the broker's file has no password: the `password_file` would say no to it.
+fn nor_with_services_that_are_restored(version: &str) {
+    let setup = setup(version);
+    let folder = setup.scratch().path().display().to_string();
+    let setup = setup.line("persistence true").line(&format!("persistence_location {folder}/"));
+    let (mut broker, found) = under_valgrind(setup);
+    for number in 1..=3 {
+        connect(&broker, &service(number)).disconnect();
     }
+    broker.restart();
+    for _ in 0..3 {
+        reload(&broker);
+    }
+    for number in 1..=2 {
+        let mut back = connect(&broker, &service(number));
+        reload(&broker);
+        assert!(back.is_alive(), "{}", broker.log());
+    }
+    reload(&broker);
+    has_found_nothing(&mut broker, &found);
 }
 
 /// Nobody knocked, so nobody is refused, counted or banned.
