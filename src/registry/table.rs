@@ -103,7 +103,7 @@ impl Table {
     pub fn find(&self, device_id: &[u8]) -> Option<Device<'_>> {
         let hash = self.hash(device_id);
         let Some(at) = self.offset(device_id, hash) else {
-            self.arena.feign_a_hit(hash, self.index.capacity());
+            self.arena.feign_a_hit(hash, self.index.capacity().saturating_mul(size_of::<u32>()));
             return None;
         };
         Some(self.arena.record(at)?.1)
@@ -354,17 +354,15 @@ impl Arena {
         numbered
     }
 
-    /// Touches what finding a device would have touched: a place among the index's tags, one among its offsets, and then a
-    /// record, which takes two cache lines. Which they are depends on what was looked for, as with a device that is there;
-    /// and as with one, a CPU cannot fetch what comes next before it has what was before.
-    fn feign_a_hit(&self, hash: u64, capacity: usize) {
+    /// Touches what finding a device would have touched: a place in the index, of so many bytes, and then a record, which
+    /// takes two cache lines. Which they are depends on what was looked for, as with a device that is there. A third place,
+    /// for the tags that come before both, would be one too many: logins that come by turns are then told apart again.
+    fn feign_a_hit(&self, hash: u64, index: usize) {
         let length = self.bytes.len();
         let byte = |at: usize| black_box(self.bytes.get(at).copied().unwrap_or_default());
-        let next = |turned: u64, found: u8| turned ^ u64::from(found);
-        let tag = byte(scaled(hash, length.min(capacity)));
-        let offsets = capacity.saturating_mul(size_of::<u32>());
-        let offset = byte(scaled(next(hash.rotate_left(21), tag), length.min(offsets)));
-        let record = scaled(next(hash.rotate_left(42), offset), length);
+        let place = byte(scaled(hash, length.min(index)));
+        // The CPU cannot fetch the record before it knows the place.
+        let record = scaled(hash.rotate_left(32) ^ u64::from(place), length);
         byte(record);
         byte(record.saturating_add(CACHE_LINE).min(length.saturating_sub(1)));
     }
