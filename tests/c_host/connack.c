@@ -240,6 +240,7 @@ static void refuse(mosquitto_plugin_id_t *plugin, struct mosquitto *client, cons
 	forget_log();
 	CHECK_CODE(ask(plugin, client, refusal->username, refusal->password), code_for(refusal, client->protocol_version));
 	take_doubts_out_of_the_log();
+	leave_out("iotda-auth: reloaded in ");
 	/* Ten of a reason are told, each minute, at the least. */
 	if(refused_before(refusal->reason) < 10 || line_count > 0) CHECK(line_count == 1 && logged(reason) == 1);
 	CHECK(fcntl(connection->broker, F_GETFL) == flags && fcntl(connection->broker, F_GETFD) == own_flags);
@@ -425,6 +426,8 @@ static void connack_to_the_client_itself(void)
 			struct mosquitto refused = client_over(&connection, NULL);
 			refused.numbers[0] = layout == 0 ? 2 : strangers[i];
 			refused.numbers[1] = layout == 1 ? strangers[(i + 5) % count] : strangers[i];
+			/* A 2.0's client that is known to have no socket is a session that waits. */
+			if(refused.numbers[1] < 0) refused.wrong = KEEPALIVE;
 			check_nothing(&plugin, &refused, &connection);
 		}
 	}
@@ -767,7 +770,11 @@ static void connack_doubts(void)
 					CHECK(recv(connection.peer, handshake, 2, MSG_WAITALL) == 2);
 					break;
 				case 2: refused.address = "203.0.113.7"; break;
-				case 3: refused.numbers[1] = -1; break;
+				case 3:
+					refused.numbers[1] = -1;
+					/* A 2.0 whose inside is not known, or it would be a session that waits. */
+					if(!IS_2_1) refused.wrong = PROTOCOL;
+					break;
 			}
 			check_nothing(&plugin, &refused, &connection);
 		}
@@ -782,7 +789,8 @@ static void connack_doubts(void)
 	close(other.socket);
 }
 
-/* A session that is asked about again has had its CONNACK, even where its socket does not show it. */
+/* A session that is asked about again has had its CONNACK, even where its socket does not show it. A CONNECT has not, even
+ * where it comes between the sweep and its TICK. */
 static void connack_in_a_sweep(void)
 {
 	struct listener listener = listen_on(IPV4);
@@ -790,28 +798,27 @@ static void connack_in_a_sweep(void)
 		mosquitto_plugin_id_t plugin = {0};
 		start_with_ports(&plugin, listener.ports);
 		if(ticks) CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
-		hang_up(&plugin);
 		for(int version = 3; version <= 5; version++){
 			for(int i = 0; i < REFUSALS; i++){
-				/* What is wrong with the hour or the keep alive is forgiven in a sweep. */
-				if(strcmp(refusals[i].reason, "wrong_password") != 0 && strcmp(refusals[i].reason, "frozen") != 0
-						&& strcmp(refusals[i].reason, "unknown_device") != 0) continue;
+				const struct refusal *refusal = &refusals[i];
+				char reason[64];
+				snprintf(reason, sizeof(reason), "reason=%s", refusal->reason);
 				struct connection connection = dial(&listener);
-				struct mosquitto session = client_over(&connection, refusals[i].id);
+				struct mosquitto session = client_over(&connection, refusal->id);
 				session.protocol_version = version;
-				/* Without TICKs only subscriptions tell a session from a CONNECT. */
-				session.sub_count = !ticks;
-				check_refused(&plugin, &session, refusals[i].username, refusals[i].password, refusals[i].reason);
+				session.keepalive = refusal->keepalive;
+				hang_up(&plugin);
+				check_ended(&plugin, &session, refusal->username, refusal->password, reason);
+				CHECK_CODE(ask_again(&plugin, &session, OFFLINE, refusal->username, refusal->password), IOTDA_SUCCESS);
 				check_untouched(&connection);
 				hang_up_connection(&connection);
+
+				connection = dial(&listener);
+				struct mosquitto refused = client_over(&connection, NULL);
+				refused.protocol_version = version;
+				check_exact(&plugin, &refused, &connection, refusal);
+				hang_up_connection(&connection);
 			}
-		}
-		if(ticks){
-			CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
-			struct connection connection = dial(&listener);
-			struct mosquitto refused = client_over(&connection, NULL);
-			check_exact(&plugin, &refused, &connection, any_refusal);
-			hang_up_connection(&connection);
 		}
 		stop(&plugin);
 	}
@@ -839,8 +846,15 @@ static void session_by_device(void)
 	CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
 	/* It is named once, and known by that name. */
 	hang_up(&plugin);
-	CHECK_CODE(ask(&plugin, &device, DEVICE, PASSWORD), IOTDA_SUCCESS);
+	CHECK_CODE(ask_again(&plugin, &device, ONLINE, DEVICE, PASSWORD), IOTDA_SUCCESS);
 	CHECK(session_id_count == 1);
+	/* That name is not enough for a login, nor for a session that is not known. */
+	struct mosquitto late = client(DEVICE), unknown = client(DEVICE);
+	CHECK_CODE(ask(&plugin, &late, DEVICE, DEVICE), REFUSED);
+	CHECK(logged("reason=bad_client_id") == 1 && logged("use_username_as_clientid") == 1);
+	hang_up(&plugin);
+	check_ended(&plugin, &unknown, DEVICE, DEVICE, "reason=bad_client_id");
+	CHECK_CODE(ask_again(&plugin, &unknown, OFFLINE, DEVICE, NULL), IOTDA_SUCCESS);
 	CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
 
 	/* The login would go by a name that the plugin does not expect. */
@@ -908,7 +922,9 @@ static void one_connection(void)
 			log_out(&again);
 		}else{
 			CHECK(kick_count == 1 && was_kicked(first_id) && connected_count == 2);
-			CHECK(line_count == 1 && logged("disconnected client=") == 1 && logged("reason=new_login") == 1);
+			CHECK(line_count == 1 && kicks_without_will == 0);
+			CHECK(logged("disconnected client=") == 1);
+			CHECK(logged("reason=new_login address=203.0.113.7 new_address=203.0.113.7") == 1);
 			/* It takes its turn again, and the second goes. */
 			forget_kicks();
 			log_in(&plugin, &first, username, password);
@@ -939,4 +955,89 @@ static void one_connection(void)
 		forget_kicks();
 		stop(&plugin);
 	}
+}
+
+/* A device that exists twice: what it does to itself is limited, told a few times, and nobody else's trouble. */
+static void takeovers(void)
+{
+	mosquitto_plugin_id_t plugin = {0};
+	put_text(DEVICE ":" SECRET "\n" "other:" SECRET "\n");
+	keep_counters = true;
+	start_with_table(&plugin);
+	struct mosquitto twins[2] = {client(CLIENT_ID), client(CLIENT_ID)}, other = client(ID("other"));
+	twins[1].address = "203.0.113.8";
+	log_in(&plugin, &other, "other", PASSWORD);
+	forget_log();
+	for(int i = 0; i <= 20; i++){
+		struct mosquitto *twin = &twins[i % 2];
+		log_in(&plugin, twin, DEVICE, PASSWORD);
+		/* The broker ends the one before. */
+		if(i > 0) log_out(&twins[(i + 1) % 2]);
+	}
+	CHECK(kick_count == 0 && line_count == 0 && connected_count == 2);
+	check_refused(&plugin, &twins[1], DEVICE, PASSWORD, "reason=rate_limited limit=takeovers");
+	check_refused(&plugin, &twins[1], DEVICE, "wrong-password", "reason=wrong_password");
+	/* The one that is there stays, and others come and go. */
+	hang_up(&plugin);
+	forget_log();
+	CHECK_CODE(ask_again(&plugin, &twins[0], ONLINE, DEVICE, PASSWORD), IOTDA_SUCCESS);
+	CHECK(line_count == 0);
+	log_out(&other);
+	log_in(&plugin, &other, "other", PASSWORD);
+	/* Once it leaves there is nothing to take over. */
+	log_out(&twins[0]);
+	log_in(&plugin, &twins[1], DEVICE, PASSWORD);
+	log_out(&twins[1]);
+	log_out(&other);
+	stop(&plugin);
+	CHECK(logged("accepted=24 ") == 1 && logged(" takeovers=20 ") == 1 && logged(" disconnected=0 ") == 1);
+}
+
+/* The address of a WebSocket client of a 2.0 is what a header of the client's own says, unless its socket says the same. */
+static void hearsay(void)
+{
+	struct listener listener = listen_on(IPV4);
+	for(int with_adns = 0; with_adns < 2; with_adns++){
+		for(int wrong = NOWHERE; wrong < PLACES; wrong++){
+			mosquitto_plugin_id_t plugin = {0};
+			CHECK_CODE(INIT(&plugin, {"secrets_file", file("secrets")}, {"failure_limit", "2/1h"}), IOTDA_SUCCESS);
+			struct connection connection = dial(&listener);
+			struct mosquitto client = client_over(&connection, CLIENT_ID);
+			client.with_adns = with_adns;
+			client.wrong = wrong;
+			client.protocol = IOTDA_PROTOCOL_WEBSOCKETS;
+			/* Whatever it says of itself is held against nobody. */
+			if(!IS_2_1){
+				const char *const said[] = {"203.0.113.7", "127.0.0.9", "127.0.0.1 ", "::1", "", "a\"b\n, 127.0.0.1"};
+				const char *const told[] = {"203.0.113.7", "127.0.0.9", "127.0.0.1?", "::1", "-", "a?b???127.0.0.1"};
+				for(int i = 0; i < 6; i++){
+					char line[128];
+					snprintf(line, sizeof(line), " address=- reason=wrong_password forwarded_for=%s", told[i]);
+					client.address = said[i];
+					forget_log();
+					CHECK_CODE(ask(&plugin, &client, DEVICE, "wrong-password"), REFUSED);
+					CHECK(line_count == 1 && logged(line) == 1);
+				}
+			}
+			/* Its own address is, where it can be told: in a 2.1 it is the broker that says it. */
+			bool proved = wrong == NOWHERE || IS_2_1;
+			client.address = connection.address;
+			for(int i = 0; i < 3; i++){
+				forget_log();
+				CHECK_CODE(ask(&plugin, &client, DEVICE, i < 2 ? (i ? "wrong" : "another wrong") : PASSWORD),
+						i < 2 || proved ? REFUSED : IOTDA_SUCCESS);
+				const char *address = proved ? "address=127.0.0.1 reason=" : "address=- reason=";
+				CHECK(logged(address) == (i < 2 || proved));
+				CHECK(logged("forwarded_for=127.0.0.1") == (i < 2 && !proved));
+			}
+			/* And one that came over TCP is known by its socket anyway. */
+			struct mosquitto over_tcp = client_over(&connection, CLIENT_ID);
+			CHECK_CODE(ask(&plugin, &over_tcp, DEVICE, PASSWORD), proved ? REFUSED : IOTDA_SUCCESS);
+			over_tcp.address = "203.0.113.7";
+			CHECK_CODE(ask(&plugin, &over_tcp, DEVICE, PASSWORD), IOTDA_SUCCESS);
+			hang_up_connection(&connection);
+			stop(&plugin);
+		}
+	}
+	close(listener.socket);
 }

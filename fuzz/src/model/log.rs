@@ -70,8 +70,8 @@ impl Log {
         detail: &Detail,
         sent: &Sent,
         around: &Around,
+        is_hearsay: bool,
     ) {
-        self.check(seen);
         let lines: Vec<&Vec<u8>> = refusals(seen).collect();
         check!(lines.len() == usize::from(!self.is_thinned(slug)), "{slug}: {seen:?}");
         self.began.get_or_insert(self.now);
@@ -87,25 +87,23 @@ impl Log {
         let told = log_line::parse(text);
         check!(told.is_ok(), "{told:?}: {text}");
         let Ok(told) = told else { return };
+        let (address, said) = match is_hearsay {
+            true => (None, log_field(" forwarded_for=", &around.address)),
+            false => (shown(&around.address), String::new()),
+        };
         check!(
-            told.reason.slug() == slug && told.detail == detail.to_string(),
-            "{slug} {detail:?}: {text}"
+            told.reason.slug() == slug && told.detail == format!("{detail}{said}"),
+            "{slug} {detail:?} {said}: {text}"
         );
         check!(is_told(&told.client, &sent.client_id), "{sent:?}: {text}");
         check!(is_told(&told.user, &sent.username), "{sent:?}: {text}");
-        let address: Option<String> = around.address.as_ref().map(|address| {
-            let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/.:%_-".contains(byte);
-            let shown = |byte: &u8| if plain(byte) { char::from(*byte) } else { '?' };
-            address.iter().take(108).map(shown).collect()
-        });
-        // A dash stands for no address.
-        let address = address.filter(|address| !["", "-"].contains(&address.as_str()));
         check!(told.address == address.as_deref(), "{around:?}: {text}");
     }
 
     pub fn says_reason(&self, seen: &Seen, slug: &str) -> bool {
         let field = format!(" reason={slug}");
-        refusals(seen).any(|line| line.ends_with(field.as_bytes()))
+        let field = field.as_bytes();
+        refusals(seen).any(|line| line.windows(field.len()).any(|part| part == field))
     }
 
     pub fn says_any_reason(&self, seen: &Seen) -> bool {
@@ -121,6 +119,20 @@ impl Log {
     fn is_first(&self, slug: &'static str) -> bool {
         self.told.len() < 100 && !self.told.contains(&(slug, self.client.clone()))
     }
+}
+
+/// An address as a line has it; a dash stands for none.
+pub fn shown(address: &Option<Vec<u8>>) -> Option<String> {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/.:%_-".contains(byte);
+    let one = |byte: &u8| if plain(byte) { char::from(*byte) } else { '?' };
+    let text: String = address.iter().flatten().take(108).map(one).collect();
+    Some(text).filter(|text| !["", "-"].contains(&text.as_str()))
+}
+
+/// What a WebSocket says of where it comes from.
+fn log_field(name: &str, address: &Option<Vec<u8>>) -> String {
+    let text = shown(address).unwrap_or("-".into());
+    name.chars().chain(text.chars().take(64)).collect()
 }
 
 /// The lines about refused logins, without those about how many were left out.
