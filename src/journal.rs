@@ -228,9 +228,18 @@ pub fn often(often: &Often) -> Line {
 pub fn unasked(client_id: &[u8], origin: Origin<'_>) -> Line {
     Line::of(format_args!(
         "not asked about client={} address={}: it was let in without a check, and has left; take use_identity_as_username and \
-         use_subject_as_username out of this listener, for a 2.0 asks no plugin there (README, \"What keeps strangers out\")",
+         use_subject_as_username out of this listener, for a 2.0 asks no plugin there (README, \"Logins that no plugin is asked about\")",
         Quoted { text: Some(client_id), limit: 160 },
         Address(origin.certain()),
+    ))
+}
+
+/// The line for a session that should end, and that the broker does not know.
+#[must_use]
+pub fn not_found(id: &[u8]) -> Line {
+    let client = Quoted { text: Some(id), limit: MAX_CLIENT_ID };
+    Line::of(format_args!(
+        "not disconnected client={client}: the broker knows no client of this id; does another plugin rename clients?"
     ))
 }
 

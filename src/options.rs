@@ -330,10 +330,12 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_the_platforms() {
+    fn the_operator_need_name_no_more_than_the_file() {
         let options = parse(&[]).unwrap();
         assert_eq!(options.secrets_file, PathBuf::from("/s"));
         assert_eq!(options.policy, Policy::default());
+        assert_eq!(Some(options.policy.timestamp_max_age), duration("65m"));
+        assert_eq!(options.policy.timestamp_max_ahead, duration("1d"));
     }
 
     #[test]

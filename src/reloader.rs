@@ -5,25 +5,38 @@
 //!
 //! The last complete content wins: what changes while it is read is read again, requests that come during a load lead to
 //! one more, and a table that nobody has taken is replaced by the next good one.
+//!
+//! Who asks has the file read at once. What is only seen to have changed may be half written: it is read once it has stood
+//! still for [`STILL`], but for a file that was moved into place, which is whole.
 
 use crate::registry::{
-    self, Cancel, Changes, Identity, LoadError, Loaded, Table, load::MAX_ERRORS,
+    self, Cancel, Changes, Exposure, Identity, LoadError, Loaded, Table, Watch,
+    load::{MAX_ERRORS, PAUSE, TRIES},
 };
 use std::{
     fmt, io,
     path::PathBuf,
     sync::{
-        Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering},
+        Arc, Condvar, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant, SystemTime},
 };
 
-/// How often a file that is being written is tried again, and how long apart.
-const TRIES: u32 = 50;
-const PAUSE: Duration = Duration::from_millis(100);
+/// How long a file that is being written is tried again, when somebody has asked for it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a file that nobody has asked for must not have changed: longer than any file system's clock takes for a tick,
+/// two seconds on FAT, within which two writes look alike.
+pub const STILL: Duration = Duration::from_millis(2100);
+
+/// How often to look whether it still changes.
+const GLANCE: Duration = Duration::from_millis(300);
+
+/// After so long a load is told of, while it lasts; and likewise a file that does not come to stand still.
+pub const LONG: Duration = Duration::from_secs(30);
 
 /// A table that may come into force.
 #[derive(Debug)]
@@ -32,8 +45,8 @@ pub struct NewTable {
     pub table: Arc<Table>,
     /// How they differ from those of the table in force; [`registry::Device::changed`] marks the changed ones.
     pub changes: Changes,
-    /// Whether every user of the machine may read the secrets.
-    pub world_readable: bool,
+    /// Who else may read or change the secrets.
+    pub exposure: Exposure,
     /// How long it took to make.
     pub time: Duration,
     /// Whether somebody asked for it; otherwise the file was seen to have changed.
@@ -99,7 +112,8 @@ pub struct Source {
     pub interval: Option<Duration>,
 }
 
-/// The broker's side of the thread. Dropping it calls off what the thread does, and joins it.
+/// The broker's side of the thread. Dropping it calls off what the thread does, and waits for its end;
+/// [`Reloader::stop`] does not wait for ever.
 #[derive(Debug)]
 pub struct Reloader {
     orders: Sender<Order>,
@@ -117,15 +131,53 @@ enum Order {
     Stop,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     /// Whether there is news: what the broker's thread looks at, at every event.
     fresh: AtomicBool,
     news: Mutex<News>,
-    stop: AtomicBool,
+    watch: Watch,
+    started: Instant,
+    /// Since when the thread is at the file, in milliseconds from the start and from 1 on; 0 when it is not, and once its
+    /// taking long was told of.
+    at_the_file: AtomicU64,
+    /// Whether the thread has come to its end. A channel would do, but for what it leaves on the thread that waits.
+    has_ended: Mutex<bool>,
+    end: Condvar,
+}
+
+/// Says that the thread has ended, however it ends.
+struct AtEnd(Arc<Shared>);
+
+impl Drop for AtEnd {
+    fn drop(&mut self) {
+        *self.0.has_ended.lock().unwrap_or_else(|poison| poison.into_inner()) = true;
+        self.0.end.notify_all();
+    }
 }
 
 impl Shared {
+    fn new() -> Self {
+        Self {
+            fresh: AtomicBool::new(false),
+            news: Mutex::default(),
+            watch: Watch::default(),
+            started: Instant::now(),
+            at_the_file: AtomicU64::new(0),
+            has_ended: Mutex::new(false),
+            end: Condvar::new(),
+        }
+    }
+
+    /// Does something that may take as long as a disk or a network likes.
+    fn at_the_file<T>(&self, work: impl FnOnce(Cancel<'_>) -> T) -> T {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.at_the_file.store(now.saturating_add(1), Ordering::Relaxed);
+        let result = work(Cancel::when(&self.watch));
+        self.at_the_file.store(0, Ordering::Relaxed);
+        result
+    }
+
     fn news(&self) -> MutexGuard<'_, News> {
         self.news.lock().unwrap_or_else(|poison| poison.into_inner())
     }
@@ -140,21 +192,28 @@ impl Reloader {
     /// Those of the system, when it gives no thread.
     pub fn start(source: Source) -> io::Result<Self> {
         let (orders, received) = mpsc::channel();
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::new());
         let Source { path, table, identity, ends_in_newline, interval } = source;
         let worker = Worker {
             path,
             interval,
             ends_in_newline,
-            last_seen: Some(identity),
-            fresh_until: fresh_until(Some(&identity)),
+            last_read: Some(identity),
+            look_again: look_again(&identity),
+            moving: None,
+            last_error: None,
             in_force: table,
             offered: None,
             shared: Arc::clone(&shared),
             orders: received,
         };
-        let thread =
-            thread::Builder::new().name("iotda-reload".into()).spawn(move || worker.run())?;
+        let at_end = AtEnd(Arc::clone(&shared));
+        let run = move || {
+            // The last to go.
+            let _at_end = at_end;
+            worker.run();
+        };
+        let thread = thread::Builder::new().name("iotda-reload".into()).spawn(run)?;
         Ok(Self { orders, shared, thread: Some(thread) })
     }
 
@@ -188,11 +247,48 @@ impl Reloader {
     }
 }
 
+impl Reloader {
+    /// Whether the thread is at the file for longer than [`LONG`]; said once for each load.
+    #[must_use]
+    pub fn takes_long(&self) -> bool {
+        let since = self.shared.at_the_file.load(Ordering::Relaxed);
+        let long = || {
+            let begin = self.shared.started.checked_add(Duration::from_millis(since));
+            begin.is_some_and(|begin| begin.elapsed() >= LONG)
+        };
+        // The next load may have begun meanwhile.
+        let told = |from| {
+            let (set, order) = (0, Ordering::Relaxed);
+            self.shared.at_the_file.compare_exchange(from, set, order, order).is_ok()
+        };
+        since != 0 && long() && told(since)
+    }
+
+    /// Calls off what the thread does and waits for its end; for so long, and says whether it has come. A file that does
+    /// not answer holds the thread for as long as it likes: whoever goes on without the thread's end must see to it that
+    /// the thread's code stays where it is.
+    #[must_use]
+    pub fn stop(mut self, patience: Duration) -> bool {
+        self.call_off();
+        let has_ended = self.shared.has_ended.lock().unwrap_or_else(|poison| poison.into_inner());
+        let waited = self.shared.end.wait_timeout_while(has_ended, patience, |ended| !*ended);
+        let has_ended = waited.map_or_else(|poison| *poison.into_inner().0, |(ended, _)| *ended);
+        if !has_ended {
+            self.thread = None;
+        }
+        has_ended
+    }
+
+    fn call_off(&self) {
+        self.shared.watch.call_off();
+        let _ = self.orders.send(Order::Stop);
+    }
+}
+
 impl Drop for Reloader {
     fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Relaxed);
-        let _ = self.orders.send(Order::Stop);
         if let Some(thread) = self.thread.take() {
+            self.call_off();
             let _ = thread.join();
         }
     }
@@ -210,10 +306,37 @@ struct Worker {
     in_force: Arc<Table>,
     /// The table that was offered last, until it is known to be in force.
     offered: Option<Arc<Table>>,
-    /// The content that was looked at last, good or bad; `None` if there was none.
-    last_seen: Option<Identity>,
-    /// Until when that content counts as just written, in Unix seconds.
-    fresh_until: Option<i64>,
+    /// The content that was read last, good or bad; `None` if there was none.
+    last_read: Option<Identity>,
+    /// When to read that content once more: two writes within a tick of the file system's clock look alike.
+    look_again: Option<Instant>,
+    /// The content that was seen since, and is not yet known to be whole.
+    moving: Option<Moving>,
+    /// What was wrong with the content that was read last, as it was told.
+    last_error: Option<String>,
+}
+
+/// A file that is no longer what it was when it was read.
+struct Moving {
+    /// Its content when it was looked at last; `None` if there was none.
+    identity: Option<Identity>,
+    /// Since when it is that.
+    since: Instant,
+    /// Since when it changes, until that has been told.
+    untold: Option<Instant>,
+}
+
+/// Why a file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// Somebody asks.
+    Request,
+    /// Another file is in its place.
+    Moved,
+    /// It has changed, and stands still.
+    Still,
+    /// It may have changed within a tick of its clock.
+    Again,
 }
 
 impl Worker {
@@ -226,11 +349,11 @@ impl Worker {
                     if self.drop_repeated_orders() {
                         return;
                     }
-                    self.load(true);
+                    self.load(Why::Request);
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    if self.has_changed() {
-                        self.load(false);
+                    if let Some(why) = self.look() {
+                        self.load(why);
                     }
                 }
             }
@@ -239,7 +362,10 @@ impl Worker {
 
     fn next_order(&self) -> Result<Order, RecvTimeoutError> {
         match self.interval {
-            Some(interval) => self.orders.recv_timeout(interval),
+            Some(interval) if self.moving.is_none() && self.look_again.is_none() => {
+                self.orders.recv_timeout(interval)
+            }
+            Some(interval) => self.orders.recv_timeout(interval.min(GLANCE)),
             None => self.orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
     }
@@ -273,40 +399,104 @@ impl Worker {
         waits
     }
 
-    fn has_changed(&mut self) -> bool {
-        let now = Identity::of(&self.path);
-        if now != self.last_seen {
-            return true;
+    /// Looks at the file, unasked. Says why it should be read, if it should.
+    fn look(&mut self) -> Option<Why> {
+        let now = self.shared.at_the_file(|_| Identity::of(&self.path));
+        if now == self.last_read {
+            self.moving = None;
+            return self.look_again.is_some_and(|at| Instant::now() >= at).then_some(Why::Again);
         }
-        // Two writes within a tick of the file system's clock look alike; so what was fresh when it was read is read
-        // once more when it no longer is.
-        let settled = self.fresh_until.is_some_and(|end| unix_seconds() > end);
-        if settled {
-            self.fresh_until = None;
+        let before = self.moving.take();
+        let (known, untold) = match &before {
+            Some(moving) => (moving.identity, moving.untold),
+            None => (self.last_read, Some(Instant::now())),
+        };
+        let since = match &before {
+            Some(moving) if now == known => moving.since,
+            _ => Instant::now(),
+        };
+        let moving = self.moving.insert(Moving { identity: now, since, untold });
+        let is_same_file = match (&now, &known) {
+            (Some(now), Some(known)) => now.is_same_file(known),
+            // That it is gone may be for a moment only.
+            (found, _) => found.is_none(),
+        };
+        if !is_same_file {
+            return Some(Why::Moved);
         }
-        settled
+        if moving.since.elapsed() >= STILL {
+            return Some(Why::Still);
+        }
+        if moving.untold.is_some_and(|since| since.elapsed() >= LONG) {
+            moving.untold = None;
+            self.report(LoadError::Changing.into());
+        }
+        None
     }
 
-    fn load(&mut self, requested: bool) {
+    fn load(&mut self, why: Why) {
         let begin = Instant::now();
-        match self.read() {
-            Ok(loaded) => self.offer(loaded, begin, requested),
-            Err(ReloadError::Load(LoadError::Cancelled)) => {}
-            Err(error) => self.report(error),
+        let loaded = match self.read(why) {
+            Err(ReloadError::Load(LoadError::Cancelled)) => return,
+            // What is being written, or not whole yet, is read once it stands still.
+            Err(ReloadError::Load(LoadError::Changing)) if why != Why::Request => {
+                if let Some(moving) = &mut self.moving {
+                    moving.since = Instant::now();
+                }
+                return;
+            }
+            Err(_) if why == Why::Moved => return,
+            result => result,
+        };
+        self.moving = None;
+        match loaded {
+            Ok(mut loaded) => {
+                self.last_error = None;
+                if why != Why::Again || self.is_news(&mut loaded) {
+                    self.offer(loaded, begin, why == Why::Request);
+                }
+            }
+            Err(error) => {
+                // With all that is said of it, the numbers of the lines included.
+                let told = Some(format!("{error:?}"));
+                if why != Why::Again || told != self.last_error {
+                    self.report(error);
+                }
+                self.last_error = told;
+            }
         }
     }
 
-    /// Reads the file until a content has stood still.
-    fn read(&mut self) -> Result<Loaded, ReloadError> {
+    /// Whether a content is another than the one that was offered last, or is in force.
+    fn is_news(&self, loaded: &mut Loaded) -> bool {
+        let known = self.offered.as_ref().unwrap_or(&self.in_force);
+        let changes = loaded.table.compare(known, Cancel::when(&self.shared.watch));
+        changes.is_ok_and(|changes| changes != Changes::default())
+    }
+
+    /// Reads the file. Who asks gets a content that has stood still, unless it does not come to that.
+    fn read(&mut self, why: Why) -> Result<Loaded, ReloadError> {
+        let begin = Instant::now();
         let mut tries = 1;
         loop {
-            let before = Identity::of(&self.path);
-            let loaded = registry::load(&self.path, MAX_ERRORS, Cancel::when(&self.shared.stop));
-            self.last_seen = Identity::of(&self.path);
-            self.fresh_until = fresh_until(self.last_seen.as_ref());
-            let moved = before != self.last_seen || matches!(loaded, Err(LoadError::Changing));
-            if !moved || tries == TRIES || matches!(loaded, Err(LoadError::Cancelled)) {
-                return self.accept(loaded?);
+            let (before, loaded, after) = self.shared.at_the_file(|cancel| {
+                let before = Identity::of(&self.path);
+                (before, registry::load(&self.path, MAX_ERRORS, cancel), Identity::of(&self.path))
+            });
+            let moves = before != after || matches!(loaded, Err(LoadError::Changing));
+            let ends = tries >= TRIES && begin.elapsed() >= PATIENCE
+                || matches!(loaded, Err(LoadError::Cancelled));
+            if !moves || why != Why::Request || ends {
+                let identity = loaded.as_ref().map_or(before, |loaded| Some(loaded.identity));
+                let result = loaded.map_err(ReloadError::from).and_then(|new| self.accept(new));
+                // What is not whole is looked at again once it stands still; and so is what has come since.
+                let is_done = result.is_ok() || why != Why::Moved && !moves || ends;
+                if is_done {
+                    self.last_read = identity;
+                    let is_first = why != Why::Again;
+                    self.look_again = identity.as_ref().filter(|_| is_first).and_then(look_again);
+                }
+                return result;
             }
             tries += 1;
             drop(loaded);
@@ -328,11 +518,12 @@ impl Worker {
 
     /// Compares a table with the one in force, and offers it.
     fn offer(&mut self, loaded: Loaded, begin: Instant, requested: bool) {
-        let Loaded { mut table, world_readable, .. } = loaded;
+        let Loaded { mut table, exposure, .. } = loaded;
         loop {
             // A table that waits is replaced, and then the one in force is still the one before it.
             let waits = self.catch_up();
-            let Ok(changes) = table.compare(&self.in_force, Cancel::when(&self.shared.stop)) else {
+            let Ok(changes) = table.compare(&self.in_force, Cancel::when(&self.shared.watch))
+            else {
                 return;
             };
             let mut news = self.shared.news();
@@ -344,7 +535,7 @@ impl Worker {
             let replaced = news.table.replace(NewTable {
                 table,
                 changes,
-                world_readable,
+                exposure,
                 time: begin.elapsed(),
                 requested,
             });
@@ -365,10 +556,10 @@ impl Worker {
     }
 }
 
-/// Until when a content counts as just written: no file system's clock ticks less often than every two seconds (FAT).
-fn fresh_until(identity: Option<&Identity>) -> Option<i64> {
-    let end = identity?.modified().saturating_add(2);
-    (unix_seconds() <= end).then_some(end)
+/// When to read a content once more, if it was just written.
+fn look_again(identity: &Identity) -> Option<Instant> {
+    let is_fresh = unix_seconds() <= identity.modified().saturating_add(2);
+    is_fresh.then(|| Instant::now().checked_add(STILL)).flatten()
 }
 
 /// Seconds since 1970, for comparing with what files say.

@@ -95,7 +95,8 @@ fn a_verdict_allocates_nothing() {
 fn a_refusal_allocates_nothing_its_log_line_included() {
     let scratch = Scratch::new();
     let file = scratch.file("secrets", secrets());
-    let plugin = Plugin::start([("secrets_file", file.to_str().unwrap())], &Silent).unwrap();
+    let options = [("secrets_file", file.to_str().unwrap()), ("failure_limit", "1000/1m")];
+    let plugin = Plugin::start(options, &Silent).unwrap();
     for (number, connect) in connects().iter().enumerate() {
         let login = Login {
             asked: Asked::Connect,

@@ -68,6 +68,7 @@ scenarios! {
     thread_without_signals
     thread_refused
     no_file_descriptors
+    end_without_an_answer
     two_threads
     many_reloads
     connack_is_exact
@@ -78,6 +79,8 @@ scenarios! {
     connack_on_plain_connections
     connack_of_known_versions
     connack_to_a_peer_that_is_gone
+    connack_behind_a_proxy
+    connack_doubts
     connack_in_a_sweep
     session_by_device
     one_connection

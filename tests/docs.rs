@@ -255,6 +255,17 @@ fn security_names_tests_that_exist() {
     }
 }
 
+/// The README names the reasons that are counted together.
+#[test]
+fn readme_says_which_reasons_are_one_number() {
+    let rows = table("| topic below `$SYS/broker/iotda-auth/` | value |");
+    let row = rows.iter().find(|row| plain(&row[0]) == "refused/device").unwrap();
+    for reason in Refusal::ALL {
+        let named = row[1].contains(&format!("`{}`", reason.slug()));
+        assert_eq!(named, reason.tells_of_devices(), "{reason:?}");
+    }
+}
+
 /// Each topic that the plugin publishes has a row in the README, and no other.
 #[test]
 fn readme_has_every_topic() {

@@ -517,11 +517,12 @@ fn owner_and_mode_are_kept() {
         let given = std::os::unix::fs::chown(&place.path, Some(12345), Some(23456)).is_ok();
         let before = fs::metadata(&place.path).unwrap();
         assert_eq!(given, before.uid() == 12345);
-        tool(&["remove", place.file(), "door"]).is(0, "", "");
+        let warned = if mode & 0o020 != 0 { "can be changed by its group (chmod g-w)" } else { "" };
+        tool(&["remove", place.file(), "door"]).is(0, "", warned);
         // Written beside, and renamed.
         assert_ne!(fs::metadata(&place.path).unwrap().ino(), before.ino());
         let args = ["add", place.file(), "door", "--secret-stdin"];
-        tool_with(&args, b"topsecret").is(0, "", "");
+        tool_with(&args, b"topsecret").is(0, "", warned);
         let after = fs::metadata(&place.path).unwrap();
         assert_eq!(
             (after.uid(), after.gid(), after.mode()),
@@ -715,7 +716,156 @@ fn a_secret_that_nobody_reads_is_an_error() {
     }
 }
 
+#[test]
+fn a_file_with_other_names_is_not_edited() {
+    let place = Place::new(FILE);
+    let other = place.scratch.path().join("other");
+    fs::hard_link(&place.path, &other).unwrap();
+    let said = tool(&["freeze", place.file(), "lamp"]);
+    said.is(
+        2,
+        "",
+        "has 2 names (hard links), and an edit would change one of them alone: nothing is done",
+    );
+    assert_eq!(place.text(), FILE);
+    let names = [&place.path, &other].map(|path| fs::metadata(path).unwrap().ino());
+    assert_eq!(names[0], names[1]);
+    fs::remove_file(other).unwrap();
+    tool(&["freeze", place.file(), "lamp"]).is(0, "", "");
+}
+
+#[test]
+fn names_of_files_are_shown_without_what_a_terminal_obeys() {
+    let place = Place::new("x\n");
+    let name = "evil\x1b]0;title\x07\n\u{9b}2J\u{202e}";
+    let odd = place.scratch.file(name, "x\n");
+    let odd = odd.to_str().unwrap();
+    let shown = "evil\\u{1b}]0;title\\u{7}\\n\\u{9b}2J\\u{202e}";
+    let missing = format!("{odd}-missing");
+    for args in [
+        &["check", odd][..],
+        &["list", odd],
+        &["add", odd, "d"],
+        &["freeze", &missing, "d"],
+        &["check", &missing],
+        &["import", place.file(), odd],
+        &["import", place.file(), &missing],
+        &["add", place.file(), "d", "--x509", odd],
+        &["connect-params", "d", "--secrets-file", odd],
+        &["explain", "--secrets-file", odd, "--client-id", "d"],
+        &["explain", "--secrets-file", odd, &format!("--{name}")],
+        &[&format!("verb{name}")],
+        &[
+            "explain",
+            "--log-line",
+            &format!(
+                "iotda-auth: refused client=- user=- address={} reason=frozen",
+                name.replace('\n', "")
+            ),
+        ],
+    ] {
+        let said = tool(args);
+        let text = format!("{}{}", said.out, said.err);
+        let plain = |char: char| char == '\n' || !char.is_control() && char != '\u{202e}';
+        assert!(text.chars().all(plain), "{args:?} {text:?}");
+        assert!(
+            text.contains(shown) || text.replace('\n', "").contains(&shown.replace("\\n", "")),
+            "{args:?} {text}"
+        );
+    }
+}
+
 // --- several at once, and none at all
+
+/// Who may read the file may lock it too.
+#[test]
+fn a_lock_that_is_not_given_back_is_told_of() {
+    let place = Place::new(FILE);
+    let reader = fs::File::open(&place.path).unwrap();
+    rustix::fs::flock(&reader, rustix::fs::FlockOperation::LockShared).unwrap();
+    let begin = Instant::now();
+    let said = tool(&["freeze", place.file(), "lamp"]);
+    let holder =
+        format!("is locked by process {}, for 10 s and more: nothing is done", std::process::id());
+    assert_eq!(said.status, 2, "{said:?}");
+    assert!(
+        said.err.contains("waiting for another edit") && said.err.contains(&holder),
+        "{said:?}"
+    );
+    assert!((10..20).contains(&begin.elapsed().as_secs()), "{:?}", begin.elapsed());
+    assert_eq!(place.text(), FILE);
+    // One that is given back in time is waited for.
+    thread::scope(|scope| {
+        let editor = scope.spawn(|| tool(&["freeze", place.file(), "lamp"]));
+        thread::sleep(Duration::from_secs(1));
+        drop(reader);
+        assert_eq!(editor.join().unwrap().status, 0);
+    });
+    assert!(place.table().find(b"lamp").unwrap().frozen);
+}
+
+/// What the tool says, and the most memory that it was seen to have, in bytes.
+fn with_its_peak(args: &[&str]) -> (Said, u64) {
+    let mut child = Command::new(TOOL)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let mut said = Said { status: -1, out: String::new(), err: String::new() };
+    let mut peak = 0;
+    thread::scope(|scope| {
+        scope.spawn(|| out.read_to_string(&mut said.out).unwrap());
+        scope.spawn(|| err.read_to_string(&mut said.err).unwrap());
+        while child.try_wait().unwrap().is_none() {
+            let status = fs::read_to_string(format!("/proc/{}/status", child.id()));
+            let status = status.unwrap_or_default();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let kib = line.map(|line| line.trim().trim_end_matches(" kB").parse::<u64>().unwrap());
+            peak = peak.max(kib.unwrap_or(0) << 10);
+            thread::sleep(Duration::from_millis(1));
+        }
+    });
+    said.status = child.wait().unwrap().code().unwrap();
+    (said, peak)
+}
+
+#[test]
+fn an_import_takes_about_twice_its_file_of_memory() {
+    const MEGABYTE: u64 = 1 << 20;
+    let place = Place::new("");
+    let mut right = String::from("device_id,secret\n");
+    for number in 0..600_000 {
+        writeln!(right, "5fdb75cccbfe2f02ce81d4bf_{number:07},{number:032}").unwrap();
+    }
+    let size = right.len() as u64;
+    let csv = place.csv(right);
+    let (said, peak) = with_its_peak(&["import", place.file(), &csv]);
+    said.is(0, &format!("{}: 600000 added, 0 changed\n", place.file()), "");
+    assert!(peak < 2 * size + size / 2 + 16 * MEGABYTE, "{peak} for {size}");
+
+    // Wrong lines are no reason to take more: lines that are none, and devices that are there already.
+    let (said, peak) = with_its_peak(&["import", place.file(), &csv]);
+    assert_eq!(said.status, 1);
+    assert!(said.err.contains("devices.csv:2: device 5fdb75cccbfe2f02ce81d4bf_0000000: is there"));
+    assert!(said.err.contains(": and 599000 more\n"));
+    assert!(
+        said.err.ends_with(": 600000 errors: nothing is imported\n")
+            && said.err.lines().count() == 1002
+    );
+    assert!(peak < 2 * 2 * size + size / 2 + 16 * MEGABYTE, "{peak} for {size}");
+
+    let wrong = format!("device_id,secret\n{}", "x,short\n".repeat(1_000_000));
+    let size = wrong.len() as u64;
+    let csv = place.csv(wrong);
+    let before = place.text();
+    let (said, peak) = with_its_peak(&["import", place.file(), &csv]);
+    assert!(said.status == 1 && said.err.contains(": and 999000 more\n"));
+    assert_eq!(place.text(), before);
+    assert!(peak < 2 * (size + before.len() as u64) + 16 * MEGABYTE, "{peak} for {size}");
+}
 
 #[test]
 fn edits_at_once_all_land() {

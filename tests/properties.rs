@@ -109,7 +109,7 @@ proptest! {
             Just(SignType::Sha256Timestamp),
             Just(SignType::Sm3Timestamp),
         ],
-        since in 0..=3600i64,
+        since in -86_400..=3900i64,
     ) {
         let stamp = "2026112209";
         let now = Hour::parse(b"2026112209").unwrap().start() + since;
@@ -135,8 +135,10 @@ proptest! {
         prop_assert_eq!(answer(&registered, &connect, now), None);
         prop_assert_eq!(answer("", &connect, now), Some(Refusal::UnknownDevice));
         if sign_type != SignType::Sha256 {
-            let past = Hour::parse(b"2026112209").unwrap().start() + 3601;
+            let hour = Hour::parse(b"2026112209").unwrap().start();
+            let (past, early) = (hour + 3901, hour - 86_401);
             prop_assert_eq!(answer(&registered, &connect, past), Some(Refusal::StaleTimestamp));
+            prop_assert_eq!(answer(&registered, &connect, early), Some(Refusal::FutureTimestamp));
         }
         if other != secret {
             prop_assert_eq!(answer(&format!("{device_id}:{other}\n"), &connect, now), Some(Refusal::WrongPassword));

@@ -411,7 +411,7 @@ impl World {
         let (slot, mut sent, around) = self.choose(input, model, build);
         sent.password = None;
         self.leave(model, DISCONNECT, slot, last);
-        model.log.note_what_was_sent(&sent, &around);
+        model.log.note_what_was_sent(&sent, &around, model.steady);
         self.let_in(model, slot, Known { sent, around, stands: Stands::Online });
     }
 

@@ -23,8 +23,8 @@ pub struct Rules {
 impl Default for Rules {
     fn default() -> Self {
         Self {
-            max_age: 3600,
-            max_ahead: None,
+            max_age: 3900,
+            max_ahead: Some(86_400),
             sign_types: b"012".to_vec(),
             keep_alive: Some((30, 1200)),
             defers_others: false,

@@ -200,11 +200,11 @@ impl Host for Broker {
         }
     }
 
-    fn disconnect(&self, client_id: &CStr, with_will: bool) {
-        if let Some(kick) = self.kick_client_by_clientid {
+    fn disconnect(&self, client_id: &CStr, with_will: bool) -> bool {
+        self.kick_client_by_clientid.is_some_and(|kick| {
             // SAFETY: the id is NUL-terminated and outlives the call; we are on the broker's thread, as above.
-            unsafe { kick(client_id.as_ptr(), with_will) };
-        }
+            unsafe { kick(client_id.as_ptr(), with_will) == c::IOTDA_SUCCESS }
+        })
     }
 
     fn publish(&self, topic: &CStr, payload: &[u8]) {
@@ -225,6 +225,15 @@ impl Host for Broker {
         self.set_clientid.is_some()
     }
 
+    fn stay_loaded(&self) {
+        pin();
+    }
+
+    fn user(&self) -> u32 {
+        // SAFETY: it only answers a number, and cannot fail.
+        unsafe { libc::geteuid() }
+    }
+
     fn with_signals_blocked(&self, call: &mut dyn FnMut()) {
         let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
         let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
@@ -243,6 +252,23 @@ impl Host for Broker {
             };
         }
     }
+}
+
+/// Counts the library once more among those that are loaded, for good.
+fn pin() {
+    let mut found = std::mem::MaybeUninit::<libc::Dl_info>::uninit();
+    let here: fn() = pin;
+    // SAFETY: the address is that of a function of ours, and the place is ours to be filled.
+    if unsafe { libc::dladdr(here as *const c_void, found.as_mut_ptr()) } == 0 {
+        return;
+    }
+    // SAFETY: the call has filled it, for it has found something.
+    let found = unsafe { found.assume_init() };
+    // SAFETY: the name is the loader's own, NUL-terminated, and lives as long as the library. Nothing is loaded that is
+    // not loaded already; where that is no library, as in a test, there is nothing to keep.
+    unsafe {
+        libc::dlopen(found.dli_fname, libc::RTLD_NOW | libc::RTLD_NOLOAD | libc::RTLD_NODELETE)
+    };
 }
 
 /// Where a function of this name is in the process.
@@ -377,6 +403,18 @@ impl<'a> Client<'a> {
         // mosquitto_internal.h, 2.0 and 2.1), so it is at least that long, and aligned for both. What the numbers mean
         // is for the caller to prove.
         unsafe { self.client.as_ptr().cast::<[c_int; 2]>().read() }
+    }
+
+    /// Whether the broker's private structure has the client's address and its ClientId near its beginning, side by side
+    /// and in this order, as it is in 2.0 and 2.1, however they are built.
+    pub(super) fn has_known_structure(&self) -> bool {
+        /// What comes before them depends on the build: at most 12 words, in 2.1 with ADNS and its own WebSockets.
+        const WORDS: usize = 14;
+        let (Some(address), Some(id)) = (self.address(), self.id()) else { return false };
+        // SAFETY: the structure is far longer than that (struct mosquitto in mosquitto_internal.h, 2.0 and 2.1), aligned
+        // for the pointers in it, and made by calloc (context__init in context.c).
+        let words = unsafe { self.client.as_ptr().cast::<[usize; WORDS]>().read() };
+        words.windows(2).any(|pair| pair == [address.as_ptr().addr(), id.as_ptr().addr()])
     }
 
     fn string(&self, function: c::iotda_client_string) -> Option<&'a [u8]> {

@@ -73,8 +73,6 @@ const CLIENT: c_int = 2;
 const NEW: c_uint = 0;
 /// `mosq_cs_active`: it has, and it was a yes.
 const ACTIVE: c_uint = 3;
-/// `mosq_cs_disconnect_ws`: a WebSocket that is to close.
-const CLOSING: c_uint = 6;
 
 impl Head {
     /// The head of a client of a 2.0; `None` if it is not proved to be one.
@@ -106,11 +104,12 @@ impl Head {
         (self.sock >= 0).then_some(self.sock)
     }
 
-    /// Whether this client has had a CONNACK that said yes, and is connected, or has just been. 2.0 also says of a session
-    /// that has long been offline that it is disconnected, when it is taken over or refused.
+    /// Whether this client has had a CONNACK that said yes, and is connected, or has just been.
+    ///
+    /// 2.0 also says of a session that has long been offline that it is disconnected, when it is taken over or refused; and a
+    /// WebSocket that is to close (`mosq_cs_disconnect_ws`) may be one whose CONNECT was refused (`websockets.c`, 2.0.21).
     pub(super) fn was_connected(&self) -> bool {
-        self.state != NEW
-            && (self.socket().is_some() || self.state == ACTIVE || self.state == CLOSING)
+        self.state != NEW && (self.socket().is_some() || self.state == ACTIVE)
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 /// The reasons for a refusal, in the order in which they are looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Refusal {
-    /// Too many refusals came from the client's address.
+    /// Too many failed logins came from the client's address.
     RateLimited,
     /// The ClientId has not the IoTDA shape.
     BadClientId,
@@ -63,6 +63,28 @@ impl Refusal {
         Self::InternalError,
     ];
 
+    /// Whether what the secrets file says of a device decides between this reason and others. Who may count such reasons
+    /// one by one, and sends one wrong login, learns whether a device exists.
+    #[must_use]
+    pub fn tells_of_devices(self) -> bool {
+        match self {
+            Self::UnknownDevice
+            | Self::StaleTimestamp
+            | Self::FutureTimestamp
+            | Self::WrongPassword
+            | Self::NoCertificate
+            | Self::WrongCertificate
+            | Self::Frozen => true,
+            Self::RateLimited
+            | Self::BadClientId
+            | Self::BadSignType
+            | Self::BadKeepAlive
+            | Self::UserMismatch
+            | Self::NotAsked
+            | Self::InternalError => false,
+        }
+    }
+
     /// The reason's name in the log and wherever a program reads it. Never changes.
     #[must_use]
     pub fn slug(self) -> &'static str {
@@ -118,7 +140,7 @@ impl Refusal {
         match self {
             Self::RateLimited => {
                 "look in the log for the earlier refusals of this address and mend their reason; then let the clients \
-                 there wait a while"
+                 there wait a while; with limit=takeovers the device exists twice, so give each its own id and secret"
             }
             Self::BadClientId => {
                 "let the device send what iotda-auth connect-params prints; a client that is no IoTDA device needs \
@@ -178,7 +200,9 @@ impl fmt::Display for Refusal {
     /// The reason in words.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::RateLimited => "too many refused logins from this address",
+            Self::RateLimited => {
+                "too many failed logins from this address, or take-overs by this device"
+            }
             Self::BadClientId => "the ClientId is not {device_id}_0_{sign type}_{YYYYMMDDHH}",
             Self::BadSignType => "the sign type in the ClientId is not accepted here",
             Self::BadKeepAlive => "the keep alive is outside the accepted range",

@@ -77,7 +77,7 @@ impl Step {
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {
-            Self::Rate => "few refused logins from the address",
+            Self::Rate => "few failed logins from the address",
             Self::ClientId => "ClientId is {device_id}_0_{sign type}_{YYYYMMDDHH}",
             Self::SignType => "sign type is accepted",
             Self::KeepAlive => "keep alive is accepted",

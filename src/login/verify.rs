@@ -38,6 +38,19 @@ impl From<Refusal> for Refused {
     }
 }
 
+impl Refused {
+    /// Whether it is held against the address it came from: the login has not proved its secret, and was looked at.
+    #[must_use]
+    pub fn is_failure(self) -> bool {
+        match self.reason {
+            Refusal::RateLimited | Refusal::Frozen | Refusal::NotAsked | Refusal::InternalError => {
+                false
+            }
+            _ => !matches!(self.detail, Detail::Clock { password_right: true, .. }),
+        }
+    }
+}
+
 /// The value that decided a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
@@ -235,6 +248,22 @@ mod tests {
             Verdict::Accept(_) => None,
             Verdict::Refuse(refused) => Some(refused.reason),
             Verdict::Defer => panic!("a device's ClientId"),
+        }
+    }
+
+    #[test]
+    fn who_has_proved_a_secret_or_was_not_looked_at_has_not_failed() {
+        for reason in Refusal::ALL {
+            let not_looked_at =
+                [Refusal::RateLimited, Refusal::NotAsked, Refusal::InternalError].contains(&reason);
+            let fails = !not_looked_at && reason != Refusal::Frozen;
+            assert_eq!(Refused::from(reason).is_failure(), fails, "{reason:?}");
+        }
+        for reason in [Refusal::StaleTimestamp, Refusal::FutureTimestamp] {
+            for password_right in [false, true] {
+                let detail = Detail::Clock { age: 86_400, password_right };
+                assert_eq!(Refused { reason, detail }.is_failure(), !password_right);
+            }
         }
     }
 

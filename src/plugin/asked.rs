@@ -162,7 +162,7 @@ pub const SHAPES: [Shape; 16] = [
         "no socket, no WebSocket",
         "listed, no socket",
         Asked::Offline,
-        Treatment::Deferred,
+        Treatment::Stays,
     ),
 ];
 

@@ -7,7 +7,6 @@ use crate::{
     login::{
         ClientId, Connect, Refusal, Verdict,
         client_id::ClientIdError,
-        policy::OtherClients,
         timestamp::UnixSeconds,
         verify,
         verify::{Detail, Refused},
@@ -31,7 +30,8 @@ impl Plugin {
             Asked::Offline => {
                 self.begin_sweep(host);
                 self.counters.rechecked.add();
-                self.keep_waiting(login)
+                // Whoever it belongs to: see `Treatment::Stays`.
+                Answer::Accept { session_id: None }
             }
         }
     }
@@ -62,7 +62,9 @@ impl Plugin {
             }
             Some(Verdict::Refuse(refused)) => {
                 self.name_trap(host, login, refused.reason);
-                self.note_failure(login);
+                if refused.is_failure() {
+                    self.note_failure(login);
+                }
                 self.refuse(host, login, refused)
             }
             None => self.login_failed(host, login),
@@ -94,21 +96,6 @@ impl Plugin {
         }
     }
 
-    /// Answers for a session that waits for its client: a device's may wait, and others decide about the rest, if they may.
-    fn keep_waiting<'a>(&self, login: &Login<'a>) -> Answer<'a> {
-        let id = login.connect.client_id;
-        let is_by_device_id = self.options.session_id == SessionId::Device
-            && id.is_some()
-            && login.connect.username == id;
-        if self.options.policy.other_clients == OtherClients::Defer
-            && !is_by_device_id
-            && !has_the_shape_of_a_device(id)
-        {
-            return Answer::Defer;
-        }
-        Answer::Accept { session_id: None }
-    }
-
     /// The broker asks about a session: so it has been told to reload, whether or not it has said so.
     fn begin_sweep(&self, host: &dyn Host) {
         if self.sweep_is_known.replace(true) {
@@ -127,22 +114,29 @@ impl Plugin {
         self.ask_for_the_file(host);
     }
 
-    /// The broker, a 2.1, has let a client in. One that has a device's name and has not logged in here has to go.
-    pub fn connected(&self, host: &dyn Host, peer: &Peer<'_>) {
-        let Some(id) = peer.client_id.filter(|id| self.is_a_devices_name(id)) else { return };
-        if self.sessions.try_borrow().is_ok_and(|sessions| sessions.knows(peer.client, id)) {
-            return;
-        }
-        if let Ok(id) = CString::new(id) {
-            host.disconnect(&id, false);
-        }
-        self.counters.disconnected.add();
+    /// Whether a client that the broker has let in has a device's name, and has not logged in here.
+    #[must_use]
+    pub fn is_stranger(&self, peer: &Peer<'_>) -> bool {
+        let is_named = peer.client_id.is_some_and(|id| self.is_a_devices_name(id));
+        is_named && !self.remembers(peer)
+    }
+
+    /// Whether a client has logged in here.
+    #[must_use]
+    pub fn remembers(&self, peer: &Peer<'_>) -> bool {
+        let id = peer.client_id.unwrap_or_default();
+        self.sessions.try_borrow().is_ok_and(|sessions| sessions.knows(peer.client, id))
+    }
+
+    /// Disconnects a client that the broker, a 2.1, has let in unasked under a device's name.
+    pub fn throw_out(&self, host: &dyn Host, peer: &Peer<'_>) {
+        self.disconnect(host, peer.client_id.unwrap_or_default(), false);
         self.tell_refusal(host, &peer.connect(), peer.origin, Refusal::NotAsked.into());
     }
 
     /// A client that had been let in has left a 2.0, and was not remembered.
     pub fn left_unasked(&self, host: &dyn Host, peer: &Peer<'_>) {
-        let Some(id) = peer.client_id.filter(|id| self.is_a_devices_name(id)) else { return };
+        let Some(id) = peer.client_id.filter(|_| self.is_stranger(peer)) else { return };
         if !self.unasked_told.replace(true) {
             host.log(Level::Error, &journal::unasked(id, peer.origin));
         }
@@ -225,10 +219,15 @@ impl Plugin {
     /// Ends a connection that is marked as leaving. The broker tells us that the client is gone while it is at it, so nothing
     /// may be borrowed here.
     pub(super) fn end(&self, host: &dyn Host, session: &Session, with_will: bool) {
-        if let Ok(id) = CString::new(session.id()) {
-            host.disconnect(&id, with_will);
+        self.disconnect(host, session.id(), with_will);
+    }
+
+    fn disconnect(&self, host: &dyn Host, id: &[u8], with_will: bool) {
+        if CString::new(id).is_ok_and(|id| host.disconnect(&id, with_will)) {
+            self.counters.disconnected.add();
+        } else {
+            host.log(Level::Error, &journal::not_found(id));
         }
-        self.counters.disconnected.add();
     }
 
     /// Refuses a login, and says so in the log.
@@ -255,7 +254,9 @@ impl Plugin {
         self.counters.add_refusal(refused.reason);
         self.end_of_minute(host);
         let now = self.started.elapsed();
-        if self.flood.try_borrow_mut().is_ok_and(|mut flood| flood.tell(refused.reason, now)) {
+        let client = connect.client_id;
+        let told = self.flood.try_borrow_mut();
+        if told.is_ok_and(|mut flood| flood.tell(refused.reason, client, now)) {
             host.log(Level::Notice, &journal::refusal(connect, origin, refused));
         }
     }
@@ -278,7 +279,8 @@ impl Plugin {
         }
         let limiter = self.limiter.try_borrow_mut();
         if let Some(limiter) = limiter.ok().as_mut().and_then(|limiter| limiter.as_mut()) {
-            limiter.note_failure(login.origin.address.unwrap_or_default(), self.started.elapsed());
+            let address = login.origin.address.unwrap_or_default();
+            limiter.note_failure(address, &login.connect, self.started.elapsed());
         }
     }
 

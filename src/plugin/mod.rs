@@ -30,7 +30,7 @@ use std::{
     sync::Arc,
     time::{Instant, SystemTime},
 };
-use tables::{Ending, Reloading, load_at_start, report_lines, shown, warn_of_readers};
+use tables::{Ending, Reloading, load_at_start, report_lines, shown, warn_of_others};
 
 /// What the plugin needs of its broker.
 pub trait Host {
@@ -41,8 +41,8 @@ pub trait Host {
     fn log_acceptance(&self, acceptance: Acceptance<'_>);
 
     /// Ends the connection of a client: with its will, as if it had broken, or without. The broker may say that the client
-    /// is gone before this returns.
-    fn disconnect(&self, client_id: &CStr, with_will: bool);
+    /// is gone before this returns. Says whether there was one of this id.
+    fn disconnect(&self, client_id: &CStr, with_will: bool) -> bool;
 
     /// Publishes a retained message of the broker's own, at QoS 0.
     fn publish(&self, topic: &CStr, payload: &[u8]);
@@ -52,6 +52,12 @@ pub trait Host {
 
     /// Calls a function with all signals blocked, so that a thread which it starts does not take the broker's.
     fn with_signals_blocked(&self, call: &mut dyn FnMut());
+
+    /// Keeps the library in memory until the process ends: a thread is left behind in its code.
+    fn stay_loaded(&self);
+
+    /// The system's number of the user that the broker runs as.
+    fn user(&self) -> u32;
 }
 
 /// How much a log line matters.
@@ -218,12 +224,10 @@ impl Plugin {
             return Err(StartError::SessionId);
         }
         let file = shown(&options.secrets_file);
-        let Loaded { table, world_readable, ends_in_newline, identity } =
-            load_at_start(&options.secrets_file)
+        let Loaded { table, exposure, ends_in_newline, identity } =
+            load_at_start(host, &options.secrets_file)
                 .map_err(|error| StartError::Secrets { file: file.clone(), error })?;
-        if world_readable {
-            warn_of_readers(host, &file);
-        }
+        warn_of_others(host, &file, &exposure);
         if table.is_empty() {
             host.log(
                 Level::Warning,
@@ -301,6 +305,7 @@ impl Plugin {
         let left_out = self.flood.try_borrow_mut().ok().and_then(|mut flood| flood.end());
         self.tell_left_out(host, left_out);
         self.tell_counters(host);
+        self.end_reloader(host);
     }
 
     /// A client is gone. Says whether it was one that logged in here.

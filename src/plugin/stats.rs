@@ -71,6 +71,7 @@ impl Plugin {
     /// Every topic below [`ROOT`], and its value.
     fn values(&self) -> Vec<(String, u64)> {
         let counters = &self.counters;
+        let of_devices = Refusal::ALL.iter().filter(|reason| reason.tells_of_devices());
         let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let fixed = [
             ("devices", self.table.try_borrow().map_or(0, |table| number(table.len()))),
@@ -84,9 +85,14 @@ impl Plugin {
             ("reloads", counters.reloads.get()),
             ("reloads/failed", counters.failed_reloads.get()),
             ("refused", counters.refused_in_all()),
+            // Any device may be allowed to read these topics, and would see by one wrong login which of these reasons it
+            // got: so whether a device is there. The log has the parts.
+            ("refused/device", of_devices.map(|reason| counters.refused(*reason)).sum()),
         ];
-        let reasons = Refusal::ALL
+        let others = Refusal::ALL
+            .into_iter()
+            .filter(|reason| !reason.tells_of_devices())
             .map(|reason| (format!("refused/{}", reason.slug()), counters.refused(reason)));
-        fixed.map(|(topic, value)| (topic.to_string(), value)).into_iter().chain(reasons).collect()
+        fixed.map(|(topic, value)| (topic.to_string(), value)).into_iter().chain(others).collect()
     }
 }

@@ -5,23 +5,45 @@ use crate::{
     flood::Flood,
     journal::{self, Line},
     login::{Refusal, verify::must_end},
-    registry::{self, Cancel, Changes, Identity, LoadError, Loaded, load::LineErrors},
-    reloader::{NewTable, News, ReloadError, Reloader, Source},
+    registry::{
+        Cancel, Changes, Exposure, Identity, LoadError, Loaded, Watch,
+        load::{LineErrors, load_patiently},
+    },
+    reloader::{LONG, NewTable, News, ReloadError, Reloader, Source},
     sessions::{ClientHandle, Session},
 };
 use std::{
     io,
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
+
+/// How long a file that is being written is waited for at start: nobody is connected yet.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often to look whether anything comes of it.
+const GLANCE: Duration = Duration::from_millis(500);
+
+/// How long a broker that ends waits for threads whose files do not answer. It has to be done within a few seconds.
+const PATIENCE_AT_END: Duration = Duration::from_secs(2);
+
+/// And how long for each of several instances at least: their files may lie elsewhere.
+const LEAST_PATIENCE_AT_END: Duration = Duration::from_millis(100);
+
+/// How long this process has waited for such threads, in milliseconds: it is the instances together that have to be done.
+static WAITED_AT_END: AtomicU64 = AtomicU64::new(0);
 
 /// The thread that reads the file again. It is there from the first time on that it is wanted.
 #[derive(Debug)]
 pub(super) enum Reloading {
     NotYet { identity: Identity, ends_in_newline: bool },
     By(Reloader),
+    Over,
 }
 
 /// Sessions that are held against the table that came into force, a portion at a time, and what is told once all are.
@@ -68,7 +90,28 @@ impl Plugin {
         }
         match &*reloading {
             Reloading::By(reloader) => Ok(call(reloader)),
-            Reloading::NotYet { .. } => Err(io::ErrorKind::Other.into()),
+            Reloading::NotYet { .. } | Reloading::Over => Err(io::ErrorKind::Other.into()),
+        }
+    }
+
+    /// Ends the thread that reads the file. One whose file does not answer is left behind, with its code: a 2.0 unmaps
+    /// the library after this (`mosquitto_security_module_cleanup` in `security.c`).
+    pub(super) fn end_reloader(&self, host: &dyn Host) {
+        let reloading = self
+            .reloader
+            .try_borrow_mut()
+            .map(|mut place| std::mem::replace(&mut *place, Reloading::Over));
+        let Ok(Reloading::By(reloader)) = reloading else { return };
+        let waited = Duration::from_millis(WAITED_AT_END.load(Ordering::Relaxed));
+        let patience = PATIENCE_AT_END.saturating_sub(waited).max(LEAST_PATIENCE_AT_END);
+        if !reloader.stop(patience) {
+            let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+            WAITED_AT_END.fetch_add(patience, Ordering::Relaxed);
+            host.stay_loaded();
+            let file = shown(&self.options.secrets_file);
+            let line =
+                format_args!("secrets_file {file}: still being read at the end, without an answer");
+            host.log(Level::Warning, &Line::of(line));
         }
     }
 
@@ -78,10 +121,13 @@ impl Plugin {
         if self.go_on_ending(host) {
             return;
         }
-        let news = match self.reloader.try_borrow().as_deref() {
-            Ok(Reloading::By(reloader)) => reloader.take(),
-            _ => None,
+        let (news, takes_long) = match self.reloader.try_borrow().as_deref() {
+            Ok(Reloading::By(reloader)) => (reloader.take(), reloader.takes_long()),
+            _ => return,
         };
+        if takes_long {
+            warn_of_a_long_load(host, &shown(&self.options.secrets_file));
+        }
         let Some(News { table, errors }) = news else { return };
         for error in &errors {
             self.report(host, error);
@@ -92,7 +138,7 @@ impl Plugin {
     }
 
     fn put_in_force(&self, host: &dyn Host, new: NewTable) {
-        let NewTable { table, changes, world_readable, time, requested } = new;
+        let NewTable { table, changes, exposure, time, requested } = new;
         let Ok(before) = self
             .table
             .try_borrow_mut()
@@ -104,9 +150,7 @@ impl Plugin {
         self.table_since.set(Instant::now());
         // Many devices take a while to wipe: the thread does that.
         let _ = self.with_reloader(host, |reloader| reloader.taken(before));
-        if world_readable {
-            warn_of_readers(host, &shown(&self.options.secrets_file));
-        }
+        warn_of_others(host, &shown(&self.options.secrets_file), &exposure);
         let clients = match self.sessions.try_borrow() {
             Ok(sessions) if changes.removed + changes.changed > 0 => sessions.handles(),
             _ => Vec::new(),
@@ -133,7 +177,7 @@ impl Plugin {
         let begin = Instant::now();
         while let Some(client) = ending.clients.pop() {
             if let Some((session, reason)) = wiped_after(|| self.must_end(client)) {
-                if ending.flood.tell(reason, Duration::ZERO) {
+                if ending.flood.tell(reason, Some(session.client_id()), Duration::ZERO) {
                     let line = journal::disconnection(session.client_id(), reason.slug());
                     host.log(Level::Notice, &line);
                 }
@@ -194,16 +238,55 @@ impl Plugin {
     }
 }
 
-/// Reads the file for the first time. A file that is just being written is waited for, for a second: nobody is connected
-/// yet.
-pub(super) fn load_at_start(path: &Path) -> Result<Loaded, LoadError> {
-    for _ in 0..10 {
-        match registry::load(path, registry::load::MAX_ERRORS, Cancel::NEVER) {
-            Err(LoadError::Changing) => thread::sleep(Duration::from_millis(100)),
-            result => return result,
+/// Reads the file for the first time, on a thread of its own: a file that does not answer must not keep the broker from
+/// saying so. A machine that gives no thread is no reason not to start.
+pub(super) fn load_at_start(host: &dyn Host, path: &Path) -> Result<Loaded, LoadError> {
+    let shared = Arc::new((Watch::default(), Mutex::new(None), Condvar::new()));
+    let (its_path, its_shared) = (path.to_path_buf(), Arc::clone(&shared));
+    let mut work = Some(move || {
+        let (watch, place, done) = &*its_shared;
+        let loaded = load_patiently(&its_path, PATIENCE, Cancel::when(watch));
+        *place.lock().unwrap_or_else(|poison| poison.into_inner()) = Some(loaded);
+        done.notify_all();
+    });
+    let mut started = None;
+    host.with_signals_blocked(&mut || {
+        started = work
+            .take()
+            .and_then(|work| thread::Builder::new().name("iotda-load".into()).spawn(work).ok());
+    });
+    let Some(thread) = started else { return load_patiently(path, PATIENCE, Cancel::NEVER) };
+    let (watch, place, done) = &*shared;
+    let begin = Instant::now();
+    let (mut steps, mut last_step, mut is_told) = (0, begin, false);
+    loop {
+        // Asked before: it may end at any moment, and then the result is there.
+        let is_finished = thread.is_finished();
+        let place = place.lock().unwrap_or_else(|poison| poison.into_inner());
+        let waited = done.wait_timeout_while(place, GLANCE, |loaded| loaded.is_none());
+        let loaded = waited
+            .map_or_else(|poison| poison.into_inner().0.take(), |(mut place, _)| place.take());
+        if let Some(loaded) = loaded {
+            let _ = thread.join();
+            return loaded;
+        }
+        // Without a result: a fault of ours.
+        if is_finished {
+            return Err(io::Error::from(io::ErrorKind::Other).into());
+        }
+        // A large file on a slow disk takes its time, and still some of it comes.
+        if watch.steps() != steps {
+            (steps, last_step) = (watch.steps(), Instant::now());
+        } else if last_step.elapsed() >= LONG {
+            watch.call_off();
+            host.stay_loaded();
+            return Err(LoadError::NoAnswer { seconds: LONG.as_secs() });
+        }
+        if !is_told && begin.elapsed() >= LONG {
+            is_told = true;
+            warn_of_a_long_load(host, &shown(path));
         }
     }
-    Err(LoadError::Changing)
 }
 
 /// Tells the log which lines of a file are wrong.
@@ -222,7 +305,19 @@ pub(super) fn shown(path: &Path) -> String {
     format!("{path:?}")
 }
 
-pub(super) fn warn_of_readers(host: &dyn Host, file: &str) {
-    let advice = "can be read by every user of this machine (chmod o-r)";
-    host.log(Level::Warning, &Line::of(format_args!("secrets_file {file} {advice}")));
+/// Warns of those who may read or change the file, beside root and the broker.
+pub(super) fn warn_of_others(host: &dyn Host, file: &str, exposure: &Exposure) {
+    for warning in exposure.warnings(Some(host.user())) {
+        host.log(Level::Warning, &Line::of(format_args!("secrets_file {file} {warning}")));
+    }
+}
+
+fn warn_of_a_long_load(host: &dyn Host, file: &str) {
+    let seconds = LONG.as_secs();
+    host.log(
+        Level::Warning,
+        &Line::of(format_args!(
+            "secrets_file {file}: being read for more than {seconds} s: do its disk and its network answer?"
+        )),
+    );
 }

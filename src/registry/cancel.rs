@@ -1,10 +1,32 @@
-//! Work that may be called off: a broker that ends does not wait for ten million devices to be read.
+//! Work that may be called off, and that somebody waits for: a broker that ends does not wait for ten million devices to
+//! be read, and one that starts does not wait for ever for a file that does not answer.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// What the one who works and the one who waits have in common.
+#[derive(Debug, Default)]
+pub struct Watch {
+    called_off: AtomicBool,
+    /// How often the work has looked whether it is still wanted.
+    steps: AtomicU64,
+}
+
+impl Watch {
+    /// Says that the work is no longer wanted.
+    pub fn call_off(&self) {
+        self.called_off.store(true, Ordering::Relaxed);
+    }
+
+    /// A number that grows while the work goes on.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
+    }
+}
 
 /// Says whether the work is still wanted. Looking costs next to nothing.
 #[derive(Clone, Copy, Debug)]
-pub struct Cancel<'a>(Option<&'a AtomicBool>);
+pub struct Cancel<'a>(Option<&'a Watch>);
 
 /// The work was called off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,10 +36,10 @@ impl<'a> Cancel<'a> {
     /// The work is wanted to its end.
     pub const NEVER: Self = Self(None);
 
-    /// The work is wanted until this is true.
+    /// The work is wanted until it is called off.
     #[must_use]
-    pub fn when(flag: &'a AtomicBool) -> Self {
-        Self(Some(flag))
+    pub fn when(watch: &'a Watch) -> Self {
+        Self(Some(watch))
     }
 
     /// An error once the work is no longer wanted.
@@ -26,10 +48,8 @@ impl<'a> Cancel<'a> {
     ///
     /// [`Cancelled`].
     pub fn check(self) -> Result<(), Cancelled> {
-        if self.0.is_some_and(|flag| flag.load(Ordering::Relaxed)) {
-            Err(Cancelled)
-        } else {
-            Ok(())
-        }
+        let Some(watch) = self.0 else { return Ok(()) };
+        watch.steps.fetch_add(1, Ordering::Relaxed);
+        if watch.called_off.load(Ordering::Relaxed) { Err(Cancelled) } else { Ok(()) }
     }
 }

@@ -6,22 +6,27 @@
 
 use super::{
     cancel::Cancel,
+    exposure::Exposure,
     line::{self, Field, LineFault, MAX_DEVICE_ID, SECRET_LENGTHS},
     load::{self, BYTE_ORDER_MARK, Identity, LoadError},
 };
+use hashbrown::{HashTable, hash_table};
 use rustix::fs::{FlockOperation, XattrFlags};
 use std::{
-    collections::{HashMap, hash_map},
+    collections::BTreeMap,
     fmt,
     fs::{self, File, Metadata, OpenOptions, Permissions},
+    hash::{BuildHasher, RandomState},
     io::{self, ErrorKind, Read, Write},
     os::unix::{
         ffi::OsStrExt,
         fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     },
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// What is to become of one device.
 #[derive(Clone, Copy, Debug)]
@@ -160,6 +165,70 @@ impl fmt::Display for Problem {
     }
 }
 
+/// Orders, by their number. There may be millions of them: so they need not be in memory all at once.
+pub trait Orders {
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// One of them, from 0 on; the same each time.
+    fn get(&self, at: usize) -> Option<Order<'_>>;
+}
+
+impl Orders for [Order<'_>] {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn get(&self, at: usize) -> Option<Order<'_>> {
+        <[Order<'_>]>::get(self, at).copied()
+    }
+}
+
+impl<const COUNT: usize> Orders for [Order<'_>; COUNT] {
+    fn count(&self) -> usize {
+        COUNT
+    }
+
+    fn get(&self, at: usize) -> Option<Order<'_>> {
+        <[Order<'_>]>::get(self, at).copied()
+    }
+}
+
+impl Orders for Vec<Order<'_>> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn get(&self, at: usize) -> Option<Order<'_>> {
+        <[Order<'_>]>::get(self, at).copied()
+    }
+}
+
+/// The orders that cannot be carried out.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Problems {
+    /// The first of them, in their order, each by its number from 0.
+    pub first: Vec<(usize, Problem)>,
+    /// How many there are in all.
+    pub total: usize,
+}
+
+/// So many orders that cannot be carried out are told one by one.
+pub const MAX_PROBLEMS: usize = 1000;
+
+/// Collects problems: the first [`MAX_PROBLEMS`] by their orders, whatever the sequence in which they are found.
+#[derive(Default)]
+struct Found(BTreeMap<usize, Problem>);
+
+impl Found {
+    fn add(&mut self, at: usize, problem: Problem) {
+        self.0.insert(at, problem);
+        if self.0.len() > MAX_PROBLEMS {
+            self.0.pop_last();
+        }
+    }
+}
+
 /// A new content.
 #[derive(Debug)]
 pub struct Edited {
@@ -182,7 +251,16 @@ impl Edited {
 }
 
 /// The content of a secrets file, which is wiped when it is dropped.
-pub struct Content(Zeroizing<Vec<u8>>);
+#[derive(Default)]
+pub struct Content(Vec<u8>);
+
+impl Drop for Content {
+    fn drop(&mut self) {
+        // As far as it was written, for it does not move and does not shrink: the room that was left has never held
+        // anything, and to write there would take memory.
+        self.0.as_mut_slice().zeroize();
+    }
+}
 
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -201,113 +279,149 @@ impl AsRef<[u8]> for Content {
 ///
 /// # Errors
 ///
-/// Every problem, with the index of its order.
-pub fn apply(content: &[u8], orders: &[Order<'_>]) -> Result<Edited, Vec<(usize, Problem)>> {
+/// [`Problems`]: an order that is wrong in two ways has the first of them.
+pub fn apply(content: &[u8], orders: &(impl Orders + ?Sized)) -> Result<Edited, Problems> {
     let mut draft = Draft::new(content, orders);
     let (mark, text) = match content.strip_prefix(BYTE_ORDER_MARK) {
         Some(text) => (BYTE_ORDER_MARK, text),
         None => (&[][..], content),
     };
-    draft.out.extend_from_slice(mark);
+    draft.out.0.extend_from_slice(mark);
     for line in text.split_inclusive(|byte| *byte == b'\n') {
         draft.line(line);
     }
     draft.finish()
 }
 
+/// What is known of an order.
+#[derive(Clone, Copy, Debug, Default)]
+struct State {
+    /// Its device is in the file.
+    is_met: bool,
+    /// It cannot be carried out.
+    is_wrong: bool,
+}
+
 /// A content that is being made.
-struct Draft<'a> {
-    orders: &'a [Order<'a>],
-    /// The order about a device, by its id.
-    index: HashMap<&'a [u8], usize>,
-    /// Whether the device of an order was met.
-    met: Vec<bool>,
-    problems: Vec<(usize, Problem)>,
+struct Draft<'a, O: ?Sized> {
+    orders: &'a O,
+    /// The numbers of the orders, by their devices.
+    index: HashTable<u32>,
+    hasher: RandomState,
+    states: Vec<State>,
+    problems: Found,
+    wrong: usize,
     /// Of its full size from the start: a vector that grows leaves copies behind.
-    out: Zeroizing<Vec<u8>>,
+    out: Content,
     line_end: &'static [u8],
     added: usize,
     changed: usize,
     devices: usize,
 }
 
-impl<'a> Draft<'a> {
-    fn new(content: &[u8], orders: &'a [Order<'a>]) -> Self {
-        let mut index = HashMap::with_capacity(orders.len());
-        let mut problems = Vec::new();
-        for (at, order) in orders.iter().enumerate() {
-            if let Err(fault) = order.check() {
-                problems.push((at, Problem::Line(fault)));
-            }
-            match index.entry(order.device_id) {
-                hash_map::Entry::Vacant(place) => {
-                    place.insert(at);
-                }
-                hash_map::Entry::Occupied(first) => {
-                    problems.push((at, Problem::Twice { first: *first.get() }));
-                }
-            }
-        }
-        let growth: usize = orders.iter().map(Order::growth).sum();
-        let capacity = content.len() + "\r\n".len() + growth;
-        Self {
+impl<'a, O: Orders + ?Sized> Draft<'a, O> {
+    fn new(content: &[u8], orders: &'a O) -> Self {
+        let count = orders.count();
+        let mut draft = Self {
             orders,
-            index,
-            met: vec![false; orders.len()],
-            problems,
-            out: Zeroizing::new(Vec::with_capacity(capacity)),
+            index: HashTable::with_capacity(count),
+            hasher: RandomState::new(),
+            states: vec![State::default(); count],
+            problems: Found::default(),
+            wrong: 0,
+            out: Content::default(),
             line_end: line_end(content),
             added: 0,
             changed: 0,
             devices: 0,
+        };
+        let mut growth = 0;
+        for (at, number) in (0..count).zip(0..) {
+            let Some(order) = orders.get(at) else { continue };
+            growth += order.growth();
+            if let Err(fault) = order.check() {
+                draft.is_wrong(at, Problem::Line(fault));
+            }
+            let hash = |number: &u32| draft.hasher.hash_one(id_of(orders, *number));
+            let same = |other: &u32| id_of(orders, *other) == order.device_id;
+            match draft.index.entry(draft.hasher.hash_one(order.device_id), same, hash) {
+                hash_table::Entry::Vacant(place) => {
+                    place.insert(number);
+                }
+                hash_table::Entry::Occupied(first) => {
+                    let first = *first.get() as usize;
+                    draft.is_wrong(at, Problem::Twice { first });
+                }
+            }
         }
+        draft.out.0.reserve_exact(content.len() + "\r\n".len() + growth);
+        draft
+    }
+
+    /// Notes why an order cannot be carried out: once, for a value that is wrong makes a wrong line too.
+    fn is_wrong(&mut self, at: usize, problem: Problem) {
+        if let Some(state) = self.states.get_mut(at).filter(|state| !state.is_wrong) {
+            state.is_wrong = true;
+            self.wrong += 1;
+            self.problems.add(at, problem);
+        }
+    }
+
+    /// The first order about a device.
+    fn about(&self, device_id: &[u8]) -> Option<usize> {
+        let same = |number: &u32| id_of(self.orders, *number) == device_id;
+        let number = self.index.find(self.hasher.hash_one(device_id), same)?;
+        Some(*number as usize)
     }
 
     /// A line of the old content, with its newline.
     fn line(&mut self, line: &[u8]) {
         let body = line::trim_end(line.strip_suffix(b"\n").unwrap_or(line));
-        let Some(device_id) = device_id(body) else { return self.out.extend_from_slice(line) };
+        let Some(device_id) = device_id(body) else { return self.out.0.extend_from_slice(line) };
         self.devices += 1;
-        let order = self.index.get(device_id).and_then(|at| Some((*at, self.orders.get(*at)?)));
-        let Some((at, order)) = order else { return self.out.extend_from_slice(line) };
-        if let Some(met) = self.met.get_mut(at) {
-            *met = true;
+        let orders = self.orders;
+        let order = self.about(device_id).and_then(|at| Some((at, orders.get(at)?)));
+        let Some((at, order)) = order else { return self.out.0.extend_from_slice(line) };
+        if let Some(state) = self.states.get_mut(at) {
+            state.is_met = true;
         }
         match order.change {
-            Change::Add(_) => self.problems.push((at, Problem::Present)),
+            Change::Add(_) => self.is_wrong(at, Problem::Present),
             Change::Remove => {
                 self.devices -= 1;
                 self.changed += 1;
             }
             Change::Set(settings) if asks_certificate_for_secret(body, &settings) => {
-                self.problems.push((at, Problem::Certificate));
+                self.is_wrong(at, Problem::Certificate);
             }
             Change::Set(settings) | Change::Put(settings) => {
                 let end = line.get(body.len()..).unwrap_or_default();
                 let start = self.write(at, body, &settings, end);
-                self.changed += usize::from(self.out.get(start..) != Some(line));
+                self.changed += usize::from(self.out.0.get(start..) != Some(line));
             }
         }
     }
 
     /// Writes a line of a device and gives its beginning.
     fn write(&mut self, at: usize, body: &[u8], settings: &Settings<'_>, end: &[u8]) -> usize {
-        let start = self.out.len();
-        render(&mut self.out, body, settings);
-        self.out.extend_from_slice(end);
-        let line = self.out.get(start..).unwrap_or_default();
+        let start = self.out.0.len();
+        render(&mut self.out.0, body, settings);
+        self.out.0.extend_from_slice(end);
+        let line = self.out.0.get(start..).unwrap_or_default();
         if let Err(fault) = line::parse(line.strip_suffix(b"\n").unwrap_or(line)) {
-            self.problems.push((at, Problem::Line(fault)));
+            self.is_wrong(at, Problem::Line(fault));
         }
         start
     }
 
     /// Adds the devices that were not met.
-    fn finish(mut self) -> Result<Edited, Vec<(usize, Problem)>> {
-        for (at, order) in self.orders.iter().enumerate() {
+    fn finish(mut self) -> Result<Edited, Problems> {
+        let orders = self.orders;
+        for at in 0..orders.count() {
+            let Some(order) = orders.get(at) else { continue };
             // Of two orders about one device, the second is a problem already.
-            let own = self.index.get(order.device_id) == Some(&at);
-            if !own || self.met.get(at) == Some(&true) {
+            let own = self.about(order.device_id) == Some(at);
+            if !own || self.states.get(at).is_some_and(|state| state.is_met) {
                 continue;
             }
             match order.change {
@@ -317,30 +431,34 @@ impl<'a> Draft<'a> {
                     self.added += 1;
                     self.devices += 1;
                 }
-                Change::Set(_) | Change::Remove => self.problems.push((at, Problem::Absent)),
+                Change::Set(_) | Change::Remove => self.is_wrong(at, Problem::Absent),
             }
         }
-        if !self.problems.is_empty() {
-            // A value that is wrong makes a wrong line too: it is told once.
-            self.problems.sort_by_key(|(at, _)| *at);
-            self.problems.dedup_by_key(|(at, _)| *at);
-            return Err(self.problems);
+        if self.wrong > 0 {
+            let first = std::mem::take(&mut self.problems.0).into_iter().collect();
+            return Err(Problems { first, total: self.wrong });
         }
         if self.changed > 0 {
             self.end_last_line();
         }
-        let Self { out, added, changed, devices, .. } = self;
-        Ok(Edited { content: Content(out), added, changed, devices })
+        let Self { out: content, added, changed, devices, .. } = self;
+        Ok(Edited { content, added, changed, devices })
     }
 
     fn end_last_line(&mut self) {
-        match self.out.as_slice() {
+        let out = &mut self.out.0;
+        match out.as_slice() {
             [] | [.., b'\n'] | BYTE_ORDER_MARK => {}
             // The first half of an end is there.
-            [.., b'\r'] => self.out.push(b'\n'),
-            _ => self.out.extend_from_slice(self.line_end),
+            [.., b'\r'] => out.push(b'\n'),
+            _ => out.extend_from_slice(self.line_end),
         }
     }
+}
+
+/// The device of an order.
+fn id_of(orders: &(impl Orders + ?Sized), number: u32) -> &[u8] {
+    orders.get(number as usize).map_or(&[], |order| order.device_id)
 }
 
 /// How the last line of a content ends, if it has an end.
@@ -430,6 +548,16 @@ pub enum EditError {
     Load(LoadError),
     /// Somebody else has changed it meanwhile.
     Changed,
+    /// Somebody else holds the lock, and does not come to an end.
+    Locked {
+        /// Their process, if the system tells.
+        process: Option<u32>,
+    },
+    /// It has other names, which an edit would part from it.
+    Linked {
+        /// How many names it has.
+        names: u64,
+    },
     /// The system refuses.
     Io {
         /// What could not be done.
@@ -444,6 +572,19 @@ impl fmt::Display for EditError {
         match self {
             Self::Load(error) => error.fmt(f),
             Self::Changed => f.write_str("was changed by somebody else meanwhile: nothing is done"),
+            Self::Locked { process } => {
+                let seconds = LOCK_PATIENCE.as_secs();
+                match process {
+                    Some(process) => write!(f, "is locked by process {process}")?,
+                    None => f.write_str("is locked by another process")?,
+                }
+                write!(f, ", for {seconds} s and more: nothing is done")
+            }
+            Self::Linked { names } => write!(
+                f,
+                "has {names} names (hard links), and an edit would change one of them alone: nothing is done; make the \
+                 others symbolic links"
+            ),
             Self::Io { what, error } => write!(f, "{what}: {error}"),
         }
     }
@@ -489,13 +630,16 @@ impl Editing {
         let (path, file) = loop {
             let path = fs::canonicalize(path).map_err(LoadError::Io)?;
             let (file, _) = load::open(&path)?;
-            lock(&file, &mut waiting).map_err(failing("cannot be locked"))?;
+            lock(&file, &mut waiting)?;
             // Whoever had the lock before has put another file in its place.
             if is_at(&file, &path).map_err(LoadError::Io)? {
                 break (path, file);
             }
         };
         let metadata = file.metadata().map_err(LoadError::Io)?;
+        if metadata.nlink() > 1 {
+            return Err(EditError::Linked { names: metadata.nlink() });
+        }
         let identity = Identity::from(&metadata);
         let content = read(&file, metadata.len())?;
         let is_fresh = created && content.0.is_empty();
@@ -511,10 +655,10 @@ impl Editing {
         self.content.as_ref()
     }
 
-    /// Whether every user of the machine may read it.
+    /// Who else may read or change it.
     #[must_use]
-    pub fn is_world_readable(&self) -> bool {
-        self.metadata.mode() & 0o004 != 0
+    pub fn exposure(&self) -> Exposure {
+        Exposure::of(&self.path, &self.metadata)
     }
 
     /// Puts another content in its place, with the same owner, mode and access list.
@@ -565,18 +709,49 @@ fn make(path: &Path) -> Result<bool, EditError> {
     }
 }
 
+/// How long another edit is waited for: one of ten million devices takes a few seconds. Who may only read the file may
+/// lock it too, and hold the lock for ever.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often to try again.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
 /// Locks a file against other edits. The lock goes with the process.
-fn lock(file: &File, waiting: &mut Option<impl FnOnce()>) -> io::Result<()> {
-    let take = |how| rustix::io::retry_on_intr(|| rustix::fs::flock(file, how));
-    match take(FlockOperation::NonBlockingLockExclusive) {
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            if let Some(waiting) = waiting.take() {
-                waiting();
-            }
-            Ok(take(FlockOperation::LockExclusive)?)
+fn lock(file: &File, waiting: &mut Option<impl FnOnce()>) -> Result<(), EditError> {
+    let cannot = failing("cannot be locked");
+    let begin = Instant::now();
+    loop {
+        let how = FlockOperation::NonBlockingLockExclusive;
+        match rustix::io::retry_on_intr(|| rustix::fs::flock(file, how)) {
+            Ok(()) => return Ok(()),
+            Err(rustix::io::Errno::WOULDBLOCK) => {}
+            Err(error) => return Err(cannot(error.into())),
         }
-        result => Ok(result?),
+        if let Some(waiting) = waiting.take() {
+            waiting();
+        }
+        if begin.elapsed() >= LOCK_PATIENCE {
+            let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+            let metadata = file.metadata().map_err(cannot)?;
+            return Err(EditError::Locked { process: holder(&locks, metadata.ino()) });
+        }
+        thread::sleep(LOCK_PAUSE);
     }
+}
+
+/// Which process holds a lock of our kind on a file, by proc_locks(5). The number of the file's disk is not compared: file
+/// systems with subvolumes give another one there.
+fn holder(locks: &str, inode: u64) -> Option<u32> {
+    locks.lines().find_map(|line| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        // One that waits has an arrow there.
+        let ("FLOCK", Some(_), Some(_)) = (words.next()?, words.next(), words.next()) else {
+            return None;
+        };
+        let process = words.next()?.parse().ok().filter(|process| *process > 0);
+        let its_inode = words.next()?.rsplit(':').next()?;
+        process.filter(|_| its_inode.parse() == Ok(inode))
+    })
 }
 
 /// Whether a path leads to an open file.
@@ -592,9 +767,10 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
 fn read(file: &File, size: u64) -> Result<Content, LoadError> {
     let length = usize::try_from(size).map_err(|_| LoadError::TooLarge { size })?;
     // Room for one more: a file that grows is seen, and the vector does not move.
-    let mut content = Zeroizing::new(Vec::with_capacity(length.saturating_add(1)));
-    file.take(size.saturating_add(1)).read_to_end(&mut content)?;
-    if content.len() == length { Ok(Content(content)) } else { Err(LoadError::Changing) }
+    let mut content = Content::default();
+    content.0.try_reserve_exact(length.saturating_add(1)).map_err(|_| LoadError::NoMemory)?;
+    file.take(size.saturating_add(1)).read_to_end(&mut content.0)?;
+    if content.0.len() == length { Ok(content) } else { Err(LoadError::Changing) }
 }
 
 /// A file beside another, which it is to replace. It goes when it does not.
@@ -740,7 +916,7 @@ mod tests {
                 assert_eq!(table.len(), edited.devices);
                 Ok(text)
             }
-            Err(problems) => Err(problems[0].1),
+            Err(problems) => Err(problems.first[0].1),
         }
     }
 
@@ -906,7 +1082,7 @@ mod tests {
         let problems = apply(b"a:old-secret\n", &orders).unwrap_err();
         let fault = LineFault::Charset { field: Field::DeviceId, position: 2 };
         assert_eq!(
-            problems,
+            problems.first,
             [
                 (1, Problem::Present),
                 (3, Problem::Twice { first: 0 }),
@@ -914,8 +1090,39 @@ mod tests {
                 (5, Problem::Twice { first: 1 })
             ]
         );
+        assert_eq!(problems.total, 4);
         let edited = apply(b"a:old-secret\n", &orders[2..3]).unwrap();
         assert_eq!((edited.added, edited.changed, edited.devices), (1, 0, 2));
+    }
+
+    #[test]
+    fn the_first_problems_are_told_and_the_rest_counted() {
+        let ids: Vec<String> = (0..3000).map(|n| format!("d{n:04}")).collect();
+        let add = |id: &'_ String| -> (Vec<u8>, bool) { (id.clone().into_bytes(), true) };
+        let named: Vec<_> = ids.iter().map(add).collect();
+        let orders: Vec<Order<'_>> = named
+            .iter()
+            .map(|(id, _)| Order { device_id: id, change: Change::Add(secret(NEW)) })
+            .collect();
+        // In the file they are the other way round.
+        let content: String = ids.iter().rev().map(|id| format!("{id}:old-secret\n")).collect();
+        let problems = apply(content.as_bytes(), &orders).unwrap_err();
+        assert_eq!(problems.total, 3000);
+        let first: Vec<usize> = problems.first.iter().map(|(at, _)| *at).collect();
+        assert_eq!(first, (0..MAX_PROBLEMS).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_holder_of_a_lock_is_found() {
+        let locks = "1: FLOCK  ADVISORY  WRITE 111 fd:01:77 0 EOF\n\
+                     1: -> FLOCK  ADVISORY  WRITE 222 fd:01:7 0 EOF\n\
+                     2: POSIX  ADVISORY  WRITE 333 fd:01:7 0 EOF\n\
+                     3: FLOCK  ADVISORY  READ 0 fd:01:7 0 EOF\n\
+                     4: FLOCK  ADVISORY  READ 444 fd:01:7 0 EOF\n";
+        assert_eq!(holder(locks, 7), Some(444));
+        assert_eq!(holder(locks, 77), Some(111));
+        assert_eq!(holder(locks, 8), None);
+        assert_eq!(holder("", 7), None);
     }
 
     #[test]
@@ -933,7 +1140,7 @@ mod tests {
             .collect();
         for content in [&b""[..], b"a:old-secret", b"a:old-secret\r\nb:old-secret"] {
             let mut draft = Draft::new(content, &orders);
-            let before = draft.out.as_ptr();
+            let before = draft.out.0.as_ptr();
             for line in content.split_inclusive(|byte| *byte == b'\n') {
                 draft.line(line);
             }

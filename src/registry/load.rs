@@ -2,8 +2,9 @@
 
 use super::{
     cancel::{Cancel, Cancelled},
+    exposure::Exposure,
     line::{self, Line, LineFault, MAX_LINE},
-    table::{Arena, MAX_ARENA, Table},
+    table::{Arena, IndexError, MAX_ARENA, NoMemory, Table, Twice},
 };
 use std::{
     fmt,
@@ -11,14 +12,24 @@ use std::{
     io::{self, Read},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
+    thread,
+    time::{Duration, Instant},
 };
 use zeroize::Zeroizing;
 
 /// How many errors of a file are told one by one in the log; the rest is a count.
 pub const MAX_ERRORS: usize = 20;
 
+/// How far apart a file that is being written is tried again.
+pub const PAUSE: Duration = Duration::from_millis(100);
+/// How often it is tried at least: a large one takes its time.
+pub const TRIES: u32 = 3;
+
 /// The most that is read at a time.
 const MAX_CHUNK: usize = 1 << 18;
+
+/// So long a line, and longer, is no line of any file of ours: what begins with it is not read to its end.
+const ENDLESS: u64 = 1 << 20;
 
 /// What some editors put at the beginning of a file.
 pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -28,8 +39,8 @@ pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 pub struct Loaded {
     /// The devices.
     pub table: Table,
-    /// Whether every user of the machine may read the secrets.
-    pub world_readable: bool,
+    /// Who else may read or change the secrets.
+    pub exposure: Exposure,
     /// Whether the last line ends in a newline.
     pub ends_in_newline: bool,
     /// Which content it was.
@@ -53,6 +64,13 @@ impl Identity {
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
         fs::metadata(path).ok().as_ref().map(Self::from)
+    }
+
+    /// Whether the two are of one file, which may have been written to in between; a file that was moved into place is
+    /// another.
+    #[must_use]
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
     }
 
     /// When it was written, in Unix seconds.
@@ -91,8 +109,20 @@ pub enum LoadError {
         /// Its size in bytes.
         size: u64,
     },
+    /// It has a line without an end, as no text has: it is read no further.
+    Endless {
+        /// Its number, counted from 1.
+        line: u64,
+    },
+    /// The system has no memory for its devices.
+    NoMemory,
     /// It was written to while it was read.
     Changing,
+    /// Nothing comes of it, and no error.
+    NoAnswer {
+        /// For so many seconds.
+        seconds: u64,
+    },
     /// It is no longer wanted.
     Cancelled,
     /// Some of its lines are wrong.
@@ -123,7 +153,18 @@ impl fmt::Display for LoadError {
             Self::TooLarge { size } => {
                 write!(f, "expected at most {MAX_ARENA} bytes, found {size}")
             }
+            Self::Endless { line } => write!(
+                f,
+                "line {line}: expected at most {MAX_LINE} bytes, found more than {ENDLESS}: is it a secrets file?"
+            ),
+            Self::NoMemory => f.write_str("there is no memory for its devices"),
             Self::Changing => f.write_str("was written to while it was read"),
+            Self::NoAnswer { seconds } => {
+                write!(
+                    f,
+                    "cannot be read: no answer for {seconds} s: is its disk or network there?"
+                )
+            }
             Self::Cancelled => f.write_str("is no longer read"),
             Self::Lines(errors) => {
                 write!(f, "{} wrong line{}", errors.total, if errors.total == 1 { "" } else { "s" })
@@ -146,21 +187,63 @@ impl From<Cancelled> for LoadError {
     }
 }
 
+impl From<NoMemory> for LoadError {
+    fn from(_: NoMemory) -> Self {
+        Self::NoMemory
+    }
+}
+
+impl From<IndexError> for LoadError {
+    fn from(error: IndexError) -> Self {
+        match error {
+            IndexError::Cancelled => Self::Cancelled,
+            IndexError::NoMemory => Self::NoMemory,
+        }
+    }
+}
+
 /// Reads a secrets file. Of its wrong lines, the first `max_errors` are kept.
 ///
 /// # Errors
 ///
 /// [`LoadError`]; there is no table then.
 pub fn load(path: &Path, max_errors: usize, cancel: Cancel<'_>) -> Result<Loaded, LoadError> {
-    let (mut file, metadata) = open(path)?;
+    cancel.check()?;
+    let (file, metadata) = open(path)?;
     let identity = Identity::from(&metadata);
-    let content = read(&mut file, metadata.len(), max_errors, cancel);
+    // A file that grows as fast as it is read would be read without end.
+    let mut bounded = (&file).take(metadata.len().saturating_add(1));
+    let content = read(&mut bounded, metadata.len(), max_errors, cancel);
     // Who writes into the file itself, and not beside it, may have been half-way.
-    if Identity::from(&file.metadata()?) != identity {
+    if bounded.limit() == 0 || Identity::from(&file.metadata()?) != identity {
         return Err(LoadError::Changing);
     }
     let Content { table, ends_in_newline } = content?;
-    Ok(Loaded { table, world_readable: metadata.mode() & 0o004 != 0, ends_in_newline, identity })
+    let exposure = Exposure::of(path, &metadata);
+    Ok(Loaded { table, exposure, ends_in_newline, identity })
+}
+
+/// Reads a secrets file, again and again while it is being written; but no longer than so. What changes all the time is
+/// an error, [`LoadError::Changing`].
+///
+/// # Errors
+///
+/// [`LoadError`]; there is no table then.
+pub fn load_patiently(
+    path: &Path,
+    patience: Duration,
+    cancel: Cancel<'_>,
+) -> Result<Loaded, LoadError> {
+    let begin = Instant::now();
+    for tries in 1.. {
+        match load(path, MAX_ERRORS, cancel) {
+            Err(LoadError::Changing) if tries < TRIES || begin.elapsed() < patience => {
+                thread::sleep(PAUSE);
+            }
+            result => return result,
+        }
+    }
+    Err(LoadError::Changing)
 }
 
 /// Opens a secrets file, if it is one that may be trusted.
@@ -203,7 +286,7 @@ pub fn read(
     let capacity = capacity.ok_or(LoadError::TooLarge { size })?;
     let mut reader = Reader {
         // A record is no longer than its line with the newline, which the last line may lack.
-        arena: Arena::with_capacity(capacity + 1),
+        arena: Arena::with_capacity(capacity + 1)?,
         lines: LineCount::default(),
         errors: LineErrors::default(),
         max_errors,
@@ -250,17 +333,19 @@ impl Reader {
     }
 
     fn finish(mut self, cancel: Cancel<'_>) -> Result<Table, LoadError> {
-        let arena = std::mem::replace(&mut self.arena, Arena::with_capacity(0));
-        let (table, twice) = arena.index(cancel)?;
-        for (later, earlier) in twice {
-            let first = self.lines.of_device(earlier);
-            self.error(self.lines.of_device(later), LineFault::Duplicate { first });
-        }
-        if self.errors.total == 0 {
+        let arena = std::mem::take(&mut self.arena);
+        let (table, Twice { first, total }) = arena.index(self.max_errors, cancel)?;
+        let LineErrors { first: mut errors, total: others } = self.errors;
+        if others + total == 0 {
             return Ok(table);
         }
-        self.errors.first.sort_by_key(|(line, _)| *line);
-        Err(LoadError::Lines(self.errors))
+        errors.extend(first.into_iter().map(|(later, earlier)| {
+            let first = self.lines.of_device(earlier);
+            (self.lines.of_device(later), LineFault::Duplicate { first })
+        }));
+        errors.sort_by_key(|(line, _)| *line);
+        errors.truncate(self.max_errors);
+        Err(LoadError::Lines(LineErrors { first: errors, total: others + total }))
     }
 }
 
@@ -270,16 +355,19 @@ impl Reader {
 struct LineCount {
     devices: u64,
     skipped: u64,
-    /// For each run: the number of devices before it, and of skipped lines up to its end.
-    runs: Vec<(u64, u64)>,
+    /// For each run: the number of devices before it, and of skipped lines up to its end. A file has fewer lines than
+    /// bytes, and so fewer than 32 bits can count.
+    runs: Vec<(u32, u32)>,
 }
 
 impl LineCount {
     fn skip(&mut self) {
         self.skipped += 1;
+        let count = |lines: u64| u32::try_from(lines).unwrap_or(u32::MAX);
+        let run = (count(self.devices), count(self.skipped));
         match self.runs.last_mut() {
-            Some((devices, skipped)) if *devices == self.devices => *skipped = self.skipped,
-            _ => self.runs.push((self.devices, self.skipped)),
+            Some(last) if last.0 == run.0 => *last = run,
+            _ => self.runs.push(run),
         }
     }
 
@@ -290,11 +378,11 @@ impl LineCount {
 
     /// The line of a device, from 1; devices are numbered from 0.
     fn of_device(&self, ordinal: u64) -> u64 {
-        let runs = self.runs.partition_point(|(devices, _)| *devices <= ordinal);
+        let runs = self.runs.partition_point(|(devices, _)| u64::from(*devices) <= ordinal);
         let skipped = runs
             .checked_sub(1)
             .and_then(|last| self.runs.get(last))
-            .map_or(0, |(_, skipped)| *skipped);
+            .map_or(0, |(_, skipped)| u64::from(*skipped));
         ordinal + skipped + 1
     }
 }
@@ -309,6 +397,8 @@ fn each_line(
 ) -> Result<bool, LoadError> {
     let mut buffer = Zeroizing::new(vec![0; chunk]);
     let mut kept = 0; // bytes of an unfinished line, at the buffer's beginning
+    let mut dropped = 0u64; // bytes of that line which were not kept
+    let mut lines = 0u64; // that have ended
     let mut start_of_file = true;
     loop {
         cancel.check()?;
@@ -330,6 +420,8 @@ fn each_line(
         while let Some(end) = memchr::memchr(b'\n', rest) {
             let (whole, newline) = rest.split_at(end);
             line(whole)?;
+            lines += 1;
+            dropped = 0;
             rest = newline.get(1..).unwrap_or_default();
         }
         if count == 0 {
@@ -338,12 +430,21 @@ fn each_line(
         let unfinished = filled - rest.len();
         buffer.copy_within(unfinished..filled, 0);
         kept = (filled - unfinished).min(MAX_LINE + 1);
+        dropped = dropped.saturating_add((filled - unfinished - kept) as u64);
+        if dropped > ENDLESS {
+            return Err(LoadError::Endless { line: lines + 1 });
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{
+        io::Write,
+        os::unix::fs::PermissionsExt,
+        sync::atomic::{AtomicBool, Ordering},
+    };
 
     fn table(content: &[u8]) -> Result<Table, LoadError> {
         read(content, content.len() as u64, MAX_ERRORS, Cancel::NEVER).map(|content| content.table)
@@ -414,6 +515,71 @@ mod tests {
             let blanks = format!("a:5f2b9c0e7d{}\n", " ".repeat(length));
             assert_eq!(errors(blanks.as_bytes()).first, [(1, LineFault::TooLong)], "{length}");
         }
+    }
+
+    #[test]
+    fn the_first_errors_are_told_of_whatever_kind() {
+        let content = "a:5f2b9c0e7d\na:5f2b9c0e7d\nx\na:5f2b9c0e7d\ny\n";
+        for most in 0..6 {
+            let error = read(content.as_bytes(), content.len() as u64, most, Cancel::NEVER);
+            let Err(LoadError::Lines(found)) = error else { panic!("{error:?}") };
+            let lines: Vec<u64> = found.first.iter().map(|(line, _)| *line).collect();
+            assert_eq!((lines.as_slice(), found.total), (&[2, 3, 4, 5][..most.min(4)], 4));
+        }
+    }
+
+    /// Gives so many bytes of one kind, and counts them.
+    struct Endless(u64);
+
+    impl Read for Endless {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            buffer.fill(0);
+            self.0 += buffer.len() as u64;
+            Ok(buffer.len())
+        }
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_not_read_to_its_end() {
+        for start in ["", "# ", "a:5f2b9c0e7d\n\n#\n"] {
+            let mut zeros = Endless(0);
+            let read = read(start.as_bytes().chain(&mut zeros), 3 << 30, 20, Cancel::NEVER);
+            let line = 1 + start.matches('\n').count() as u64;
+            assert!(matches!(read, Err(LoadError::Endless { line: found }) if found == line));
+            assert!(zeros.0 < 2 << 20, "{}", zeros.0);
+        }
+    }
+
+    #[test]
+    fn a_file_that_grows_as_fast_as_it_is_read_is_not_read_without_end() {
+        const MOST: u64 = 1 << 30;
+        let path = std::env::temp_dir().join(format!("iotda-growing-{}", std::process::id()));
+        let mut file = File::create(&path).unwrap();
+        file.set_permissions(fs::Permissions::from_mode(0o600)).unwrap();
+        let more = "# more\n".repeat(1 << 17);
+        file.write_all(more.as_bytes()).unwrap();
+        let is_read = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let mut size = 0;
+                while !is_read.load(Ordering::Relaxed) && size < MOST {
+                    file.write_all(more.as_bytes()).unwrap();
+                    size += more.len() as u64;
+                }
+                size
+            });
+            // It may stand still while it is read, once.
+            let mut loaded = load(&path, 1, Cancel::NEVER);
+            for _ in 0..3 {
+                if loaded.is_ok() {
+                    loaded = load(&path, 1, Cancel::NEVER);
+                }
+            }
+            is_read.store(true, Ordering::Relaxed);
+            fs::remove_file(&path).unwrap();
+            assert!(matches!(loaded, Err(LoadError::Changing)), "{loaded:?}");
+            assert!(writer.join().unwrap() < MOST);
+        });
     }
 
     #[test]

@@ -18,6 +18,7 @@ use hashbrown::{HashTable, hash_table};
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
+    hint::black_box,
 };
 use zeroize::Zeroize;
 
@@ -33,6 +34,9 @@ const SECONDARY_SHA256: u8 = 1 << 1;
 
 /// So many records are hashed before the first of them is looked for.
 const BATCH: usize = 256;
+
+/// What a CPU fetches from memory at a time.
+const CACHE_LINE: usize = 64;
 
 /// The most that an arena may hold: offsets are 32 bits wide.
 pub const MAX_ARENA: usize = u32::MAX as usize;
@@ -72,7 +76,7 @@ impl Table {
     /// A table without devices.
     #[must_use]
     pub fn empty() -> Self {
-        Self { arena: Arena::with_capacity(0), index: HashTable::new(), hasher: RandomState::new() }
+        Self { arena: Arena::default(), index: HashTable::new(), hasher: RandomState::new() }
     }
 
     /// How many devices there are.
@@ -93,15 +97,24 @@ impl Table {
         self.arena.has_second_secrets
     }
 
-    /// Finds a device. Allocates nothing.
+    /// Finds a device. Allocates nothing, and touches as much memory for one that is not there: what comes from memory
+    /// and not from a cache takes a good part of a look-up's time, which would tell that there is no such device.
     #[must_use]
     pub fn find(&self, device_id: &[u8]) -> Option<Device<'_>> {
-        Some(self.arena.record(self.offset(device_id)?)?.1)
+        let hash = self.hash(device_id);
+        let Some(at) = self.offset(device_id, hash) else {
+            self.arena.feign_a_hit(hash, self.index.capacity().saturating_mul(size_of::<u32>()));
+            return None;
+        };
+        Some(self.arena.record(at)?.1)
     }
 
-    fn offset(&self, device_id: &[u8]) -> Option<u32> {
-        // Keyed SipHash: device ids may come from strangers, and a table must not be made slow by what they choose.
-        let hash = self.hasher.hash_one(device_id);
+    /// Keyed SipHash: device ids may come from strangers, and a table must not be made slow by what they choose.
+    fn hash(&self, device_id: &[u8]) -> u64 {
+        self.hasher.hash_one(device_id)
+    }
+
+    fn offset(&self, device_id: &[u8], hash: u64) -> Option<u32> {
         self.index.find(hash, |at| self.arena.device_id(*at) == Some(device_id)).copied()
     }
 
@@ -121,7 +134,9 @@ impl Table {
         while let Some((id, device)) = self.arena.record(at) {
             let was = match before.arena.record(next) {
                 Some((same, was)) if same == id => Some((next, was)),
-                _ => before.offset(id).and_then(|at| Some((at, before.arena.record(at)?.1))),
+                _ => before
+                    .offset(id, before.hash(id))
+                    .and_then(|at| Some((at, before.arena.record(at)?.1))),
             };
             let length = record_length(id, &device);
             let mut changed = false;
@@ -155,6 +170,7 @@ impl fmt::Debug for Table {
 }
 
 /// The records of a table that is being built.
+#[derive(Default)]
 pub struct Arena {
     bytes: Vec<u8>,
     records: usize,
@@ -163,7 +179,9 @@ pub struct Arena {
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        self.bytes.zeroize();
+        // What was pushed and no more: the vector neither moves nor shrinks, so its room beyond that has never held
+        // anything, and to write there would make the system find memory for it.
+        self.bytes.as_mut_slice().zeroize();
     }
 }
 
@@ -177,15 +195,44 @@ impl fmt::Debug for Arena {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArenaFull;
 
+/// The system has no room for a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoMemory;
+
+/// Why an arena makes no table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IndexError {
+    /// The work was called off.
+    Cancelled,
+    /// The system has no room for it.
+    NoMemory,
+}
+
+impl From<Cancelled> for IndexError {
+    fn from(_: Cancelled) -> Self {
+        Self::Cancelled
+    }
+}
+
+/// The devices that are in an arena twice.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Twice {
+    /// The first of them: the ordinals, from 0, of the later and the earlier record.
+    pub first: Vec<(u64, u64)>,
+    /// How many there are in all.
+    pub total: u64,
+}
+
 impl Arena {
     /// An arena that takes so many bytes and never more: it does not move, so no copy of a secret is left behind.
-    #[must_use]
-    pub fn with_capacity(bytes: usize) -> Self {
-        Self {
-            bytes: Vec::with_capacity(bytes.min(MAX_ARENA)),
-            records: 0,
-            has_second_secrets: false,
-        }
+    ///
+    /// # Errors
+    ///
+    /// [`NoMemory`]: a file that is said to be as large as no memory must not end the broker.
+    pub fn with_capacity(bytes: usize) -> Result<Self, NoMemory> {
+        let mut arena = Self::default();
+        arena.bytes.try_reserve_exact(bytes.min(MAX_ARENA)).map_err(|_| NoMemory)?;
+        Ok(arena)
     }
 
     /// Adds a device. Whether it is there already is found by [`Arena::index`].
@@ -246,17 +293,17 @@ impl Arena {
         Ok(())
     }
 
-    /// Makes the table, and lists the devices that are in the arena twice: the ordinals, from 0, of the later and the
-    /// earlier record.
+    /// Makes the table, and lists the first `max_twice` devices that are in the arena twice.
     ///
     /// # Errors
     ///
-    /// [`Cancelled`].
-    pub fn index(self, cancel: Cancel<'_>) -> Result<(Table, Vec<(u64, u64)>), Cancelled> {
+    /// [`IndexError`].
+    pub fn index(self, max_twice: usize, cancel: Cancel<'_>) -> Result<(Table, Twice), IndexError> {
         let hasher = RandomState::new();
         let hash = |at: &u32| hasher.hash_one(self.device_id(*at).unwrap_or_default());
-        let mut index = HashTable::with_capacity(self.records);
-        let mut twice = Vec::new();
+        let mut index = HashTable::new();
+        index.try_reserve(self.records, hash).map_err(|_| IndexError::NoMemory)?;
+        let (mut twice, mut total) = (Vec::new(), 0);
         let mut records = (0..).zip(self.offsets());
         // A place in the index is a cache miss each. The CPU waits for several of them at once, if no hash is computed in
         // between.
@@ -275,19 +322,49 @@ impl Arena {
                     hash_table::Entry::Vacant(place) => {
                         place.insert(at);
                     }
-                    hash_table::Entry::Occupied(known) => twice.push((ordinal, *known.get())),
+                    hash_table::Entry::Occupied(known) => {
+                        total += 1;
+                        if twice.len() < max_twice {
+                            twice.push((ordinal, *known.get()));
+                        }
+                    }
                 }
             }
         }
         drop(records);
-        if twice.is_empty() {
-            return Ok((Table { index, hasher, arena: self }, Vec::new()));
+        let first = self.number(twice);
+        Ok((Table { index, hasher, arena: self }, Twice { first, total }))
+    }
+
+    /// Puts ordinals in the place of the offsets of the earlier records.
+    fn number(&self, mut twice: Vec<(u64, u32)>) -> Vec<(u64, u64)> {
+        let mut records = (0..).zip(self.offsets());
+        let mut number = 0;
+        // In one walk: errors are rare, and a number for each record would take as much memory as the table.
+        twice.sort_unstable_by_key(|(_, earlier)| *earlier);
+        let mut numbered: Vec<(u64, u64)> = Vec::with_capacity(twice.len());
+        let mut last = None;
+        for (later, earlier) in twice {
+            if last.replace(earlier) != Some(earlier) {
+                number = records.find(|(_, at)| *at == earlier).map_or(0, |(number, _)| number);
+            }
+            numbered.push((later, number));
         }
-        // Errors are rare: only now the records are numbered.
-        let numbers: Vec<u32> = self.offsets().collect();
-        let number = |at| numbers.binary_search(&at).unwrap_or_default() as u64;
-        let twice = twice.into_iter().map(|(later, earlier)| (later, number(earlier))).collect();
-        Ok((Table { index, hasher, arena: self }, twice))
+        numbered.sort_unstable();
+        numbered
+    }
+
+    /// Touches what finding a device would have touched: a place in the index, of so many bytes, and then a record, which
+    /// takes two cache lines. Which they are depends on what was looked for, as with a device that is there. A third place,
+    /// for the tags that come before both, would be one too many: logins that come by turns are then told apart again.
+    fn feign_a_hit(&self, hash: u64, index: usize) {
+        let length = self.bytes.len();
+        let byte = |at: usize| black_box(self.bytes.get(at).copied().unwrap_or_default());
+        let place = byte(scaled(hash, length.min(index)));
+        // The CPU cannot fetch the record before it knows the place.
+        let record = scaled(hash.rotate_left(32) ^ u64::from(place), length);
+        byte(record);
+        byte(record.saturating_add(CACHE_LINE).min(length.saturating_sub(1)));
     }
 
     /// Where each record begins.
@@ -338,6 +415,12 @@ impl Arena {
             *head = if changed { *head | CHANGED } else { *head & !CHANGED };
         }
     }
+}
+
+/// A place that a hash chooses among so many.
+fn scaled(hash: u64, places: usize) -> usize {
+    let places = u64::try_from(places).unwrap_or(u64::MAX);
+    usize::try_from((u128::from(hash) * u128::from(places)) >> 64).unwrap_or_default()
 }
 
 /// The length of a device's record.
@@ -405,7 +488,8 @@ mod tests {
     use crate::registry::line::{self, Line};
 
     fn arena(lines: &[&str]) -> Arena {
-        let mut arena = Arena::with_capacity(lines.iter().map(|line| line.len() + 1).sum());
+        let mut arena =
+            Arena::with_capacity(lines.iter().map(|line| line.len() + 1).sum()).unwrap();
         for line in lines {
             let Ok(Line::Device(entry)) = line::parse(line.as_bytes()) else { panic!("{line}") };
             arena.push(&entry).unwrap();
@@ -431,8 +515,8 @@ mod tests {
         ];
         lines.extend((0..500).map(|n| format!("lamp-{n}:secret-of-lamp-{n}")));
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-        let (table, twice) = arena(&lines).index(Cancel::NEVER).unwrap();
-        assert!(twice.is_empty());
+        let (table, twice) = arena(&lines).index(1, Cancel::NEVER).unwrap();
+        assert_eq!(twice, Twice::default());
         assert_eq!(table.len(), lines.len());
         for (line, (id, device)) in lines.iter().zip(table.iter()) {
             let Ok(Line::Device(entry)) = line::parse(line.as_bytes()) else { panic!("{line}") };
@@ -475,17 +559,51 @@ mod tests {
     fn lists_devices_that_are_there_twice() {
         let lines =
             ["a:12345678", "b:12345678", "a:12345679", "c:12345678", "b:12345678", "a:12345678"];
-        assert_eq!(arena(&lines).index(Cancel::NEVER).unwrap().1, [(2, 0), (4, 1), (5, 0)]);
+        let twice = |most| arena(&lines).index(most, Cancel::NEVER).unwrap().1;
+        let all = [(2, 0), (4, 1), (5, 0)];
+        for most in 0..4 {
+            assert_eq!(twice(most), Twice { first: all[..most].to_vec(), total: 3 });
+        }
+    }
+
+    /// The most memory that this process has ever had, in KiB.
+    fn peak() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    #[test]
+    fn what_was_never_used_is_not_wiped() {
+        let mut arena = Arena::with_capacity(1 << 30).unwrap();
+        let Ok(Line::Device(entry)) = line::parse(b"lamp:topsecret1") else { panic!() };
+        arena.push(&entry).unwrap();
+        let before = peak();
+        drop(arena);
+        // Other tests run beside this one, and none of them takes as much.
+        assert!(peak() - before < 1 << 19, "{} KiB", peak() - before);
+    }
+
+    #[test]
+    fn a_device_that_is_not_there_touches_any_place() {
+        for length in [0, 1, 2, 63, 64, 65, 1000] {
+            let most = length.max(1);
+            let mut touched = vec![false; most];
+            for n in 0..20_000u64 {
+                touched[scaled(RandomState::new().hash_one(n), length)] = true;
+            }
+            assert!(touched.iter().all(|touched| *touched), "{length}");
+        }
     }
 
     #[test]
     fn shows_no_secret() {
-        let table = arena(&["lamp:topsecret1"]).index(Cancel::NEVER).unwrap().0;
+        let table = arena(&["lamp:topsecret1"]).index(1, Cancel::NEVER).unwrap().0;
         assert!(!format!("{table:?} {:?}", table.find(b"lamp")).contains("topsecret"));
     }
 
     fn table(lines: &[&str]) -> Table {
-        arena(lines).index(Cancel::NEVER).unwrap().0
+        arena(lines).index(1, Cancel::NEVER).unwrap().0
     }
 
     fn changed(table: &Table) -> Vec<String> {

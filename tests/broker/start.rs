@@ -6,7 +6,7 @@ use crate::support::{
     mqtt::{ACCEPTED, Client},
     scratch::set_mode,
 };
-use std::process::Command;
+use std::{fs, os::unix::fs::MetadataExt, path::Path, process::Command};
 
 on_every_broker!(
     option_errors_stop_the_broker,
@@ -14,6 +14,7 @@ on_every_broker!(
     wrong_lines_stop_the_broker,
     odd_but_right_files_are_read,
     a_world_readable_file_is_warned_of,
+    who_else_may_change_the_file_is_warned_of,
     a_broker_that_starts_says_what_it_has,
 );
 
@@ -25,7 +26,7 @@ fn lines(log: &str) -> Vec<&str> {
 fn option_errors_stop_the_broker(version: &str) {
     let duration = "expected a duration like 90, 90s, 15m, 1h or 2d, found";
     for (name, value, expected) in [
-        ("secret_file", "/x", "plugin_opt_secret_file: unknown option, expected one of secrets_file, timestamp_max_age, timestamp_max_ahead, sign_types, keepalive, other_clients, one_connection, session_id, exact_connack_ports, reload_interval, failure_limit, stats_interval".to_string()),
+        ("secret_file", "/x", "plugin_opt_secret_file: unknown option, expected one of secrets_file, timestamp_max_age, timestamp_max_ahead, sign_types, keepalive, other_clients, one_connection, session_id, exact_connack_ports, reload_interval, failure_limit, takeover_limit, stats_interval".to_string()),
         ("stats", "10s", "plugin_opt_stats: unknown option".into()),
         ("reload_interval", "0", "plugin_opt_reload_interval: expected off, or a duration from 1s on, like 10s or 5m, found \"0\"".into()),
         ("secrets_file", "/x", "plugin_opt_secrets_file: found twice, expected once".into()),
@@ -146,6 +147,64 @@ fn a_world_readable_file_is_warned_of(version: &str) {
     let mut broker = broker;
     broker.restart();
     assert_eq!(broker.log().matches("every user").count(), 1, "{}", broker.log());
+}
+
+fn who_else_may_change_the_file_is_warned_of(version: &str) {
+    let setup = Setup::new(version).secrets(secrets());
+    let folder = setup.scratch().path().join("folder");
+    fs::create_dir(&folder).unwrap();
+    let path = setup.scratch().file("folder/secrets", secrets());
+    let link = setup.scratch().path().join("link");
+    std::os::unix::fs::symlink("folder/secrets", &link).unwrap();
+    // Whoever runs this may be a broker's user, but not always one that can give files away.
+    let give = |path: &Path, uid| std::os::unix::fs::chown(path, Some(uid), None).is_ok();
+    let own = fs::metadata(&path).unwrap().uid();
+    let mut broker = setup.secrets_file(&link).start();
+    let warnings = |log: &str| -> Vec<String> {
+        let told = |line: &&str| line.starts_with("secrets_file \"");
+        lines(log)
+            .into_iter()
+            .filter(told)
+            .map(|line| line.replace(link.to_str().unwrap(), "F"))
+            .collect()
+    };
+    assert_eq!(warnings(&broker.log()), [""; 0]);
+    let strange = give(&path, 12345) && give(&folder, 12345);
+    for (file, folder_mode, expected) in [
+        (0o660, 0o755, "can be changed by its group (chmod g-w)"),
+        (0o664, 0o755, "can be read by every user of this machine (chmod o-r)"),
+        (0o600, 0o777, "can be replaced by every user of this machine, who may write to "),
+        (0o600, 0o775, "can be replaced by the group of its folder "),
+        (0o600, 0o1777, ""),
+        (0o600, 0o755, "belongs to user 12345, who can read and change it (chown root, "),
+        (0o600, 0o755, "can be replaced by user 12345, whose folder "),
+    ] {
+        let is_strange = expected.contains("12345");
+        if is_strange && !strange {
+            continue;
+        }
+        for path in [&path, &folder] {
+            give(path, if is_strange { 12345 } else { own });
+        }
+        set_mode(&path, file);
+        set_mode(&folder, folder_mode);
+        // At a reload that puts a table in force, and at the start.
+        for start in [false, true] {
+            let before = warnings(&broker.log()).len();
+            if start {
+                broker.restart();
+            } else {
+                crate::reload::reload(&broker);
+            }
+            let found = warnings(&broker.log()).split_off(before);
+            let holds = |line: &String| line.starts_with(&format!("secrets_file \"F\" {expected}"));
+            if expected.is_empty() {
+                assert_eq!(found, [""; 0], "{file:o} {folder_mode:o}");
+            } else {
+                assert_eq!(found.iter().filter(|line| holds(line)).count(), 1, "{found:?}");
+            }
+        }
+    }
 }
 
 fn a_broker_that_starts_says_what_it_has(version: &str) {

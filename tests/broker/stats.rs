@@ -2,13 +2,20 @@
 
 use crate::support::{
     broker::{Setup, on_every_broker},
-    device::{LAMP, METER, secrets},
+    device::{Device, LAMP, METER, secrets},
     mqtt::{ACCEPTED, Client},
 };
-use mosquitto_iotda_auth::login::{Refusal, SignType::Sha256};
+use mosquitto_iotda_auth::login::{
+    Refusal,
+    SignType::{Sha256, Sha256Timestamp},
+};
 use std::collections::BTreeMap;
 
-on_every_broker!(counters_are_published_and_retained, nothing_is_published_unless_asked);
+on_every_broker!(
+    counters_are_published_and_retained,
+    counters_do_not_tell_which_devices_there_are,
+    nothing_is_published_unless_asked,
+);
 
 /// The topic and the payload of a PUBLISH of QoS 0 that is shorter than 128 bytes.
 fn message(publish: &[u8]) -> (String, String) {
@@ -29,7 +36,7 @@ fn counters_are_published_and_retained(version: &str) {
         ("devices", "2"),
         ("accepted", "1"),
         ("refused", "1"),
-        ("refused/wrong_password", "1"),
+        ("refused/device", "1"),
         ("logged_in", "1"),
     ];
     let full = |name: &str| format!("$SYS/broker/iotda-auth/{name}");
@@ -42,7 +49,8 @@ fn counters_are_published_and_retained(version: &str) {
         found.insert(topic, value);
     }
     for reason in Refusal::ALL {
-        assert!(found.contains_key(&full(&format!("refused/{}", reason.slug()))), "{found:?}");
+        let is_there = found.contains_key(&full(&format!("refused/{}", reason.slug())));
+        assert_eq!(is_there, !reason.tells_of_devices(), "{reason:?} {found:?}");
     }
     // Who comes later finds them too.
     let (mut lamp, _) = Client::connect(&broker, &LAMP.connect_now());
@@ -50,6 +58,44 @@ fn counters_are_published_and_retained(version: &str) {
     let publish = lamp.receive().expect("a retained message");
     assert_eq!(publish[0], 0x31, "{publish:02x?}");
     assert_eq!(message(&publish).1, "2");
+}
+
+/// A device may read the counters, and sends one wrong login for each id that it is curious about.
+fn counters_do_not_tell_which_devices_there_are(version: &str) {
+    let file = format!("{}cold:coldsecret:frozen\ndoor:x509={}\n", secrets(), "0".repeat(40));
+    let broker = Setup::new(version).secrets(file).option("stats_interval", "1s").start();
+    let (mut meter, _) = Client::connect(&broker, &METER.connect(Sha256, "2999010100"));
+    meter.subscribe(4, "$SYS/broker/iotda-auth/refused/#");
+    let next = |client: &mut Client| message(&client.receive().expect("a message"));
+    // The parts that are there from the start, of which each is 0.
+    let parts = Refusal::ALL.iter().filter(|reason| !reason.tells_of_devices()).count();
+    for _ in 0..parts + 2 {
+        assert_eq!(next(&mut meter).1, "0");
+    }
+    let device = |id| Device { id, secret: "another-secret" };
+    let guesses = [
+        (device("none").connect_now(), "unknown_device"),
+        (LAMP.connect_now().password("0".repeat(64)), "wrong_password"),
+        (device("cold").connect_now(), "wrong_password"),
+        (Device { id: "cold", secret: "coldsecret" }.connect_now(), "frozen"),
+        (device("door").connect_now(), "no_certificate"),
+        (LAMP.connect(Sha256Timestamp, "2020010100"), "stale_timestamp"),
+        (device("none").connect(Sha256Timestamp, "2020010100"), "unknown_device"),
+    ];
+    for (count, (guess, reason)) in (1..).zip(guesses) {
+        Client::connect(&broker, &guess);
+        broker.wait_for_log_count(" reason=", count);
+        assert!(broker.refusals()[count - 1].contains(reason), "{:?}", broker.refusals());
+        let mut seen = [next(&mut meter), next(&mut meter)];
+        seen.sort();
+        let expected = ["refused", "refused/device"]
+            .map(|topic| (format!("$SYS/broker/iotda-auth/{topic}"), count.to_string()));
+        assert_eq!(seen, expected, "{reason}");
+    }
+    // What does not depend on a device is told by its name.
+    Client::connect(&broker, &LAMP.connect_now().username("meter"));
+    let seen = [next(&mut meter).0, next(&mut meter).0];
+    assert!(seen.iter().any(|topic| topic.ends_with("refused/user_mismatch")), "{seen:?}");
 }
 
 fn nothing_is_published_unless_asked(version: &str) {

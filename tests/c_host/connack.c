@@ -107,14 +107,19 @@ static struct connection dial_from(const struct listener *listener, const char *
 	return connection;
 }
 
+/* Bytes go to the broker, who reads some of them. */
+static void send_bytes(struct connection *connection, size_t length, size_t read)
+{
+	char bytes[256] = {0x10, 14};
+	CHECK(length <= sizeof(bytes) && send(connection->peer, bytes, length, 0) == (ssize_t)length);
+	for(int arrived = 0; arrived < (int)length; ) CHECK(ioctl(connection->broker, FIONREAD, &arrived) == 0);
+	CHECK(recv(connection->broker, bytes, read, 0) == (ssize_t)read);
+}
+
 /* The first packet goes to the broker, who reads it. */
 static void send_first_packet(struct connection *connection)
 {
-	char packet[16] = {0x10, 14};
-	CHECK(send(connection->peer, packet, sizeof(packet), 0) == sizeof(packet));
-	struct pollfd readable = {.fd = connection->broker, .events = POLLIN};
-	CHECK(poll(&readable, 1, 30 * 1000) == 1);
-	CHECK(recv(connection->broker, packet, sizeof(packet), 0) == sizeof(packet));
+	send_bytes(connection, 16, 16);
 }
 
 static struct connection dial(const struct listener *listener)
@@ -205,6 +210,24 @@ static int code_for(const struct refusal *refusal, int version)
 	return IS_2_1 && version == 5 && refusal->v5 != 0x87 ? refusal->v5 : REFUSED;
 }
 
+/* How many warnings say that the code is not exact, and forgets them. Each instance has one. */
+static int doubts;
+static char last_doubt[sizeof(lines->text)];
+
+static void take_doubts_out_of_the_log(void)
+{
+	int kept = 0;
+	for(int i = 0; i < line_count; i++){
+		if(lines[i].level == IOTDA_LOG_WARNING && strstr(lines[i].text, "plugin_opt_exact_connack_ports: on port ")){
+			strcpy(last_doubt, lines[i].text);
+			doubts++;
+		}else{
+			lines[kept++] = lines[i];
+		}
+	}
+	line_count = kept;
+}
+
 /* Refuses a client; the broker's socket, where it has one, stays as it was. */
 static void refuse(mosquitto_plugin_id_t *plugin, struct mosquitto *client, const struct connection *connection,
 		const struct refusal *refusal)
@@ -216,8 +239,9 @@ static void refuse(mosquitto_plugin_id_t *plugin, struct mosquitto *client, cons
 	client->keepalive = refusal->keepalive;
 	forget_log();
 	CHECK_CODE(ask(plugin, client, refusal->username, refusal->password), code_for(refusal, client->protocol_version));
+	take_doubts_out_of_the_log();
 	leave_out("iotda-auth: reloaded in ");
-	/* Ten of a reason are told, each minute. */
+	/* Ten of a reason are told, each minute, at the least. */
 	if(refused_before(refusal->reason) < 10 || line_count > 0) CHECK(line_count == 1 && logged(reason) == 1);
 	CHECK(fcntl(connection->broker, F_GETFL) == flags && fcntl(connection->broker, F_GETFD) == own_flags);
 }
@@ -557,6 +581,212 @@ static void connack_to_a_peer_that_is_gone(void)
 	}
 	stop(&plugin);
 	close(listener.socket);
+}
+
+/* What CONNECT of MQTT 3.1.1 has at least, and the fixed part of a PROXY v2 header. */
+static size_t least_behind_a_proxy(const struct refusal *refusal)
+{
+	return 16 + 14 + 2 + strlen(refusal->username) + 2 + strlen(refusal->password);
+}
+
+/* A client of a proxy: it has another address than the connection comes from, and its header has been read. */
+static struct mosquitto client_behind_a_proxy(const struct connection *connection)
+{
+	struct mosquitto behind = client_over(connection, NULL);
+	behind.address = "203.0.113.7";
+	behind.words_at = 10;
+	return behind;
+}
+
+static struct connection dial_by_proxy(const struct listener *listener)
+{
+	struct connection connection = dial_from(listener, "127.0.0.1");
+	size_t length = least_behind_a_proxy(any_refusal);
+	send_bytes(&connection, length, length);
+	return connection;
+}
+
+/* What keeps the proof behind a proxy strict: each condition is taken out once. */
+static void connack_behind_a_proxy(void)
+{
+	struct listener listener = listen_on(IPV4), other = listen_on(IPV4);
+	mosquitto_plugin_id_t plugin = {0};
+	char ports[64];
+	snprintf(ports, sizeof(ports), "%d,%d", listener.port, other.port);
+	start_with_ports(&plugin, ports);
+
+	/* Whatever is in the way of the words, and whatever address the header has had. */
+	static const char *const addresses[] = {"203.0.113.7", "2001:db8::1", "::ffff:203.0.113.7", "/run/app.sock"};
+	for(int version = 3; version <= 5; version++){
+		for(int at = 1; at < 12; at++){
+			struct connection connection = dial_by_proxy(&listener), neighbour = dial_by_proxy(&listener);
+			struct mosquitto refused = client_behind_a_proxy(&connection);
+			refused.protocol_version = version;
+			refused.words_at = at;
+			refused.address = addresses[at % 4];
+			if(IS_2_1){
+				check_exact(&plugin, &refused, &connection, any_refusal);
+			}else{
+				/* A broker that has no PROXY. */
+				refuse(&plugin, &refused, &connection, any_refusal);
+				check_untouched(&connection);
+			}
+			check_untouched(&neighbour);
+			hang_up_connection(&connection);
+			hang_up_connection(&neighbour);
+		}
+	}
+	CHECK(doubts == !IS_2_1);
+
+	enum {
+		NO_PORT, ANOTHER_PORT, PORT_OF_ANOTHER, NO_MARK, WRONG_MARK, WITHOUT_EPOLL, WITHOUT_EPOLL_BOTH, UNKNOWN_STRUCTURE,
+		THE_OTHER_WAY_ROUND, NO_ID, NO_ADDRESS, TOO_FEW_BYTES, TOO_FEW_READ, NOTHING_READ, SOMETHING_SENT,
+		SOMETHING_WAITS, WEB_SOCKET, THE_MARK_IS_A_SOCKET, COUNT
+	};
+	for(int i = 0; i < COUNT; i++){
+		struct connection connection = dial_from(&listener, "127.0.0.1");
+		struct connection neighbour = dial_by_proxy(&listener);
+		size_t length = least_behind_a_proxy(any_refusal);
+		char sent[2];
+		int on = 1, standard_error = -1;
+		send_bytes(&connection, length - (i == TOO_FEW_BYTES),
+				i == NOTHING_READ ? 0 : length - (i == TOO_FEW_BYTES || i == TOO_FEW_READ));
+		struct mosquitto refused = client_behind_a_proxy(&connection);
+		switch(i){
+			case NO_PORT: refused.port = 0; break;
+			case ANOTHER_PORT: refused.port = other.port; break;
+			case PORT_OF_ANOTHER: refused.port = listener.port + 65536; break;
+			case NO_MARK: refused.numbers[0] = 0; break;
+			case WRONG_MARK: refused.numbers[0] = 1; break;
+			case WITHOUT_EPOLL: /* The number that comes next is no socket. */
+				refused.numbers[0] = connection.broker;
+				refused.numbers[1] = 0;
+				break;
+			case WITHOUT_EPOLL_BOTH: /* It is somebody else's. */
+				refused.numbers[0] = connection.broker;
+				refused.numbers[1] = neighbour.broker;
+				break;
+			case UNKNOWN_STRUCTURE: refused.words_at = 0; break;
+			case THE_OTHER_WAY_ROUND: refused.words_at = -10; break;
+			case NO_ID: break;
+			case NO_ADDRESS: refused.address = NULL; break;
+			case SOMETHING_SENT:
+				CHECK(send(connection.broker, "hi", 2, 0) == 2);
+				CHECK(recv(connection.peer, sent, sizeof(sent), MSG_WAITALL) == 2);
+				break;
+			case SOMETHING_WAITS:
+				CHECK(setsockopt(connection.broker, IPPROTO_TCP, TCP_CORK, &on, sizeof(on)) == 0);
+				CHECK(send(connection.broker, "hi", 2, 0) == 2);
+				break;
+			case WEB_SOCKET: refused.protocol = 1; break;
+			case THE_MARK_IS_A_SOCKET:
+				/* Without epoll, 2 is a client's socket, and what comes next may be anybody's. */
+				standard_error = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 100);
+				CHECK(standard_error >= 0 && dup2(connection.broker, STDERR_FILENO) == STDERR_FILENO);
+				refused.numbers[1] = neighbour.broker;
+				break;
+		}
+		if(i == NO_ID){
+			struct refusal nameless = {"bad_client_id", NULL, "name", "wrong-password", 120, 2, 0x85};
+			refuse(&plugin, &refused, &connection, &nameless);
+		}else{
+			refuse(&plugin, &refused, &connection, any_refusal);
+		}
+		if(standard_error >= 0){
+			CHECK(dup2(standard_error, STDERR_FILENO) == STDERR_FILENO && close(standard_error) == 0);
+		}
+		if(i == SOMETHING_WAITS){
+			CHECK(shutdown(connection.broker, SHUT_WR) == 0);
+			CHECK(gets(&connection, "hi", 2));
+		}else{
+			check_untouched(&connection);
+		}
+		check_untouched(&neighbour);
+		hang_up_connection(&connection);
+		hang_up_connection(&neighbour);
+	}
+	CHECK(doubts == 1);
+	doubts = 0;
+	stop(&plugin);
+	close(listener.socket);
+	close(other.socket);
+}
+
+/* The warning says why once, and not for what cannot have been meant. */
+static void connack_doubts(void)
+{
+	static const char *const reasons[] = {"WebSocket listener", "as TLS does", "by a proxy at 127.0.0.1 ", "is not where"};
+	struct listener listener = listen_on(IPV4), other = listen_on(IPV4);
+	char port[64];
+	snprintf(port, sizeof(port), ": on port %d ", listener.port);
+	for(int i = 0; i < 4; i++){
+		mosquitto_plugin_id_t plugin = {0};
+		start_with_ports(&plugin, listener.ports);
+		doubts = 0;
+
+		/* A port that is not listed. */
+		struct connection elsewhere = dial(&other);
+		struct mosquitto refused = client_over(&elsewhere, NULL);
+		refused.address = "203.0.113.7";
+		check_nothing(&plugin, &refused, &elsewhere);
+		/* A Unix socket. */
+		int local[2];
+		CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, local) == 0);
+		struct connection path = {.broker = local[0], .peer = local[1], .address = "/run/mosquitto.sock"};
+		refused = client_over(&path, NULL);
+		check_nothing(&plugin, &refused, &path);
+		/* A client that has reset. */
+		struct connection reset = dial(&listener);
+		struct linger hard = {.l_onoff = 1};
+		struct pollfd readable = {.fd = reset.broker, .events = POLLIN};
+		CHECK(setsockopt(reset.peer, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)) == 0 && close(reset.peer) == 0);
+		CHECK(poll(&readable, 1, 30 * 1000) == 1);
+		refused = client_over(&reset, NULL);
+		refused.address = "203.0.113.7";
+		refuse(&plugin, &refused, &reset, any_refusal);
+		CHECK(close(reset.broker) == 0);
+		/* A version of MQTT that has no CONNACK; nobody there. */
+		struct connection odd = dial(&listener);
+		refused = client_over(&odd, NULL);
+		refused.protocol_version = 0;
+		refused.address = "203.0.113.7";
+		refuse(&plugin, &refused, &odd, any_refusal);
+		check_untouched(&odd);
+		hang_up_connection(&odd);
+		struct connection right = dial(&listener);
+		refused = client_over(&right, NULL);
+		check_exact(&plugin, &refused, &right, any_refusal);
+		hang_up_connection(&right);
+		CHECK(doubts == 0);
+
+		for(int again = 0; again < 3; again++){
+			struct connection connection = dial(&listener);
+			refused = client_over(&connection, NULL);
+			switch(i){
+				case 0: refused.protocol = 1; break;
+				case 1:
+					CHECK(send(connection.broker, "\x16\x03", 2, 0) == 2);
+					char handshake[2];
+					CHECK(recv(connection.peer, handshake, 2, MSG_WAITALL) == 2);
+					break;
+				case 2: refused.address = "203.0.113.7"; break;
+				case 3:
+					refused.numbers[1] = -1;
+					/* A 2.0 whose inside is not known, or it would be a session that waits. */
+					if(!IS_2_1) refused.wrong = PROTOCOL;
+					break;
+			}
+			check_nothing(&plugin, &refused, &connection);
+		}
+		/* A 2.0 does not tell the port: whether a client was meant that has no socket, nobody knows. */
+		bool told = i < 3 || IS_2_1;
+		CHECK(doubts == told);
+		if(told) CHECK(strstr(last_doubt, reasons[i]) && strstr(last_doubt, port) && strstr(last_doubt, "(told once)"));
+		stop(&plugin);
+	}
+	doubts = 0;
+	close(listener.socket);
+	close(other.socket);
 }
 
 /* A session that is asked about again has had its CONNACK, even where its socket does not show it. A CONNECT has not, even

@@ -194,7 +194,8 @@ impl Setup {
         )
     }
 
-    fn launch(self) -> Broker {
+    /// Starts the broker and waits for nothing.
+    pub fn launch(self) -> Broker {
         let port = self.port;
         let config = self.scratch.file("mosquitto.conf", self.config());
         let log = self.scratch.path().join("log");
@@ -397,8 +398,13 @@ impl<T> Ready for Option<T> {
 }
 
 /// Asks again and again, with a deadline.
-pub fn wait<R: Ready>(mut ask: impl FnMut() -> R) -> Option<R::Value> {
-    let deadline = Instant::now() + PATIENCE;
+pub fn wait<R: Ready>(ask: impl FnMut() -> R) -> Option<R::Value> {
+    wait_within(PATIENCE, ask)
+}
+
+/// Asks again and again, for so long.
+pub fn wait_within<R: Ready>(patience: Duration, mut ask: impl FnMut() -> R) -> Option<R::Value> {
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(value) = ask().ready() {
             return Some(value);

@@ -19,6 +19,8 @@ impl Scratch {
         let name = format!("{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let path = target_directory().join("tmp").join(name);
         fs::create_dir_all(&path).unwrap();
+        // Whatever the umask says: a folder that others may write to is warned of.
+        set_mode(&path, 0o755);
         Self(path)
     }
 

@@ -13,7 +13,9 @@ impl Host for Silent {
 
     fn log_acceptance(&self, _acceptance: Acceptance<'_>) {}
 
-    fn disconnect(&self, _client_id: &CStr, _with_will: bool) {}
+    fn disconnect(&self, _client_id: &CStr, _with_will: bool) -> bool {
+        true
+    }
 
     fn publish(&self, _topic: &CStr, _payload: &[u8]) {}
 
@@ -23,5 +25,11 @@ impl Host for Silent {
 
     fn with_signals_blocked(&self, call: &mut dyn FnMut()) {
         call();
+    }
+
+    fn stay_loaded(&self) {}
+
+    fn user(&self) -> u32 {
+        0
     }
 }

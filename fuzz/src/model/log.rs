@@ -10,15 +10,24 @@ use mosquitto_iotda_auth::{
     log_line::{self, Sent as Told},
     login::verify::Detail,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const NOTICE: i32 = 2;
+/// So long counts what was told, in microseconds.
+const MINUTE: i64 = 60_000_000;
 
 /// What is known of the log.
 #[derive(Debug, Default)]
 pub struct Log {
-    /// How often each reason was given since the start: the first one is told for certain.
-    told: BTreeMap<&'static str, u32>,
+    /// When the minute began whose refusals are counted, by the clock that only goes on.
+    began: Option<i64>,
+    /// The reasons and clients that were told for the first time in it, a hundred at the most.
+    told: BTreeSet<(&'static str, Vec<u8>)>,
+    /// How often each reason was given besides: ten times it is told.
+    again: BTreeMap<&'static str, u32>,
+    /// Who is asked about now, and when.
+    client: Vec<u8>,
+    now: i64,
     /// Whether somebody has sent, or is called, what looks like one of our secrets.
     marked_by_others: bool,
 }
@@ -29,8 +38,14 @@ impl Log {
         self.marked_by_others |= is_marked(text);
     }
 
-    /// What a client sends may be told, but for its password.
-    pub fn note_what_was_sent(&mut self, sent: &Sent, around: &Around) {
+    /// What a client sends may be told, but for its password. `now` is by the clock that only goes on.
+    pub fn note_what_was_sent(&mut self, sent: &Sent, around: &Around, now: i64) {
+        let client = sent.client_id.as_deref().unwrap_or_default();
+        self.client = client.iter().take(256).copied().collect();
+        self.now = now;
+        if self.began.is_some_and(|began| now - began >= MINUTE) {
+            (self.began, self.told, self.again) = Default::default();
+        }
         let texts = [&sent.client_id, &sent.username, &around.address];
         texts.into_iter().flatten().for_each(|text| self.allow(text));
     }
@@ -47,7 +62,7 @@ impl Log {
         }
     }
 
-    /// The line about a refusal, which may be left out if it is not the first for its reason.
+    /// The line about a refusal, which is there or not as the minute's budgets have it.
     pub fn check_refusal(
         &mut self,
         seen: &Seen,
@@ -58,9 +73,13 @@ impl Log {
         is_hearsay: bool,
     ) {
         let lines: Vec<&Vec<u8>> = refusals(seen).collect();
-        let count = self.told.entry(slug).or_default();
-        *count += 1;
-        check!(lines.len() == 1 || lines.is_empty() && *count > 1, "{slug}: {seen:?}");
+        check!(lines.len() == usize::from(!self.is_thinned(slug)), "{slug}: {seen:?}");
+        self.began.get_or_insert(self.now);
+        if self.is_first(slug) {
+            self.told.insert((slug, self.client.clone()));
+        } else {
+            *self.again.entry(slug).or_default() += 1;
+        }
         let Some(line) = lines.first() else { return };
         check!(line.len() < 700 && line.is_ascii(), "{line:?}");
         // A line is read back, and each field of it is what it should be: so it has no password.
@@ -91,9 +110,14 @@ impl Log {
         refusals(seen).next().is_some()
     }
 
-    /// Whether a refusal for this reason may be left out.
-    pub fn is_thinned(&self, slug: &str) -> bool {
-        self.told.get(slug).is_some_and(|count| *count >= 1)
+    /// Whether a refusal of the client that is asked about is left out, if it is for this reason.
+    pub fn is_thinned(&self, slug: &'static str) -> bool {
+        !self.is_first(slug) && self.again.get(slug).is_some_and(|count| *count >= 10)
+    }
+
+    /// Whether a refusal of that client for this reason is told for the first time.
+    fn is_first(&self, slug: &'static str) -> bool {
+        self.told.len() < 100 && !self.told.contains(&(slug, self.client.clone()))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the plugin should do: who is logged in, and what that means for each event.
 
+mod failures;
 mod log;
 mod reload;
 mod takeovers;
@@ -16,6 +17,7 @@ use crate::{
     sent::{Sent, password},
     twins::{ClientIdTwin, FileTwin, ProofTwin, client_id_twin},
 };
+use failures::Failures;
 use mosquitto_iotda_auth::login::verify::Detail;
 use reload::check_no_news;
 use std::{collections::BTreeMap, net::IpAddr};
@@ -50,8 +52,7 @@ pub struct Model {
     unasked_told: bool,
     /// When the plugin started, in microseconds that only go on.
     started: i64,
-    /// Failures that are counted by an address, or fewer are.
-    refusals: u64,
+    failures: Failures,
     /// Whether a device has taken itself over so often that it is told.
     often: bool,
     /// Clients that are to be told during this call, for nobody was asked about them.
@@ -122,7 +123,7 @@ impl Model {
             missed_reload_told: false,
             unasked_told: false,
             started: steady,
-            refusals: 0,
+            failures: Failures::default(),
             often: false,
             unasked: 0,
         }
@@ -199,7 +200,7 @@ impl Model {
         let name = &known.sent.client_id;
         let has_logged_in = self.sessions.get(&slot).map(|session| &session.name) == name.as_ref();
         check!(seen.code == SUCCESS, "{seen:?}");
-        self.log.note_what_was_sent(&known.sent, &known.around);
+        self.log.note_what_was_sent(&known.sent, &known.around, self.steady);
         self.log.check(seen);
         if has_logged_in || !self.is_name_of_a_device(name) {
             check!(seen.kicks.is_empty() && seen.log.is_empty(), "{known:?}: {seen:?}");
@@ -217,7 +218,7 @@ impl Model {
     /// thing that it may be.
     pub fn asked(&mut self, slot: usize, known: &Known, seen: &Seen) -> Vec<Vec<u8>> {
         let Known { sent, around, .. } = known;
-        self.log.note_what_was_sent(sent, around);
+        self.log.note_what_was_sent(sent, around, self.steady);
         self.log.check(seen);
         let remembered = self.sessions.get(&slot).is_some_and(|session| session.began_with(sent));
         let why = self.why(known, remembered);
@@ -267,7 +268,6 @@ impl Model {
         let name = sent.client_id.as_deref().unwrap_or_default();
         let rules = &self.wanted.rules;
         let said = match why {
-            Why::Offline if rules.defers_others && !self.is_offline_device(sent) => Answer::Defer,
             Why::Offline => Answer::Accept,
             _ if remembered => Answer::Accept,
             _ => answer(sent, &self.devices, rules, self.wall),
@@ -297,18 +297,6 @@ impl Model {
         }
     }
 
-    /// Whether a session that waits is a device's, by its name.
-    fn is_offline_device(&self, sent: &Sent) -> bool {
-        let by_id = self.wanted.sessions_by_device
-            && sent.client_id.is_some()
-            && sent.username == sent.client_id;
-        by_id
-            || sent
-                .client_id
-                .as_ref()
-                .is_some_and(|name| client_id_twin(name) != ClientIdTwin::Other)
-    }
-
     fn connect(&mut self, slot: usize, known: &Known, seen: &Seen) -> Vec<Vec<u8>> {
         let Known { sent, around, .. } = known;
         self.sweep_is_known = false;
@@ -322,7 +310,10 @@ impl Model {
         }
         let is_hearsay = self.is_hearsay(known);
         let limited = !is_hearsay
-            && self.wanted.failure_limit.is_some_and(|(free, _)| self.refusals >= free.into());
+            && self
+                .wanted
+                .failure_limit
+                .is_some_and(|(free, _)| self.failures.count() >= u64::from(free));
         let mut exact = Vec::new();
         let said = self.answer_to_connect(slot, known);
         // This above all: nobody is let in whom the contract's table refuses, whenever the CONNECT comes.
@@ -528,8 +519,11 @@ impl Model {
         check!(seen.code == code, "{slug} {detail:?} {sent:?} {around:?}: {seen:?}");
         check!(seen.names.is_empty(), "{seen:?}");
         self.sessions.remove(&slot);
-        self.refusals += 1;
+        let is_told = self.log.says_any_reason(seen);
         let is_hearsay = self.is_hearsay(known);
+        if let Some((_, seconds)) = self.wanted.failure_limit.filter(|_| !is_hearsay) {
+            self.failures.note(slug, detail, sent, around, self.steady, seconds, is_told);
+        }
         self.log.check_refusal(seen, slug, detail, sent, around, is_hearsay);
         self.connack(slug, around)
     }

@@ -1,6 +1,6 @@
 //! What was asked? The one definition of the command line, from which parsing, help, man page and completions come.
 
-use crate::terminal::{Answer, Failure};
+use crate::terminal::{Answer, Failure, Harmless};
 use clap::{
     CommandFactory, Parser, Subcommand, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser},
@@ -108,8 +108,9 @@ pub(crate) struct Check {
 /// The arguments of `explain`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "What is not given counts as not sent by the client. The password is no secret: it is the HMAC \
-                        that a device sends."
+    after_help = "What is not given counts as not sent by the client. The password is the HMAC that a device sends: who \
+                        reads it can log in as the device until its hour is over, and for ever if it is of sign type 0. So \
+                        take it with --password-stdin."
 )]
 pub(crate) struct Explain {
     /// The secrets file
@@ -126,7 +127,7 @@ pub(crate) struct Explain {
     /// The user name that is sent
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) username: Option<String>,
-    /// The password that is sent
+    /// The password that is sent; seen by every user of this machine and kept by the shell, unlike --password-stdin
     #[arg(long, value_name = "HEX", allow_hyphen_values = true, conflicts_with = "password_stdin")]
     pub(crate) password: Option<OsString>,
     /// Take the password from the first line of standard input
@@ -284,7 +285,10 @@ pub(crate) fn answer(mut error: clap::Error) -> Result<Answer, Failure> {
         }
         _ => text.strip_prefix("error: ").unwrap_or(&text).into(),
     };
-    Err(Failure::new(text.trim_end()))
+    // What was given may hold what a terminal obeys; the lines are ours.
+    let lines: Vec<String> =
+        text.trim_end().split('\n').map(|line| Harmless(line).to_string()).collect();
+    Err(Failure::new(lines.join("\n")))
 }
 
 /// Takes what was given one too many out of an error: it may be a secret, and errors end in logs.

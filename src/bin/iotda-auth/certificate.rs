@@ -1,13 +1,16 @@
 //! Which certificate is in this file?
 
-use crate::{secret, terminal::Failure};
+use crate::{
+    secret,
+    terminal::{Failure, shown},
+};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use std::{fs::File, path::Path};
 
 /// The certificate of a PEM file, in DER. Of a chain it is the first, the client's own, as in the handshake; keys that lie
 /// beside it are passed over.
 pub(crate) fn der(path: &Path) -> Result<Vec<u8>, Failure> {
-    let failure = |reason: String| Failure::new(format!("{}: {reason}", path.display()));
+    let failure = |reason: String| Failure::new(format!("{}: {reason}", shown(path)));
     // There may be a key in the file.
     let content = File::open(path)
         .and_then(|mut file| {

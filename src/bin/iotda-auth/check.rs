@@ -2,7 +2,7 @@
 
 use crate::{
     args, secret,
-    terminal::{self, Answer, Failure, say},
+    terminal::{self, Answer, Failure, say, shown},
 };
 use mosquitto_iotda_auth::registry::{self, Cancel, LoadError, Loaded, load::LineErrors};
 use std::{io::Write, path::Path};
@@ -15,18 +15,18 @@ pub(crate) fn run(args: &args::Check) -> Result<Answer, Failure> {
         Err(LoadError::Lines(errors)) => list(file, errors),
         // The file is not in order, or there is no telling.
         Err(error @ (LoadError::Io(_) | LoadError::Changing)) => {
-            Err(Failure::new(format!("{}: {error}", file.display())))
+            Err(Failure::new(format!("{}: {error}", shown(file))))
         }
         Err(error) => {
-            say(format_args!("{}: {error}", file.display()));
+            say(format_args!("{}: {error}", shown(file)));
             Ok(Answer::No)
         }
     }
 }
 
 fn accept(file: &Path, loaded: &Loaded) -> Result<Answer, Failure> {
-    secret::warn_if_world_readable(file, loaded.world_readable);
-    terminal::write(|out| writeln!(out, "{}: {} devices", file.display(), loaded.table.len()))?;
+    secret::warn_of_others(file, &loaded.exposure);
+    terminal::write(|out| writeln!(out, "{}: {} devices", shown(file), loaded.table.len()))?;
     Ok(Answer::Yes)
 }
 
@@ -34,10 +34,10 @@ fn accept(file: &Path, loaded: &Loaded) -> Result<Answer, Failure> {
 fn list(file: &Path, errors: LineErrors) -> Result<Answer, Failure> {
     terminal::write(|out| {
         for (line, fault) in &errors.first {
-            writeln!(out, "{}:{line}: {fault}", file.display())?;
+            writeln!(out, "{}:{line}: {fault}", shown(file))?;
         }
         Ok(())
     })?;
-    say(format_args!("{}: {}", file.display(), LoadError::Lines(errors)));
+    say(format_args!("{}: {}", shown(file), LoadError::Lines(errors)));
     Ok(Answer::No)
 }

@@ -3,7 +3,7 @@
 use crate::{
     args::{self, Format},
     secret,
-    terminal::{self, Answer, Failure, say},
+    terminal::{self, Answer, Failure, say, shown},
 };
 use jiff::Timestamp;
 use mosquitto_iotda_auth::{
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &args::ConnectParams) -> Result<Answer, Failure> {
         Some(file) => match secret::table(file)?.find(username.as_bytes()) {
             Some(device) => password_of(username, device, &key),
             None => {
-                say(format_args!("{}: device {username} not found", file.display()));
+                say(format_args!("{}: device {username} not found", shown(file)));
                 return Ok(Answer::No);
             }
         },

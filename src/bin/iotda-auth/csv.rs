@@ -19,14 +19,30 @@ impl Fault {
     }
 }
 
-/// The lines of a content that are not blank, with their numbers from 1, without their ends and without a byte order
-/// mark.
-pub(crate) fn lines(content: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
-    let content = content.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(content);
-    (1..)
-        .zip(content.split(|byte| *byte == b'\n'))
-        .map(|(number, line)| (number, line.strip_suffix(b"\r").unwrap_or(line)))
-        .filter(|(_, line)| !line.trim_ascii().is_empty())
+/// The lines of a content that are not blank, with their numbers from 1 and where they begin, without their ends and
+/// without a byte order mark.
+pub(crate) fn lines(content: &[u8]) -> impl Iterator<Item = (u64, usize, &[u8])> {
+    let mark: &[u8] = b"\xEF\xBB\xBF";
+    let mut start = if content.starts_with(mark) { mark.len() } else { 0 };
+    let mut number = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let text = content.get(start..).filter(|text| !text.is_empty())?;
+            let begin = start;
+            number += 1;
+            start += memchr::memchr(b'\n', text).map_or(text.len(), |end| end + 1);
+            let line = line(text);
+            if !line.trim_ascii().is_empty() {
+                return Some((number, begin, line));
+            }
+        }
+    })
+}
+
+/// The first line of a text, without its end.
+pub(crate) fn line(text: &[u8]) -> &[u8] {
+    let line = memchr::memchr(b'\n', text).and_then(|end| text.get(..end)).unwrap_or(text);
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// Reads the values of a line into a vector that is used again. Blanks around a value do not count. A doubled quote inside
@@ -116,7 +132,7 @@ mod tests {
     fn counts_lines() {
         let content = "\u{feff}a\r\n\r\n \nb\n\nc";
         let found: Vec<_> = lines(content.as_bytes()).collect();
-        assert_eq!(found, [(1, &b"a"[..]), (4, b"b"), (6, b"c")]);
+        assert_eq!(found, [(1, 3, &b"a"[..]), (4, 10, b"b"), (6, 13, b"c")]);
         assert_eq!(lines(b"").count(), 0);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     args, certificate, secret,
-    terminal::{self, Answer, Failure, say},
+    terminal::{self, Answer, Failure, say, shown},
 };
 use mosquitto_iotda_auth::{
     login::certificate::Digests,
@@ -118,13 +118,14 @@ fn change_device(
     match edit::apply(editing.content(), &[order]) {
         Ok(edited) => save(file, editing, &edited).map(|()| Answer::Yes),
         Err(problems) => problems
+            .first
             .first()
             .map_or(Ok(Answer::No), |(_, problem)| refuse(file, device_id, *problem)),
     }
 }
 
 fn refuse(file: &Path, device_id: &str, problem: Problem) -> Result<Answer, Failure> {
-    let said = format!("{}: device {device_id}: {problem}", file.display());
+    let said = format!("{}: device {device_id}: {problem}", shown(file));
     match problem {
         Problem::Line(_) | Problem::Twice { .. } => Err(Failure::new(said)),
         Problem::Present | Problem::Absent | Problem::Certificate => {
@@ -136,9 +137,9 @@ fn refuse(file: &Path, device_id: &str, problem: Problem) -> Result<Answer, Fail
 
 /// Opens a secrets file for an edit.
 pub(crate) fn open(file: &Path, create: bool) -> Result<Editing, Failure> {
-    let waiting = || say(format_args!("{}: waiting for another edit", file.display()));
+    let waiting = || say(format_args!("{}: waiting for another edit", shown(file)));
     let editing = Editing::open(file, create, waiting).map_err(|error| failure(file, &error))?;
-    secret::warn_if_world_readable(file, editing.is_world_readable());
+    secret::warn_of_others(file, &editing.exposure());
     Ok(editing)
 }
 
@@ -149,7 +150,7 @@ pub(crate) fn save(file: &Path, editing: Editing, edited: &Edited) -> Result<(),
     }
     editing.replace(&edited.content).map_err(|error| failure(file, &error))?;
     if edited.devices == 0 {
-        let file = file.display();
+        let file = shown(file);
         say(format_args!(
             "warning: {file}: no device is left: a running broker keeps those it has"
         ));
@@ -162,5 +163,5 @@ fn failure(file: &Path, error: &EditError) -> Failure {
         EditError::Load(LoadError::Lines(_)) => ": it is not edited (iotda-auth check tells which)",
         _ => "",
     };
-    Failure::new(format!("{}: {error}{hint}", file.display()))
+    Failure::new(format!("{}: {error}{hint}", shown(file)))
 }

@@ -3,7 +3,7 @@
 
 use crate::{
     explain::{write_refusal, write_step},
-    terminal::{self, Answer, Failure},
+    terminal::{self, Answer, Failure, Harmless},
 };
 use mosquitto_iotda_auth::{
     log_line::{self, RefusalLine, Sent},
@@ -28,14 +28,14 @@ fn write(refusal: &RefusalLine<'_>, out: &mut impl Write) -> io::Result<()> {
     let RefusalLine { client, user, address, reason, detail } = refusal;
     writeln!(out, "ClientId: {}", Told(client.as_ref()))?;
     writeln!(out, "Username: {}", Told(user.as_ref()))?;
-    writeln!(out, "address: {}", address.unwrap_or("not known"))?;
+    writeln!(out, "address: {}", Harmless(address.unwrap_or("not known")))?;
     for step in Step::ALL {
         write_step(out, step)?;
         match Some(step).cmp(&Step::of(*reason)) {
             // A fault of the plugin belongs to no step, and may have come before any.
             _ if Step::of(*reason).is_none() => writeln!(out, "not known"),
             Ordering::Less => writeln!(out, "{}", before(refusal, step)),
-            Ordering::Equal => writeln!(out, "failed: {}{detail}", reason.slug()),
+            Ordering::Equal => writeln!(out, "failed: {}{}", reason.slug(), Harmless(detail)),
             Ordering::Greater => writeln!(out, "not reached"),
         }?;
     }

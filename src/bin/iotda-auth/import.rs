@@ -4,27 +4,32 @@ use crate::{
     args, csv,
     edit::{open, save},
     secret,
-    terminal::{self, Answer, Failure, Progress, say},
+    terminal::{self, Answer, Failure, Progress, say, shown},
 };
-use mosquitto_iotda_auth::registry::edit::{self, Change, Order, Problem, Proof, Settings};
-use std::{fs::File, io::Write, path::Path};
+use mosquitto_iotda_auth::registry::edit::{
+    self, Change, Order, Orders, Problem, Problems, Proof, Settings,
+};
+use std::{collections::HashMap, fs::File, io::Write, path::Path};
 use zeroize::Zeroizing;
 
-/// Imports a CSV file, or tells every line that is wrong.
+/// So many wrong lines are told one by one; of more, the number.
+const MAX_ERRORS: usize = edit::MAX_PROBLEMS;
+
+/// Imports a CSV file, or tells which lines are wrong.
 pub(crate) fn run(args: &args::Import) -> Result<Answer, Failure> {
     let content = read(&args.csv)?;
     let mut progress = Progress::new();
-    let rows = Rows::read(&content, args.update, &mut progress)
-        .map_err(|reason| Failure::new(format!("{}: {reason}", args.csv.display())))?;
+    let (rows, errors) = Rows::read(&content, args.update, &mut progress)
+        .map_err(|reason| Failure::new(format!("{}: {reason}", shown(&args.csv))))?;
     progress.step("reading the secrets file");
     let editing = open(&args.file, args.create)?;
     progress.step("putting the devices in");
-    // With wrong lines, the others are looked at all the same: every error is told at once.
-    let edited = match edit::apply(editing.content(), &rows.orders) {
-        Ok(edited) if rows.errors.is_empty() => edited,
+    // With wrong lines, the others are looked at all the same: errors are told at once.
+    let edited = match edit::apply(editing.content(), &rows) {
+        Ok(edited) if errors.total == 0 => edited,
         wrong => {
             drop(progress);
-            return refuse(&args.csv, rows, wrong.err().unwrap_or_default());
+            return refuse(&args.csv, &rows, errors, wrong.err().unwrap_or_default());
         }
     };
     if !args.dry_run {
@@ -33,7 +38,7 @@ pub(crate) fn run(args: &args::Import) -> Result<Answer, Failure> {
     }
     drop(progress);
     let did = if args.dry_run { "would be " } else { "" };
-    let (file, added, changed) = (args.file.display(), edited.added, edited.changed);
+    let (file, added, changed) = (shown(&args.file), edited.added, edited.changed);
     terminal::write(|out| writeln!(out, "{file}: {added} {did}added, {changed} {did}changed"))?;
     Ok(Answer::Yes)
 }
@@ -47,26 +52,38 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
             secret::to_end(&mut file, size)
         })
     };
-    content.map_err(|error| Failure::new(format!("{}: cannot be read: {error}", path.display())))
+    content.map_err(|error| Failure::new(format!("{}: cannot be read: {error}", shown(path))))
 }
 
-/// Tells every wrong line, as compilers do, on standard error.
-fn refuse(csv: &Path, rows: Rows<'_>, problems: Vec<(usize, Problem)>) -> Result<Answer, Failure> {
-    let Rows { orders, numbers, mut errors } = rows;
-    let number = |at: usize| numbers.get(at).copied().unwrap_or(0);
-    for (at, problem) in problems {
-        let device = orders.get(at).map_or(&[][..], |order| order.device_id);
+/// Tells the wrong lines, as compilers do, on standard error.
+fn refuse(
+    csv: &Path,
+    rows: &Rows<'_>,
+    Errors { first: mut errors, total }: Errors,
+    problems: Problems,
+) -> Result<Answer, Failure> {
+    let lines = rows.numbers(&problems);
+    let number = |at: usize| lines.get(&at).copied().unwrap_or(0);
+    let total = total + problems.total;
+    for (at, problem) in problems.first {
+        let order = rows.get(at);
+        let device = order.map_or(&[][..], |order| order.device_id);
         errors.push((number(at), describe(device, problem, number)));
     }
     errors.sort_by_key(|(line, _)| *line);
+    errors.truncate(MAX_ERRORS);
     terminal::write_errors(|out| {
         for (line, error) in &errors {
-            writeln!(out, "iotda-auth: {}:{line}: {error}", csv.display())?;
+            writeln!(out, "iotda-auth: {}:{line}: {error}", shown(csv))?;
         }
         Ok(())
     });
-    let s = if errors.len() == 1 { "" } else { "s" };
-    say(format_args!("{}: {} error{s}: nothing is imported", csv.display(), errors.len()));
+    let more = total - errors.len();
+    if more > 0 {
+        say(format_args!("{}: and {more} more", shown(csv)));
+    }
+    let s = if total == 1 { "" } else { "s" };
+    say(format_args!("{}: {total} error{s}: nothing is imported", shown(csv)));
     Ok(Answer::No)
 }
 
@@ -108,39 +125,98 @@ impl Column {
     }
 }
 
-/// What a CSV file asks for.
+/// The lines of a CSV file that are wrong.
+#[derive(Debug, Default)]
+struct Errors {
+    /// The first of them, with their numbers.
+    first: Vec<(u64, String)>,
+    /// How many there are in all.
+    total: usize,
+}
+
+/// What a CSV file asks for. Only where a line begins is kept of it: what it says is read again when it is wanted.
 #[derive(Debug)]
 struct Rows<'a> {
-    orders: Vec<Order<'a>>,
-    /// The line of each order.
-    numbers: Vec<u64>,
-    /// What is wrong with the other lines.
-    errors: Vec<(u64, String)>,
+    content: &'a [u8],
+    columns: Vec<Column>,
+    update: bool,
+    /// Where the lines begin that are orders. A file of more than four gigabytes makes no secrets file.
+    starts: Vec<u32>,
 }
 
 impl<'a> Rows<'a> {
-    /// Reads the lines of a CSV file; an error is about its header.
-    fn read(content: &'a [u8], update: bool, progress: &mut Progress) -> Result<Self, String> {
+    /// Reads the lines of a CSV file; an error is about its header, or all of it.
+    fn read(
+        content: &'a [u8],
+        update: bool,
+        progress: &mut Progress,
+    ) -> Result<(Self, Errors), String> {
+        let size = content.len();
+        u32::try_from(size).map_err(|_| format!("expected less than 4 GiB, found {size} bytes"))?;
         let mut lines = csv::lines(content);
-        let (number, header) = lines.next().ok_or("expected a header line, found nothing")?;
+        let (number, _, header) = lines.next().ok_or("expected a header line, found nothing")?;
         let columns = columns(header).map_err(|reason| format!("line {number}: {reason}"))?;
-        let mut rows = Self { orders: Vec::new(), numbers: Vec::new(), errors: Vec::new() };
+        let mut rows = Self { content, columns, update, starts: Vec::new() };
+        let mut errors = Errors::default();
         let mut values = Vec::new();
-        for (number, line) in lines {
+        for (number, start, line) in lines {
             progress.lines(number);
-            let settings = csv::values(line, &mut values)
-                .map_err(|fault| fault.text().to_owned())
-                .and_then(|()| row(&columns, &values));
-            match settings {
-                Ok((device_id, settings)) => {
-                    let change = if update { Change::Put(settings) } else { Change::Add(settings) };
-                    rows.orders.push(Order { device_id, change });
-                    rows.numbers.push(number);
+            match (u32::try_from(start), rows.order(line, &mut values)) {
+                (Ok(start), Ok(_)) => rows.starts.push(start),
+                (_, Err(error)) if errors.first.len() < MAX_ERRORS => {
+                    errors.total += 1;
+                    errors.first.push((number, error));
                 }
-                Err(error) => rows.errors.push((number, error)),
+                _ => errors.total += 1,
             }
         }
-        Ok(rows)
+        Ok((rows, errors))
+    }
+
+    fn order(&self, line: &'a [u8], values: &mut Vec<&'a [u8]>) -> Result<Order<'a>, String> {
+        csv::values(line, values).map_err(|fault| fault.text().to_owned())?;
+        let (device_id, settings) = row(&self.columns, values)?;
+        let change = if self.update { Change::Put(settings) } else { Change::Add(settings) };
+        Ok(Order { device_id, change })
+    }
+
+    /// The numbers of the lines that problems are about, by the numbers of the orders.
+    fn numbers(&self, problems: &Problems) -> HashMap<usize, u64> {
+        let both = |(at, problem): &(usize, Problem)| match problem {
+            Problem::Twice { first } => [Some(*at), Some(*first)],
+            _ => [Some(*at), None],
+        };
+        let mut starts: Vec<(u32, usize)> = problems
+            .first
+            .iter()
+            .flat_map(both)
+            .flatten()
+            .filter_map(|at| Some((*self.starts.get(at)?, at)))
+            .collect();
+        starts.sort_unstable();
+        let mut lines = csv::lines(self.content);
+        let (mut last, mut number) = (None, 0);
+        let mut numbers = HashMap::new();
+        for (start, at) in starts {
+            if last.replace(start) != Some(start) {
+                number = lines
+                    .find(|(_, at, _)| *at == start as usize)
+                    .map_or(0, |(number, _, _)| number);
+            }
+            numbers.insert(at, number);
+        }
+        numbers
+    }
+}
+
+impl Orders for Rows<'_> {
+    fn count(&self) -> usize {
+        self.starts.len()
+    }
+
+    fn get(&self, at: usize) -> Option<Order<'_>> {
+        let text = self.content.get(*self.starts.get(at)? as usize..)?;
+        self.order(csv::line(text), &mut Vec::with_capacity(self.columns.len())).ok()
     }
 }
 

@@ -3,9 +3,9 @@
 
 use crate::{
     args::NewSecret,
-    terminal::{Failure, say},
+    terminal::{Failure, say, shown},
 };
-use mosquitto_iotda_auth::registry::{self, Cancel, Table, edit, line};
+use mosquitto_iotda_auth::registry::{self, Cancel, Exposure, Table, edit, line};
 use std::{
     fs::File,
     io::{self, ErrorKind, IsTerminal, Read, Write},
@@ -25,9 +25,9 @@ pub(crate) fn table(file: &Path) -> Result<Table, Failure> {
             registry::LoadError::Lines(_) => " (iotda-auth check tells which)",
             _ => "",
         };
-        Failure::new(format!("{}: {error}{hint}", file.display()))
+        Failure::new(format!("{}: {error}{hint}", shown(file)))
     })?;
-    warn_if_world_readable(file, loaded.world_readable);
+    warn_of_others(file, &loaded.exposure);
     Ok(loaded.table)
 }
 
@@ -59,11 +59,10 @@ pub(crate) fn to_end(input: &mut impl Read, expected: usize) -> io::Result<Zeroi
     Ok(content)
 }
 
-/// Warns of secrets that everybody may read.
-pub(crate) fn warn_if_world_readable(file: &Path, world_readable: bool) {
-    if world_readable {
-        let file = file.display();
-        say(format_args!("warning: {file}: can be read by every user of this machine (chmod o-r)"));
+/// Warns of those who may read or change the secrets. As which user the broker runs is not known here.
+pub(crate) fn warn_of_others(file: &Path, exposure: &Exposure) {
+    for warning in exposure.warnings(None) {
+        say(format_args!("warning: {}: {warning}", shown(file)));
     }
 }
 

@@ -4,8 +4,9 @@
 //! stops the tool when nobody reads it any more.
 
 use std::{
-    fmt,
+    fmt::{self, Write as _},
     io::{self, BufWriter, ErrorKind, IsTerminal, StdoutLock, Write},
+    path::Path,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -45,6 +46,23 @@ pub(crate) fn exit_code(answer: Result<Answer, Failure>) -> ExitCode {
             say(format_args!("{failure}"));
             ExitCode::from(2)
         }
+    }
+}
+
+/// A path as it is shown: a file's name may hold what a terminal obeys.
+pub(crate) fn shown(path: &Path) -> impl fmt::Display + '_ {
+    Harmless(path.to_string_lossy())
+}
+
+/// A text of somebody else's, in which what a terminal obeys, or does not show, is escaped; quotes stay as they are.
+pub(crate) struct Harmless<T>(pub(crate) T);
+
+impl<T: AsRef<str>> fmt::Display for Harmless<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().chars().try_for_each(|char| match char {
+            '"' | '\'' | '\\' => f.write_char(char),
+            char => char.escape_debug().fmt(f),
+        })
     }
 }
 
