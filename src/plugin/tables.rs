@@ -109,9 +109,10 @@ impl Plugin {
             WAITED_AT_END.fetch_add(patience, Ordering::Relaxed);
             host.stay_loaded();
             let file = shown(&self.options.secrets_file);
-            let line =
-                format_args!("secrets_file {file}: still being read at the end, without an answer");
-            host.log(Level::Warning, &Line::of(line));
+            let line = Line::of(format_args!(
+                "secrets_file {file}: still being read at the end, without an answer"
+            ));
+            host.log(Level::Warning, &line);
         }
     }
 
