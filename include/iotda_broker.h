@@ -1,8 +1,8 @@
 /*
  * The part of Mosquitto's plugin interface, version 5, that this project uses, in our own words.
  *
- * bindgen makes the Rust types of src/ffi from this file; tests/abi holds every number, size, offset and function
- * type in it against the broker's own headers. Only types are declared, no functions: the library must not refer to a
+ * bindgen makes the Rust types of src/ffi/bindings from this file (after a change: `./dev bindings`); tests/abi holds
+ * every number, size, offset and function type in it against the broker's own headers. Only types are declared, no functions: the library must not refer to a
  * broker symbol by name, because a broker that lacks one refuses to load it. The functions are looked up by name
  * (dlsym) into pointers of the types below.
  */

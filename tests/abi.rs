@@ -8,6 +8,7 @@
 
 mod support;
 
+use sha2::{Digest, Sha256};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -79,6 +80,21 @@ fn agrees_with_2_0_21() {
 #[test]
 fn agrees_with_2_1_2() {
     agrees_with(&of_version("2.1.2"));
+}
+
+/// A header that has changed needs new bindings. Whether they are right is for bindgen to say, in `./dev lint`.
+#[test]
+fn bindings_were_made_from_our_header() {
+    let sum = hex::encode(Sha256::digest(our_header()));
+    for bits in ["64", "32"] {
+        let path = crate_directory().join(format!("src/ffi/bindings/{bits}_bit.rs"));
+        let bindings = fs::read_to_string(&path).unwrap();
+        assert!(
+            bindings.contains(&format!("SHA-256 of include/iotda_broker.h: {sum}\n")),
+            "{} was made from another header: ./dev bindings makes it anew",
+            path.display()
+        );
+    }
 }
 
 /// What in our header is changed into what, and what the compiler then names.

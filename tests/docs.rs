@@ -175,7 +175,7 @@ fn readme_shows_the_example() {
 
 #[test]
 fn dev_lists_its_verbs() {
-    assert_eq!(listed_verbs(), ["demo", "test", "bench", "fuzz", "package", "lint"]);
+    assert_eq!(listed_verbs(), ["demo", "test", "bench", "fuzz", "bindings", "package", "lint"]);
 }
 
 #[test]

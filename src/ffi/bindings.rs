@@ -1,4 +1,9 @@
 //! The broker's types, as bindgen reads them from `include/iotda_broker.h`.
+//!
+//! `./dev bindings` makes the files below `bindings/`, so that a build needs neither bindgen nor libclang. `./dev lint`
+//! makes them again and demands that they are the same; tests/abi.rs fails when the header has changed since.
+//!
+//! The two files have the same types. They differ in what bindgen asserts of sizes and offsets.
 
 #![allow(
     non_camel_case_types,
@@ -11,4 +16,7 @@
     clippy::pedantic
 )]
 
-include!(concat!(env!("OUT_DIR"), "/broker_types.rs"));
+#[cfg(target_pointer_width = "64")]
+include!("bindings/64_bit.rs");
+#[cfg(target_pointer_width = "32")]
+include!("bindings/32_bit.rs");
