@@ -8,7 +8,13 @@ mod matrix;
 
 use matrix::{LISTENERS, MATRIX};
 use mosquitto_iotda_auth::{login::Refusal, options::Options};
-use std::{collections::BTreeSet, fs, path::Path, process::Command};
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Command, Output},
+};
 
 fn file(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
@@ -184,6 +190,58 @@ fn readme_names_verbs_of_dev() {
     let named = words_after(&file("README.md"), "./dev ");
     assert!(named.contains("demo") && named.contains("test"), "{named:?}");
     assert!(named.is_subset(&listed), "{named:?}");
+}
+
+/// `./dev` with `apt-get`, `sudo` and `cargo` that only note that they were called, and no cache: its output, and whether
+/// something was called.
+fn dev_that_can_do_nothing(arguments: &[&str]) -> (Output, bool) {
+    let folder =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("docs-dev-{}", arguments.join("")));
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(folder.join("bin")).unwrap();
+    for name in ["apt-get", "sudo", "cargo"] {
+        let path = folder.join("bin").join(name);
+        fs::write(&path, format!("#!/bin/sh\n: >'{}'\nexit 1\n", folder.join("called").display()))
+            .unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = env::join_paths(
+        [folder.join("bin")].into_iter().chain(env::split_paths(&env::var_os("PATH").unwrap())),
+    );
+    let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("dev"))
+        .args(arguments)
+        .env("PATH", path.unwrap())
+        .env("XDG_CACHE_HOME", folder.join("cache"))
+        .env_remove("IOTDA_BROKERS")
+        .output()
+        .unwrap();
+    let called = folder.join("called").exists() || folder.join("cache").exists();
+    (output, called)
+}
+
+/// Whoever asks what a verb does has not asked for it to be done.
+#[test]
+fn help_of_dev_only_helps() {
+    let verbs = listed_verbs();
+    assert!(verbs.len() >= 7, "{verbs:?}");
+    for verb in &verbs {
+        for option in ["--help", "-h"] {
+            let (output, called) = dev_that_can_do_nothing(&[verb, option]);
+            let said = String::from_utf8(output.stdout).unwrap();
+            assert!(output.status.success() && !called, "{verb} {option}: {said}");
+            assert!(said.starts_with(&format!("usage: ./dev {verb}")), "{verb} {option}: {said}");
+        }
+    }
+    // And that is seen: without the option something is called.
+    assert!(dev_that_can_do_nothing(&["bench"]).1);
+}
+
+#[test]
+fn dev_refuses_arguments_that_it_has_no_use_for() {
+    for verb in ["demo", "bindings", "package", "lint"] {
+        let (output, called) = dev_that_can_do_nothing(&[verb, "frobnicate"]);
+        assert!(output.status.code() == Some(2) && !called, "{verb}");
+    }
 }
 
 #[test]
