@@ -17,18 +17,18 @@ use support::{broker, c, library::crate_directory, scratch::Scratch};
 
 const HEADERS: [&str; 3] = ["mosquitto.h", "mosquitto_broker.h", "mosquitto_plugin.h"];
 
-/// Where a version's headers are, and which number they give it.
+/// Where a version's headers are, and which number they give it, where that is known.
 struct Headers {
     folder: PathBuf,
-    number: u32,
+    number: Option<u32>,
 }
 
 fn of_version(version: &str) -> Headers {
-    let number = match version {
-        "2.0.11" => 2_000_011,
-        "2.0.21" => 2_000_021,
-        "2.1.2" => 2_001_000, // so it says
-        _ => panic!("which number do the headers of {version} give?"),
+    let number = match &broker::real_version(version)[..] {
+        "2.0.11" => Some(2_000_011),
+        "2.0.21" => Some(2_000_021),
+        "2.1.2" => Some(2_001_000), // so it says
+        _ => None,                  // later than these tests
     };
     Headers { folder: broker::installation(version).join("root/usr/include"), number }
 }
@@ -44,7 +44,7 @@ fn check(headers: &Headers, ours: &Path) -> Result<(), String> {
     // 2.1 warns of the names that its headers had in 2.0.
     command.args(["-fsyntax-only", "-Wno-cpp", "-I"]).arg(ours);
     command.arg("-isystem").arg(&headers.folder);
-    command.arg(format!("-DEXPECTED_VERSION={}", headers.number));
+    command.args(headers.number.map(|number| format!("-DEXPECTED_VERSION={number}")));
     let output = c::run(command.arg(crate_directory().join("tests/abi/check.c")));
     if output.status.success() {
         Ok(())
@@ -68,17 +68,17 @@ fn agrees_with(headers: &Headers) {
 }
 
 #[test]
-fn agrees_with_2_0_11() {
+fn agrees_on_2_0_11() {
     agrees_with(&of_version("2.0.11"));
 }
 
 #[test]
-fn agrees_with_2_0_21() {
+fn agrees_on_2_0_21() {
     agrees_with(&of_version("2.0.21"));
 }
 
 #[test]
-fn agrees_with_2_1_2() {
+fn agrees_on_2_1_2() {
     agrees_with(&of_version("2.1.2"));
 }
 
@@ -122,7 +122,7 @@ const MUTATIONS: [(&str, &str, &str); 16] = [
 ];
 
 #[test]
-fn notices_a_difference() {
+fn notices_a_difference_on_2_1_2() {
     let headers = of_version("2.1.2");
     for (original, changed, named) in MUTATIONS {
         let header = our_header();
@@ -137,7 +137,7 @@ fn notices_a_difference() {
 }
 
 #[test]
-fn notices_another_entry_point() {
+fn notices_another_entry_point_on_2_0_11() {
     let headers = of_version("2.0.11");
     for (original, changed, named) in [
         ("int supported_version_count, ", "", "iotda_plugin_version"),
@@ -154,9 +154,9 @@ fn notices_another_entry_point() {
 }
 
 #[test]
-fn notices_another_versions_headers() {
+fn notices_another_versions_headers_on_2_0_21() {
     let mut headers = of_version("2.0.21");
-    headers.number = 2_000_011;
+    headers.number = Some(2_000_011);
     let message = check(&headers, &our_folder()).unwrap_err();
     assert!(message.contains("another version's headers"), "{message}");
 }

@@ -95,7 +95,7 @@ fn main() {
 
     let plan = if quick { Plan::quick() } else { Plan::full() };
     let files = Files::new();
-    let mut report = Report::begin();
+    let mut report = Report::begin(&VERSIONS.map(support::broker::real_version));
     for (name, measure) in if all { TOPICS.iter().collect() } else { chosen } {
         let begin = Instant::now();
         measure(&plan, &files, &mut report);

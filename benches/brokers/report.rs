@@ -9,14 +9,15 @@ pub struct Report {
 }
 
 impl Report {
-    /// Begins with the day and the machine.
-    pub fn begin() -> Self {
+    /// Begins with the day, the machine and the brokers' versions: the newest may be a later one than its name here says.
+    pub fn begin(versions: &[String]) -> Self {
         let mut report = Self { text: String::new(), targets: Vec::new() };
         report.tell(&format!(
-            "# What logins and devices cost a broker\n\nWritten by `./dev bench` on {}, on {}. Figures of different \
-             runs or machines do not compare; those of one run do.\n\n",
+            "# What logins and devices cost a broker\n\nWritten by `./dev bench` on {}, on {}, with Mosquitto {}. Figures of \
+             different runs or machines do not compare; those of one run do.\n\n",
             jiff::Timestamp::now().strftime("%Y-%m-%d"),
             machine(),
+            versions.join(" and "),
         ));
         report
     }

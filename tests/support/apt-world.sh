@@ -61,8 +61,8 @@ mirror() {
 # settings, such as a proxy, stay in force; what its apt does after an update is not for us.
 prepare_apt() {
     local suite=$1 from keys
-    from=$(mirror)
-    keys=$(keyring)
+    from=$(mirror) || return
+    keys=$(keyring) || return
     rm -rf "$work"
     mkdir -p "$work"/apt/{lists,archives}/partial "$work/root"
     : >"$work/apt/status"
@@ -104,10 +104,23 @@ persistently() {
     return 1
 }
 
-# Learns what a suite has.
+# Learns what a suite has. What a mirror gives has an end of its time, so that nobody is shown an old state for ever. A
+# mirror that is no longer brought up to date is good enough here: what it has is still signed by Debian.
 look_into() {
-    prepare_apt "$1"
-    persistently apt apt-get -oAPT::Update::Error-Mode=any update || fail "apt cannot read Debian $1"
+    local suite=$1 try said
+    prepare_apt "$suite" || return
+    for try in 1 2 3; do
+        said=$(LC_ALL=C apt apt-get -oAPT::Update::Error-Mode=any update 2>&1) && return
+        if [[ $said == *"is expired"* ]]; then
+            echo "${0##*/}: Debian $suite: this mirror's Release file has expired. It is used all the same; its signature" \
+                "is checked as ever" >&2
+            echo 'Acquire::Check-Valid-Until "false";' >>"$work/apt/apt.conf"
+        else
+            [[ $try == 3 ]] || sleep $((try * 5))
+        fi
+    done
+    echo "${0##*/}: apt cannot read Debian $suite: $said" >&2
+    return 1
 }
 
 # The version of a package that the suite has.
@@ -122,10 +135,13 @@ leave_out() {
 
 unpack() {
     local file
-    persistently apt apt-get -y --download-only install "$@" || fail "apt cannot download these packages: $*"
+    if ! persistently apt apt-get -y --download-only install "$@"; then
+        echo "${0##*/}: apt cannot download these packages: $*" >&2
+        return 1
+    fi
     for file in "$work"/apt/archives/*.deb; do
-        dpkg-deb -x "$file" "$work/root"
-        dpkg-deb -W --showformat '${Package} ${Version}\n' "$file"
+        dpkg-deb -x "$file" "$work/root" || return
+        dpkg-deb -W --showformat '${Package} ${Version}\n' "$file" || return
     done >"$work/MANIFEST"
     rm -rf "$work/root/usr/share/"{doc,man,locale}
 }

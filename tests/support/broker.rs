@@ -16,6 +16,10 @@ use std::{
 /// How long a broker may take for anything before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What the tests call the newest broker: the version that they were written on. Which one it is, 2.1.2 or later, is for
+/// Debian to say.
+const NEWEST: &str = "2.1.2";
+
 /// Makes of each named function, which takes a broker's version, a test for each supported version.
 macro_rules! on_every_broker {
     ($($name:ident),+ $(,)?) => {
@@ -26,19 +30,35 @@ macro_rules! on_every_broker {
 }
 pub(crate) use on_every_broker;
 
-/// The unpacked broker of a version.
+/// The unpacked broker of a version; its folder has the version's name. For the newest, the newest that is there, from
+/// 2.1 on.
 ///
 /// # Panics
 ///
 /// When it is not there: a test of a broker without the broker must not pass.
 pub fn installation(version: &str) -> PathBuf {
-    let folder = cache_folder("IOTDA_BROKERS", "brokers").join(version);
-    assert!(
-        folder.join("mosquitto").is_file(),
-        "no Mosquitto {version} in {}: ./dev test brings it",
-        folder.display()
-    );
-    folder
+    let brokers = cache_folder("IOTDA_BROKERS", "brokers");
+    let folder =
+        if version == NEWEST { newest_below(&brokers) } else { Some(brokers.join(version)) };
+    folder.filter(|folder| folder.join("mosquitto").is_file()).unwrap_or_else(|| {
+        panic!("no Mosquitto {version} in {}: ./dev test brings it", brokers.display())
+    })
+}
+
+/// The folder with the highest version, from 2.1 on.
+fn newest_below(brokers: &Path) -> Option<PathBuf> {
+    let version = |name: &str| name.split('.').map(|part| part.parse().ok()).collect();
+    let found = fs::read_dir(brokers).ok()?.filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let version: Option<Vec<u32>> = version(path.file_name()?.to_str()?);
+        Some((version.filter(|version| version[..] >= [2, 1][..])?, path))
+    });
+    found.max().map(|(_, path)| path)
+}
+
+/// Which version the broker of that name really is.
+pub fn real_version(version: &str) -> String {
+    installation(version).file_name().unwrap().to_str().unwrap().into()
 }
 
 /// A version's dynamic-security plugin, which Debian has put into more than one place.
@@ -372,7 +392,8 @@ impl Drop for Broker {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
-            eprintln!("{} on port {}:\n{}", self.setup.version, self.port, self.log());
+            let version = real_version(&self.setup.version);
+            eprintln!("{version} on port {}:\n{}", self.port, self.log());
         }
     }
 }
