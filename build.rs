@@ -4,31 +4,30 @@
 //! so the types are a constant. `./dev bindings` builds with the feature and puts them there; `./dev lint` does so elsewhere,
 //! and compares.
 
-fn main() {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     #[cfg(feature = "bindings")]
-    bindings::make();
+    bindings::make()?;
+    Ok(())
 }
 
 #[cfg(feature = "bindings")]
 mod bindings {
-    use std::{env, path::PathBuf};
+    use std::{env, error::Error, path::PathBuf};
 
     const HEADER: &str = "include/iotda_broker.h";
     /// Where they are written; without it, to cargo's own folder.
     const FOLDER: &str = "IOTDA_BINDINGS";
 
     /// The two files differ in what bindgen asserts of sizes and offsets, which goes by the size of a pointer.
-    const TARGETS: [(&str, &str); 2] = [
-        ("64_bit.rs", "x86_64-unknown-linux-gnu"),
-        ("32_bit.rs", "armv7-unknown-linux-gnueabihf"),
-    ];
+    const TARGETS: [(&str, &str); 2] =
+        [("64_bit.rs", "x86_64-unknown-linux-gnu"), ("32_bit.rs", "armv7-unknown-linux-gnueabihf")];
 
-    pub(crate) fn make() {
+    pub(crate) fn make() -> Result<(), Box<dyn Error>> {
         println!("cargo::rerun-if-changed={HEADER}");
         println!("cargo::rerun-if-env-changed={FOLDER}");
         let folder = env::var_os(FOLDER).or_else(|| env::var_os("OUT_DIR"));
-        let folder = PathBuf::from(folder.expect("cargo names a folder"));
+        let folder = PathBuf::from(folder.ok_or("cargo names no folder")?);
         for (file, target) in TARGETS {
             bindgen::Builder::default()
                 .header(HEADER)
@@ -40,10 +39,9 @@ mod bindings {
                 .use_core()
                 .generate_comments(false)
                 .formatter(bindgen::Formatter::Prettyplease)
-                .generate()
-                .expect("bindgen reads our header")
-                .write_to_file(folder.join(file))
-                .expect("the folder can be written to");
+                .generate()?
+                .write_to_file(folder.join(file))?;
         }
+        Ok(())
     }
 }
