@@ -26,13 +26,13 @@ struct x509 {
 };
 
 struct mosquitto {
-	int numbers[2];
+	uint64_t head[12]; /* what a broker's begins with; src/broker/head.rs makes it */
 	char *id;
 	char *address;
+	char *username;
 	int keepalive;
 	int protocol;
 	int protocol_version;
-	int sub_count;
 	int port;
 	struct x509 *certificate;
 };
@@ -42,8 +42,9 @@ struct host {
 	int (*callback_register)(int event, iotda_callback callback, void *userdata);
 	int (*callback_unregister)(int event, iotda_callback callback);
 	void (*log)(int level, const char *text);
-	void (*kick)(const char *id);
+	void (*kick)(const char *id, int with_will);
 	int (*set_clientid)(struct mosquitto *client, const char *id);
+	struct mosquitto *(*client)(const char *id);
 };
 static struct host host;
 static int is_2_1, has_tls;
@@ -121,6 +122,12 @@ static const char *client_address(const struct mosquitto *client)
 	return client->address;
 }
 
+static const char *client_username(const struct mosquitto *client)
+{
+	check_thread();
+	return client->username;
+}
+
 #define NUMBER(name, member) \
 	static int name(const struct mosquitto *client) \
 	{ \
@@ -130,14 +137,13 @@ static const char *client_address(const struct mosquitto *client)
 NUMBER(client_keepalive, keepalive)
 NUMBER(client_protocol, protocol)
 NUMBER(client_protocol_version, protocol_version)
-NUMBER(client_sub_count, sub_count)
 NUMBER(client_port, port)
 
 static int kick_client(const char *id, bool with_will)
 {
 	check_thread();
-	CHECK(id && with_will);
-	host.kick(id);
+	CHECK(id); /* null stands for all clients */
+	host.kick(id, with_will);
 	return IOTDA_SUCCESS;
 }
 
@@ -156,6 +162,14 @@ static int set_clientid(struct mosquitto *client, const char *id)
 	check_thread();
 	CHECK(client && id);
 	return host.set_clientid(client, id);
+}
+
+/* The session that has an id, which is only compared. */
+static struct mosquitto *client_of(const char *id)
+{
+	check_thread();
+	CHECK(id);
+	return host.client(id);
 }
 
 static int set_info(mosquitto_plugin_id_t *identifier, const char *name, const char *version)
@@ -228,10 +242,10 @@ void *__wrap_dlsym(void *handle, const char *name)
 		ENTRY("mosquitto_log_printf", iotda_log_printf, log_printf, ALWAYS),
 		ENTRY("mosquitto_client_id", iotda_client_string, client_id, ALWAYS),
 		ENTRY("mosquitto_client_address", iotda_client_string, client_address, ALWAYS),
+		ENTRY("mosquitto_client_username", iotda_client_string, client_username, ALWAYS),
 		ENTRY("mosquitto_client_keepalive", iotda_client_int, client_keepalive, ALWAYS),
 		ENTRY("mosquitto_client_protocol", iotda_client_int, client_protocol, ALWAYS),
 		ENTRY("mosquitto_client_protocol_version", iotda_client_int, client_protocol_version, ALWAYS),
-		ENTRY("mosquitto_client_sub_count", iotda_client_int, client_sub_count, ALWAYS),
 		ENTRY("mosquitto_kick_client_by_clientid", iotda_kick_client_by_clientid, kick_client, ALWAYS),
 		ENTRY("mosquitto_broker_publish_copy", iotda_broker_publish_copy, publish_copy, ALWAYS),
 		ENTRY("mosquitto_client_certificate", iotda_client_certificate, client_certificate, WITH_TLS),
@@ -239,6 +253,7 @@ void *__wrap_dlsym(void *handle, const char *name)
 		ENTRY("X509_free", iotda_x509_free, x509_free, WITH_TLS),
 		ENTRY("mosquitto_plugin_set_info", iotda_plugin_set_info, set_info, SINCE_2_1),
 		ENTRY("mosquitto_set_clientid", iotda_set_clientid, set_clientid, SINCE_2_1),
+		ENTRY("mosquitto_client", iotda_client, client_of, SINCE_2_1),
 		ENTRY("mosquitto_client_port", iotda_client_int, client_port, SINCE_2_1),
 	};
 	if(!is_inside) return __real_dlsym(handle, name);

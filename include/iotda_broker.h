@@ -21,15 +21,17 @@
 #define IOTDA_ERR_PLUGIN_DEFER 17
 #define IOTDA_ERR_ALREADY_EXISTS 31
 
-/* Events. CLIENT_OFFLINE exists since broker 2.1; a 2.0 answers its registration with an error. */
+/* Events. CONNECT and CLIENT_OFFLINE exist since broker 2.1; a 2.0 answers their registration with an error. */
 #define IOTDA_EVT_RELOAD 1
 #define IOTDA_EVT_BASIC_AUTH 3
 #define IOTDA_EVT_TICK 9
 #define IOTDA_EVT_DISCONNECT 10
+#define IOTDA_EVT_CONNECT 11
 #define IOTDA_EVT_CLIENT_OFFLINE 28
 
-/* What mosquitto_client_protocol answers for MQTT over TCP, with TLS or without. */
+/* What mosquitto_client_protocol answers for MQTT over TCP, with TLS or without, and over a WebSocket. */
 #define IOTDA_PROTOCOL_MQTT 0
+#define IOTDA_PROTOCOL_WEBSOCKETS 2
 
 /* Log levels. */
 #define IOTDA_LOG_INFO 1
@@ -70,6 +72,13 @@ struct iotda_evt_disconnect {
 	void *future2[4];
 };
 
+/* CONNECT: a client has had its CONNACK, and the CONNACK said yes. */
+struct iotda_evt_connect {
+	void *future;
+	struct mosquitto *client;
+	void *future2[4];
+};
+
 /* What the broker calls for an event. */
 typedef int (*iotda_callback)(int event, void *event_data, void *userdata);
 
@@ -79,7 +88,8 @@ typedef int (*iotda_plugin_init)(mosquitto_plugin_id_t *identifier, void **userd
 		int option_count);
 typedef int (*iotda_plugin_cleanup)(void *userdata, struct iotda_opt *options, int option_count);
 
-/* The broker's functions. plugin_set_info, set_clientid and mosquitto_client_port exist since broker 2.1. */
+/* The broker's functions. plugin_set_info, set_clientid, mosquitto_client and mosquitto_client_port exist since broker
+ * 2.1. */
 typedef int (*iotda_plugin_set_info)(mosquitto_plugin_id_t *identifier, const char *plugin_name,
 		const char *plugin_version);
 typedef int (*iotda_callback_register)(mosquitto_plugin_id_t *identifier, int event, iotda_callback callback,
@@ -87,7 +97,8 @@ typedef int (*iotda_callback_register)(mosquitto_plugin_id_t *identifier, int ev
 typedef int (*iotda_callback_unregister)(mosquitto_plugin_id_t *identifier, int event, iotda_callback callback,
 		const void *event_data);
 typedef void (*iotda_log_printf)(int level, const char *format, ...);
-typedef const char *(*iotda_client_string)(const struct mosquitto *client); /* mosquitto_client_id, _address */
+typedef struct mosquitto *(*iotda_client)(const char *client_id); /* null if no session has this id */
+typedef const char *(*iotda_client_string)(const struct mosquitto *client); /* mosquitto_client_id, _address, _username */
 typedef void *(*iotda_client_certificate)(const struct mosquitto *client); /* an X509 to be freed, or null */
 typedef int (*iotda_kick_client_by_clientid)(const char *client_id, _Bool with_will);
 typedef int (*iotda_broker_publish_copy)(const char *client_id, const char *topic, int payload_length,

@@ -14,8 +14,10 @@ pub struct Counters {
     refused: [Counter; Refusal::ALL.len()],
     /// Sessions that the broker asked about again.
     pub rechecked: Counter,
-    /// Connections that were ended: by a reload, or by a new login of the device.
+    /// Connections that were ended: by a reload, by a new login of the device, or because nobody had checked them.
     pub disconnected: Counter,
+    /// Logins that took the place of a live connection of the same device, under the same ClientId or another.
+    pub takeovers: Counter,
     /// Reloads that put a table in force.
     pub reloads: Counter,
     /// Reloads that did not.
@@ -63,8 +65,16 @@ impl Counters {
 impl fmt::Display for Counters {
     /// All of them in one line; of the reasons, those that there were.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { accepted, deferred, rechecked, disconnected, reloads, failed_reloads, .. } =
-            self;
+        let Self {
+            accepted,
+            deferred,
+            rechecked,
+            disconnected,
+            takeovers,
+            reloads,
+            failed_reloads,
+            ..
+        } = self;
         write!(
             f,
             "accepted={} deferred={} refused={}",
@@ -79,9 +89,10 @@ impl fmt::Display for Counters {
         }
         write!(
             f,
-            " rechecked={} disconnected={} reloads={} failed_reloads={}",
+            " rechecked={} disconnected={} takeovers={} reloads={} failed_reloads={}",
             rechecked.get(),
             disconnected.get(),
+            takeovers.get(),
             reloads.get(),
             failed_reloads.get()
         )
@@ -103,7 +114,7 @@ mod tests {
         for (count, reason) in (1u64..).zip(Refusal::ALL) {
             assert_eq!(counters.refused(reason), count);
         }
-        assert_eq!(counters.refused_in_all(), (1..=13).sum());
+        assert_eq!(counters.refused_in_all(), (1..=14).sum());
     }
 
     #[test]
@@ -113,7 +124,7 @@ mod tests {
         counters.add_refusal(Refusal::WrongPassword);
         assert_eq!(
             counters.to_string(),
-            "accepted=1 deferred=0 refused=1 wrong_password=1 rechecked=0 disconnected=0 reloads=0 failed_reloads=0"
+            "accepted=1 deferred=0 refused=1 wrong_password=1 rechecked=0 disconnected=0 takeovers=0 reloads=0 failed_reloads=0"
         );
     }
 }

@@ -1,31 +1,86 @@
-//! How much of a flood is told? The first few refusals of each reason a minute in full, the rest as a number.
+//! How much of a flood is told? Each minute, each client once, the first few of what comes beside, and the rest as a
+//! number.
+//!
+//! There are two budgets, so that one loud client hides nobody. The first line of a client for a reason is told while
+//! there are fewer than [`FIRST`] of them in the minute; what a client does again comes out of the reason's own
+//! [`AGAIN`], and so cannot use up what is there for the others. Who comes once the first budget is used up comes out
+//! of the second too: whatever else floods, the first lines of each reason are told.
+//!
+//! # Limits
+//!
+//! A client is its ClientId as it was sent. One that takes a new one each time counts as many, and may use up the first
+//! budget. Two clients whose keyed 64-bit hashes are equal count as one.
 
-use crate::login::Refusal;
-use std::{fmt, time::Duration};
+use crate::login::{Refusal, connect::MAX_FIELD};
+use hashbrown::{HashTable, hash_table::Entry};
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    time::Duration,
+};
 
-/// So many refusals of each reason are told in full, each minute.
-pub const IN_FULL: u64 = 10;
+/// So many clients are told for the first time, each minute, of all reasons together. One that is refused for two reasons
+/// counts as two.
+pub const FIRST: usize = 100;
+/// So many lines beside those are told of each reason, each minute.
+pub const AGAIN: u64 = 10;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// The refusals of the minute that runs.
-#[derive(Debug, Default)]
 pub struct Flood {
     began: Option<Duration>,
-    counts: [u64; Refusal::ALL.len()],
+    /// The hashes of a reason and a client, of those told for the first time: never more than [`FIRST`].
+    seen: HashTable<u64>,
+    hasher: RandomState,
+    /// Those that were not, by reason.
+    others: [u64; Refusal::ALL.len()],
 }
 
 /// How many refusals were left out, by reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeftOut([u64; Refusal::ALL.len()]);
 
+impl Default for Flood {
+    /// A minute that has not begun. All memory that is ever needed is taken now, about a kilobyte.
+    fn default() -> Self {
+        Self {
+            began: None,
+            seen: HashTable::with_capacity(FIRST),
+            hasher: RandomState::new(),
+            others: Default::default(),
+        }
+    }
+}
+
+impl fmt::Debug for Flood {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flood")
+            .field("began", &self.began)
+            .field("seen", &self.seen.len())
+            .field("others", &self.others)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Flood {
-    /// Counts a refusal, and says whether it is to be told. `now` counts from any fixed point; what an earlier minute
-    /// left out is to be asked for first.
-    pub fn tell(&mut self, reason: Refusal, now: Duration) -> bool {
+    /// Counts a refusal of a client, by its ClientId as it was sent, and says whether it is to be told. `now` counts from
+    /// any fixed point; what an earlier minute left out is to be asked for first.
+    pub fn tell(&mut self, reason: Refusal, client: Option<&[u8]>, now: Duration) -> bool {
         self.began.get_or_insert(now);
-        self.counts.get_mut(reason as usize).is_none_or(|count| {
+        // No line shows what is behind that, and a client may send 65,535 bytes.
+        let client = client.unwrap_or_default();
+        let client = client.get(..MAX_FIELD).unwrap_or(client);
+        let hash = self.hasher.hash_one((reason, client));
+        let is_full = self.seen.len() >= FIRST;
+        if let Entry::Vacant(place) = self.seen.entry(hash, |seen| *seen == hash, |seen| *seen) {
+            if !is_full {
+                place.insert(hash);
+                return true;
+            }
+        }
+        self.others.get_mut(reason as usize).is_none_or(|count| {
             *count = count.saturating_add(1);
-            *count <= IN_FULL
+            *count <= AGAIN
         })
     }
 
@@ -38,8 +93,9 @@ impl Flood {
 
     /// What was left out so far; a new minute begins with the next refusal.
     pub fn end(&mut self) -> Option<LeftOut> {
-        let Self { counts, .. } = std::mem::take(self);
-        let left_out = counts.map(|count| count.saturating_sub(IN_FULL));
+        self.began = None;
+        self.seen.clear();
+        let left_out = std::mem::take(&mut self.others).map(|count| count.saturating_sub(AGAIN));
         left_out.iter().any(|count| *count > 0).then_some(LeftOut(left_out))
     }
 }
@@ -69,27 +125,74 @@ mod tests {
     }
 
     #[test]
-    fn ten_of_each_reason_are_told_each_minute() {
+    fn a_client_is_told_once_and_ten_times_again_each_minute() {
         let mut flood = Flood::default();
         for minute in [0, 60, 120] {
             let mut told = 0;
             for _ in 0..1000 {
-                told += u32::from(flood.tell(Refusal::WrongPassword, at(minute)));
+                told += u32::from(flood.tell(Refusal::WrongPassword, Some(b"a"), at(minute)));
             }
-            assert_eq!(told, 10);
-            assert!(flood.tell(Refusal::UnknownDevice, at(minute + 1)));
+            assert_eq!(told, 11);
+            assert!(flood.tell(Refusal::UnknownDevice, Some(b"a"), at(minute + 1)));
             assert_eq!(flood.minute_over(|| at(minute + 59)), None);
             let left_out = flood.minute_over(|| at(minute + 60)).unwrap().to_string();
-            assert_eq!(left_out, "990 more, not shown: wrong_password=990");
+            assert_eq!(left_out, "989 more, not shown: wrong_password=989");
         }
+    }
+
+    #[test]
+    fn a_loud_client_hides_nobody() {
+        let mut flood = Flood::default();
+        for n in 0..99u8 {
+            for _ in 0..100 {
+                flood.tell(Refusal::WrongPassword, Some(b"loud"), at(0));
+            }
+            assert!(flood.tell(Refusal::WrongPassword, Some(&[b'c', n]), at(0)), "{n}");
+            assert!(!flood.tell(Refusal::WrongPassword, Some(&[b'c', n]), at(0)), "{n}");
+        }
+    }
+
+    #[test]
+    fn a_flood_of_clients_stays_within_the_bound() {
+        let mut flood = Flood::default();
+        let room = flood.seen.allocation_size();
+        let mut told = 0;
+        for n in 0..100_000u32 {
+            let client = n.to_be_bytes();
+            told += usize::from(flood.tell(Refusal::UnknownDevice, Some(&client), at(0)));
+        }
+        assert_eq!(told, 110);
+        assert_eq!((flood.seen.len(), flood.seen.allocation_size()), (100, room));
+        // Nor does it hide what is refused for another reason, which has ten lines of its own.
+        for n in 0..11u8 {
+            assert_eq!(flood.tell(Refusal::WrongPassword, Some(&[n]), at(1)), n < 10, "{n}");
+        }
+        let left_out = flood.minute_over(|| at(60)).unwrap().to_string();
+        assert_eq!(left_out, "99891 more, not shown: unknown_device=99890 wrong_password=1");
+        assert!(flood.tell(Refusal::UnknownDevice, Some(b"a"), at(60)));
+    }
+
+    #[test]
+    fn no_client_id_is_an_empty_one_and_a_long_one_is_what_the_log_shows_of_it() {
+        let mut flood = Flood::default();
+        let (none, empty): (Option<&[u8]>, &[u8]) = (None, b"");
+        let (short, long) = ([b'a'; 256], [b'a'; 60_000]);
+        for (client, other) in [(none, empty), (Some(&short), &long)] {
+            assert!(flood.tell(Refusal::BadClientId, client, at(0)));
+            for _ in 0..5 {
+                assert!(flood.tell(Refusal::BadClientId, Some(other), at(0)));
+            }
+        }
+        assert!(!flood.tell(Refusal::BadClientId, None, at(0)));
+        assert!(flood.tell(Refusal::BadClientId, Some(&[b'a'; 255]), at(0)));
     }
 
     #[test]
     fn nothing_is_said_where_nothing_was_left_out() {
         let mut flood = Flood::default();
         assert_eq!(flood.minute_over(|| at(600)), None);
-        for _ in 0..10 {
-            flood.tell(Refusal::Frozen, at(0));
+        for _ in 0..11 {
+            flood.tell(Refusal::Frozen, Some(b"a"), at(0));
         }
         assert_eq!(flood.minute_over(|| at(60)), None);
         assert_eq!(flood.end(), None);

@@ -3,9 +3,12 @@
 //! Lines are built in memory of a fixed size: nothing that a client sends makes the broker allocate. Whatever a client
 //! may have chosen is escaped and cut, so that it can neither end a line nor forge a field of it.
 
-use crate::login::{
-    Connect,
-    verify::{Detail, Refused},
+use crate::{
+    login::{
+        Connect,
+        verify::{Detail, Refused},
+    },
+    sessions::{Often, Replaced},
 };
 use std::{
     ffi::CStr,
@@ -94,27 +97,71 @@ const MAX_ADDRESS: usize = 108;
 /// The longest refusal line, in bytes.
 pub const MAX_REFUSAL: usize = 700;
 
+/// Where a client comes from, as far as the broker tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin<'a> {
+    /// The address; `None` for a session that was restored from the persistence file.
+    pub address: Option<&'a [u8]>,
+    /// Whether the client may have chosen it: it comes from a header that the client or a proxy has sent. Nothing goes by
+    /// such an address.
+    pub is_hearsay: bool,
+    /// Whether a kick only marks the connection, which closes when the client reads or hangs up: a WebSocket of a 2.0
+    /// (`do_disconnect` in `loop.c`).
+    pub closes_late: bool,
+}
+
+impl<'a> Origin<'a> {
+    /// The address, if it is certain.
+    #[must_use]
+    pub fn certain(&self) -> Option<&'a [u8]> {
+        self.address.filter(|_| !self.is_hearsay)
+    }
+
+    fn hearsay(&self) -> Option<&'a [u8]> {
+        self.address.filter(|_| self.is_hearsay)
+    }
+}
+
 /// The line for a refused login, as fail2ban and grep know it.
 ///
-/// What a client did not send is a bare `-`.
+/// What a client did not send is a bare `-`, and so is an address that is not certain: that one comes last, under a name that
+/// the fail2ban filter does not take for an address.
 #[must_use]
-pub fn refusal(connect: &Connect<'_>, address: Option<&[u8]>, refused: Refused) -> Line {
+pub fn refusal(connect: &Connect<'_>, origin: Origin<'_>, refused: Refused) -> Line {
     // The cuts leave room for a legal ClientId whole, and the sum below MAX_REFUSAL.
     Line::of(format_args!(
-        "refused client={} user={} address={} reason={}{}",
+        "refused client={} user={} address={} reason={}{}{}",
         Quoted { text: connect.client_id, limit: MAX_CLIENT_ID },
         Quoted { text: connect.username, limit: 160 },
-        Address(address),
+        Address(origin.certain()),
         refused.reason.slug(),
         refused.detail,
+        ForwardedFor(origin.hearsay()),
     ))
+}
+
+/// What an upgrade of a WebSocket says of where it comes from.
+struct ForwardedFor<'a>(Option<&'a [u8]>);
+
+impl fmt::Display for ForwardedFor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // As long as an IPv6 address with a zone: a header may hold a thousand bytes of anything.
+        const LONGEST: usize = 64;
+        match self.0 {
+            Some(said) => {
+                write!(f, " forwarded_for={}", Address(Some(said.get(..LONGEST).unwrap_or(said))))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// The line for a login that was accepted, whatever its texts hold.
 #[must_use]
-pub fn acceptance(connect: &Connect<'_>, address: Option<&[u8]>) -> Line {
+pub fn acceptance(connect: &Connect<'_>, origin: Origin<'_>) -> Line {
     let client = Quoted { text: connect.client_id, limit: MAX_CLIENT_ID };
-    Line::of(format_args!("accepted client={client} address={}", Address(address)))
+    let (address, said) = (Address(origin.certain()), ForwardedFor(origin.hearsay()));
+    Line::of(format_args!("accepted client={client} address={address}{said}"))
 }
 
 /// The same line as its texts, which need no escaping.
@@ -133,17 +180,67 @@ impl<'a> Acceptance<'a> {
     /// The line for C's printf; each text is a length, an int, and a pointer.
     pub const FORMAT: &'static CStr = c"iotda-auth: accepted client=\"%.*s\" address=%.*s";
 
-    /// `None` if one of the texts must be escaped or cut. Those of a device that logs in over TCP need not.
+    /// `None` if one of the texts must be escaped or cut, or the address is not certain. Those of a device that logs in over
+    /// TCP need not, and it is.
     #[must_use]
-    pub fn of(connect: &Connect<'a>, address: Option<&'a [u8]>) -> Option<Self> {
-        let client_id = connect.client_id?;
-        let address = address.filter(|address| !address.is_empty()).unwrap_or(b"-");
+    pub fn of(connect: &Connect<'a>, origin: Origin<'a>) -> Option<Self> {
+        let client_id = connect.client_id.filter(|_| !origin.is_hearsay)?;
+        let address = origin.address.filter(|address| !address.is_empty()).unwrap_or(b"-");
         let plain = client_id.len() <= MAX_CLIENT_ID
             && address.len() <= MAX_ADDRESS
             && every(client_id, stays_in_quotes)
             && every(address, stays_in_address);
         plain.then_some(Self { client_id, address })
     }
+}
+
+/// The line for a session that a new login of its device has ended.
+#[must_use]
+pub fn replacement(replaced: &Replaced, by: Origin<'_>) -> Line {
+    Line::of(format_args!(
+        "disconnected client={} reason=new_login address={} new_address={}",
+        Quoted { text: Some(replaced.session.client_id()), limit: MAX_CLIENT_ID },
+        Address(Some(replaced.session.address())),
+        Address(by.certain()),
+    ))
+}
+
+/// The line for a device that has logged in often during a minute.
+#[must_use]
+pub fn often(often: &Often) -> Line {
+    let [address, other] = &often.addresses;
+    let device = Quoted { text: Some(&often.device_id), limit: MAX_CLIENT_ID };
+    let logins = often.logins;
+    let here = Address(Some(address));
+    if other.is_empty() || other == address {
+        return Line::of(format_args!(
+            "device {device} logged in {logins} times in a minute, from {here}: does it exist twice?"
+        ));
+    }
+    let there = Address(Some(other));
+    Line::of(format_args!(
+        "device {device} logged in {logins} times in a minute, from {here} and {there}: does it exist twice?"
+    ))
+}
+
+/// The line for a device's ClientId that a broker has let in unasked, where that cannot be stopped.
+#[must_use]
+pub fn unasked(client_id: &[u8], origin: Origin<'_>) -> Line {
+    Line::of(format_args!(
+        "not asked about client={} address={}: it was let in without a check, and has left; take use_identity_as_username and \
+         use_subject_as_username out of this listener, for a 2.0 asks no plugin there (README, \"Logins that no plugin is asked about\")",
+        Quoted { text: Some(client_id), limit: 160 },
+        Address(origin.certain()),
+    ))
+}
+
+/// The line for a session that should end, and that the broker does not know.
+#[must_use]
+pub fn not_found(id: &[u8]) -> Line {
+    let client = Quoted { text: Some(id), limit: MAX_CLIENT_ID };
+    Line::of(format_args!(
+        "not disconnected client={client}: the broker knows no client of this id; does another plugin rename clients?"
+    ))
 }
 
 /// The line for a session that the plugin has ended.
@@ -171,6 +268,7 @@ impl fmt::Display for Detail {
                 }
                 if password_right { f.write_str(" password=right") } else { Ok(()) }
             }
+            Self::Takeovers => f.write_str(" limit=takeovers"),
             Self::Certificate(sha256) => {
                 f.write_str(" certificate=")?;
                 sha256.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -278,6 +376,10 @@ mod tests {
     use super::*;
     use crate::login::Refusal;
 
+    fn from(address: Option<&[u8]>) -> Origin<'_> {
+        Origin { address, ..Origin::default() }
+    }
+
     fn text(line: &Line) -> String {
         String::from_utf8(line.as_bytes().to_vec()).unwrap()
     }
@@ -294,7 +396,7 @@ mod tests {
         let detail = Detail::Clock { age: 3 * 3600, password_right: false };
         let line = refusal(
             &connect,
-            Some(b"203.0.113.7"),
+            from(Some(b"203.0.113.7")),
             Refused { reason: Refusal::StaleTimestamp, detail },
         );
         assert_eq!(
@@ -304,11 +406,11 @@ mod tests {
         );
         let refused = Refused { reason: Refusal::BadClientId, detail: Detail::None };
         assert_eq!(
-            text(&refusal(&Connect::default(), None, refused)),
+            text(&refusal(&Connect::default(), from(None), refused)),
             "iotda-auth: refused client=- user=- address=- reason=bad_client_id"
         );
         assert_eq!(
-            text(&refusal(&Connect::default(), Some(b""), refused)),
+            text(&refusal(&Connect::default(), from(Some(b"")), refused)),
             "iotda-auth: refused client=- user=- address=- reason=bad_client_id"
         );
     }
@@ -325,7 +427,7 @@ mod tests {
         let mut plain = 0;
         for client_id in ["lamp-01_0_1_2026112209", "a\"", "\\", "\n", &long[0], &long[1]] {
             for address in ["2001:db8::1", "/run/a.b", "/run/a b", "", &long[2], &long[3]] {
-                for address in [None, Some(address.as_bytes())] {
+                for address in [None, Some(address.as_bytes())].map(from) {
                     let connect =
                         Connect { client_id: Some(client_id.as_bytes()), ..Connect::default() };
                     let line = text(&acceptance(&connect, address));
@@ -344,7 +446,28 @@ mod tests {
         }
         // Two ClientIds, and each address but two, or none in its place.
         assert_eq!(plain, 2 * (4 + 6));
-        assert!(Acceptance::of(&Connect::default(), None).is_none());
+        assert!(Acceptance::of(&Connect::default(), from(None)).is_none());
+    }
+
+    #[test]
+    fn an_address_that_is_not_certain_is_told_as_hearsay() {
+        let connect = Connect { client_id: Some(b"lamp_0_1_2026112209"), ..Connect::default() };
+        let origin =
+            Origin { address: Some(b"127.0.0.9, 10.0.0.1"), is_hearsay: true, closes_late: true };
+        let refused = Refused {
+            reason: Refusal::StaleTimestamp,
+            detail: Detail::Clock { age: 7200, password_right: true },
+        };
+        assert_eq!(
+            text(&refusal(&connect, origin, refused)),
+            "iotda-auth: refused client=\"lamp_0_1_2026112209\" user=- address=- reason=stale_timestamp age=2h \
+             password=right forwarded_for=127.0.0.9??10.0.0.1"
+        );
+        assert!(Acceptance::of(&connect, origin).is_none());
+        assert_eq!(
+            text(&acceptance(&connect, origin)),
+            "iotda-auth: accepted client=\"lamp_0_1_2026112209\" address=- forwarded_for=127.0.0.9??10.0.0.1"
+        );
     }
 
     #[test]
@@ -384,7 +507,7 @@ mod tests {
         };
         let refused = Refused { reason: Refusal::BadClientId, detail: Detail::None };
         assert_eq!(
-            text(&refusal(&connect, Some(b"::1 x=\"\n"), refused)),
+            text(&refusal(&connect, from(Some(b"::1 x=\"\n")), refused)),
             "iotda-auth: refused client=\"a\\\" address=1.2.3.4 reason=frozen x=\\\"\\x0a\\x1b[31m\\\\\\\"\\x7f\" \
              user=\"\\xc3\\xbc\" address=::1?x??? reason=bad_client_id"
         );
@@ -405,9 +528,12 @@ mod tests {
                 Detail::Certificate([0xFF; 32]),
             ] {
                 let refused = Refused { reason: Refusal::WrongCertificate, detail };
-                let line = refusal(&connect, Some(&long), refused);
+                let line = refusal(&connect, from(Some(&long)), refused);
                 assert!(line.as_bytes().len() < MAX_REFUSAL, "{}", line.as_bytes().len());
                 assert!(text(&line).ends_with(&detail.to_string()));
+                let hearsay = Origin { is_hearsay: true, ..from(Some(&long)) };
+                let line = refusal(&connect, hearsay, refused);
+                assert!(line.as_bytes().len() < MAX_REFUSAL, "{}", line.as_bytes().len());
             }
         }
         let longest = [vec![b'd'; 128], b"_0_1_2026112209".to_vec()].concat();
@@ -417,7 +543,7 @@ mod tests {
             ..Connect::default()
         };
         let refused = Refused { reason: Refusal::WrongPassword, detail: Detail::None };
-        assert!(!text(&refusal(&connect, None, refused)).contains("..."));
+        assert!(!text(&refusal(&connect, from(None), refused)).contains("..."));
     }
 
     #[test]

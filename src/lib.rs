@@ -22,6 +22,7 @@
 //! | [`registry`] | which devices are there, and what proves each of them? |
 //! | [`reloader`] | where does the next table come from? |
 //! | [`sessions`] | who is logged in? |
+//! | [`takeovers`] | does a device exist twice? |
 //! | [`limiter`] | who has failed too often lately? |
 //! | [`counters`] | how often has what happened? |
 //! | [`journal`] | how does it look in the log? |
@@ -42,3 +43,4 @@ pub mod plugin;
 pub mod registry;
 pub mod reloader;
 pub mod sessions;
+pub mod takeovers;

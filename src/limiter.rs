@@ -3,11 +3,17 @@
 //! Only failures count, and only the address is held against anyone: a limit on device ids would let whoever knows one
 //! lock it out. An IPv6 address counts by its /64, which is what one host is given.
 //!
+//! A failure is a login that has failed and that was not seen to fail lately. Who guesses must send another one each time;
+//! a device that sends the same wrong one for ever learns nothing by it, and is no reason to turn its neighbours away.
+//!
 //! # Limits
 //!
-//! When more addresses fail at once than there is room for, those with the fewest failures are forgotten first. Two
-//! addresses whose 64-bit hashes are equal share a bucket; the hash is keyed, so nobody can choose that.
+//! When more addresses fail at once than there is room for, those with the fewest failures are forgotten first. When more
+//! logins fail than there is room for, those that were not seen for longest are forgotten first, and count once more when
+//! they come again: nobody gets a guess by that. Two addresses whose 64-bit hashes are equal share a bucket, and two such
+//! logins are one; the hash is keyed, so nobody can choose that.
 
+use crate::login::{Connect, connect::MAX_FIELD};
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
@@ -24,25 +30,16 @@ pub struct FailureLimit {
     pub within: Duration,
 }
 
-/// Addresses that have failed, and when all they did will be forgiven.
+/// Addresses that have failed, and when all they did will be forgiven; and the logins with which they did.
 ///
 /// Each failure puts that time off by an equal share of the limit's time, so the one number says how full a bucket is.
 pub struct Limiter {
     share: u64,
     full: u64,
     hasher: RandomState,
-    places: Box<[[Place; WAYS]]>,
-}
-
-/// Where an address may lie: any of these places, in a set that its hash chooses.
-const WAYS: usize = 8;
-const SETS: usize = 2048;
-
-/// One address, by its hash, and when it is forgiven, in microseconds.
-#[derive(Clone, Copy, Default)]
-struct Place {
-    address: u64,
-    forgiven: u64,
+    addresses: Places,
+    /// Until when the same login is no further failure.
+    logins: Places,
 }
 
 impl fmt::Debug for Limiter {
@@ -52,7 +49,7 @@ impl fmt::Debug for Limiter {
 }
 
 impl Limiter {
-    /// A limiter that knows nobody. It takes 256 KiB, now and for ever.
+    /// A limiter that knows nobody. It takes 512 KiB, now and for ever.
     #[must_use]
     pub fn new(limit: FailureLimit) -> Self {
         let full = u64::try_from(limit.within.as_micros()).unwrap_or(u64::MAX >> 1);
@@ -60,39 +57,30 @@ impl Limiter {
             share: (full / u64::from(limit.failures.max(1))).max(1),
             full,
             hasher: RandomState::new(),
-            places: vec![[Place::default(); WAYS]; SETS].into_boxed_slice(),
+            addresses: Places::new(),
+            logins: Places::new(),
         }
     }
 
     /// Whether an address has used up its failures. `now` counts from any fixed point.
     #[must_use]
     pub fn is_limited(&self, address: &[u8], now: Duration) -> bool {
-        let now = micros(now);
-        let hash = self.hash(address);
-        let place = self.set(hash).and_then(|set| set.iter().find(|place| place.address == hash));
         // One more failure would overflow the bucket.
-        place.is_some_and(|place| place.forgiven > now.saturating_add(self.full - self.share))
+        let full = micros(now).saturating_add(self.full - self.share);
+        self.addresses.until(self.hash(address)).is_some_and(|forgiven| forgiven > full)
     }
 
-    /// Notes a failure of an address.
-    pub fn note_failure(&mut self, address: &[u8], now: Duration) {
-        let (now, share) = (micros(now), self.share);
-        let hash = self.hash(address);
-        let Some(set) = self.set_index(hash).and_then(|at| self.places.get_mut(at)) else { return };
-        let known = set.iter().position(|place| place.address == hash);
-        let least = (0..WAYS).min_by_key(|at| set.get(*at).map(|place| place.forgiven));
-        if let Some(place) = known.or(least).and_then(|at| set.get_mut(at)) {
-            let since = if known.is_some() { place.forgiven.max(now) } else { now };
-            *place = Place { address: hash, forgiven: since.saturating_add(share) };
+    /// Notes that a login of an address has failed.
+    pub fn note_failure(&mut self, address: &[u8], connect: &Connect<'_>, now: Duration) {
+        let now = micros(now);
+        let address = self.hash(address);
+        let login = self.hash_of_login(address, connect);
+        let is_known = self.logins.until(login).is_some_and(|until| until > now);
+        self.logins.set(login, now.saturating_add(self.full));
+        if !is_known {
+            let since = self.addresses.until(address).map_or(now, |forgiven| forgiven.max(now));
+            self.addresses.set(address, since.saturating_add(self.share));
         }
-    }
-
-    fn set(&self, hash: u64) -> Option<&[Place; WAYS]> {
-        self.places.get(self.set_index(hash)?)
-    }
-
-    fn set_index(&self, hash: u64) -> Option<usize> {
-        usize::try_from(hash % SETS as u64).ok()
     }
 
     /// A hash of an address, never 0, which stands for nobody.
@@ -105,6 +93,51 @@ impl Limiter {
         };
         hash.max(1)
     }
+
+    /// A hash of what a login proves itself with, or fails to, and of the hash of where it comes from; never 0.
+    fn hash_of_login(&self, address: u64, connect: &Connect<'_>) -> u64 {
+        let Connect { client_id, username, password, certificate, keep_alive: _ } = *connect;
+        let texts = [client_id, username, password].map(|text| text.map(length_and_start));
+        self.hasher.hash_one((address, texts, certificate)).max(1)
+    }
+}
+
+/// Times by hashes, in so many sets of a few places each. The earliest time of a set gives way to a hash that is new.
+struct Places(Box<[[Place; WAYS]]>);
+
+const WAYS: usize = 8;
+const SETS: usize = 2048;
+
+/// A hash, 0 for none, and a time in microseconds.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    hash: u64,
+    until: u64,
+}
+
+impl Places {
+    fn new() -> Self {
+        Self(vec![[Place::default(); WAYS]; SETS].into_boxed_slice())
+    }
+
+    /// The time of a hash, if it is there.
+    fn until(&self, hash: u64) -> Option<u64> {
+        let set = self.0.get(Self::set_index(hash)?)?;
+        set.iter().find(|place| place.hash == hash).map(|place| place.until)
+    }
+
+    fn set(&mut self, hash: u64, until: u64) {
+        let Some(set) = Self::set_index(hash).and_then(|at| self.0.get_mut(at)) else { return };
+        let known = set.iter().position(|place| place.hash == hash);
+        let least = (0..WAYS).min_by_key(|at| set.get(*at).map(|place| place.until));
+        if let Some(place) = known.or(least).and_then(|at| set.get_mut(at)) {
+            *place = Place { hash, until };
+        }
+    }
+
+    fn set_index(hash: u64) -> Option<usize> {
+        usize::try_from(hash % SETS as u64).ok()
+    }
 }
 
 /// The host behind an address: an IPv4 address, or the first 64 bits of an IPv6 one.
@@ -115,6 +148,11 @@ fn host(address: IpAddr) -> IpAddr {
         }
         address @ IpAddr::V4(_) => address,
     }
+}
+
+/// A longer text is wrong whatever is behind its start, and a client may send 65,535 bytes.
+fn length_and_start(text: &[u8]) -> (usize, &[u8]) {
+    (text.len(), text.get(..MAX_FIELD).unwrap_or(text))
 }
 
 fn micros(time: Duration) -> u64 {
@@ -135,19 +173,29 @@ mod tests {
         Duration::from_secs(1_000_000 + seconds)
     }
 
+    /// Notes a failure with a password that nobody has sent before.
+    fn fail(limiter: &mut Limiter, address: &[u8], number: u32, now: Duration) {
+        let password = number.to_be_bytes();
+        limiter.note_failure(address, &with_password(&password), now);
+    }
+
+    fn with_password(password: &[u8]) -> Connect<'_> {
+        Connect { client_id: Some(b"lamp"), password: Some(password), ..Connect::default() }
+    }
+
     #[test]
     fn limits_after_so_many_failures_and_forgives() {
         let mut limiter = limiter(20);
         for failure in 0..20 {
             assert!(!limiter.is_limited(b"192.0.2.1", at(0)), "after {failure} failures");
-            limiter.note_failure(b"192.0.2.1", at(0));
+            fail(&mut limiter, b"192.0.2.1", failure, at(0));
         }
         assert!(limiter.is_limited(b"192.0.2.1", at(0)));
         assert!(limiter.is_limited(b"192.0.2.1", at(2)));
         assert!(!limiter.is_limited(b"192.0.2.2", at(0)));
         // A twentieth of the minute is one more try.
         assert!(!limiter.is_limited(b"192.0.2.1", at(3)));
-        limiter.note_failure(b"192.0.2.1", at(3));
+        fail(&mut limiter, b"192.0.2.1", 20, at(3));
         assert!(limiter.is_limited(b"192.0.2.1", at(3)));
         assert!(!limiter.is_limited(b"192.0.2.1", at(63)));
     }
@@ -156,16 +204,68 @@ mod tests {
     fn one_is_a_limit() {
         let mut limiter = limiter(1);
         assert!(!limiter.is_limited(b"192.0.2.1", at(0)));
-        limiter.note_failure(b"192.0.2.1", at(0));
+        fail(&mut limiter, b"192.0.2.1", 0, at(0));
         assert!(limiter.is_limited(b"192.0.2.1", at(59)));
         assert!(!limiter.is_limited(b"192.0.2.1", at(60)));
+    }
+
+    #[test]
+    fn the_same_login_again_is_no_further_failure() {
+        let mut limiter = limiter(2);
+        let same = with_password(b"wrong");
+        // However long it goes on, as long as it is not away for the time of the limit.
+        for seconds in (0..600).step_by(59) {
+            limiter.note_failure(b"192.0.2.1", &same, at(seconds));
+            assert!(!limiter.is_limited(b"192.0.2.1", at(seconds)), "after {seconds} s");
+        }
+        // One failure is forgiven by now: two more are allowed, and the same one after its time is one.
+        limiter.note_failure(b"192.0.2.1", &same, at(1000));
+        limiter.note_failure(b"192.0.2.1", &same, at(1000));
+        assert!(!limiter.is_limited(b"192.0.2.1", at(1000)));
+        fail(&mut limiter, b"192.0.2.1", 0, at(1000));
+        assert!(limiter.is_limited(b"192.0.2.1", at(1000)));
+        // What one address has failed with is still a failure of another.
+        for address in [b"192.0.2.2", b"192.0.2.3"] {
+            limiter.note_failure(address, &same, at(1000));
+            fail(&mut limiter, address, 0, at(1000));
+            assert!(limiter.is_limited(address, at(1000)));
+        }
+    }
+
+    #[test]
+    fn logins_are_told_apart_by_each_of_their_parts() {
+        let (short, long) = ([b'a'; 256], [b'a'; 60_000]);
+        let base = with_password(b"wrong");
+        let others = [
+            Connect { client_id: None, ..base },
+            Connect { client_id: Some(b"lamp-"), ..base },
+            Connect { username: Some(b""), ..base },
+            Connect { username: Some(b"wrong"), password: None, ..base },
+            Connect { password: Some(b""), ..base },
+            Connect { password: None, ..base },
+            Connect { password: Some(&short), ..base },
+            Connect { password: Some(&long), ..base },
+            Connect { certificate: Some(b""), ..base },
+            Connect { certificate: Some(b"der"), ..base },
+        ];
+        for other in others {
+            let mut limiter = limiter(2);
+            limiter.note_failure(b"192.0.2.1", &base, at(0));
+            limiter.note_failure(b"192.0.2.1", &other, at(0));
+            assert!(limiter.is_limited(b"192.0.2.1", at(0)), "{other:?}");
+        }
+        // The keep alive proves nothing.
+        let mut limiter = limiter(2);
+        limiter.note_failure(b"192.0.2.1", &base, at(0));
+        limiter.note_failure(b"192.0.2.1", &Connect { keep_alive: 60, ..base }, at(0));
+        assert!(!limiter.is_limited(b"192.0.2.1", at(0)));
     }
 
     #[test]
     fn hosts_are_told_apart() {
         let mut limiter = limiter(1);
         for address in ["2001:db8::1", "192.0.2.1", "/run/mosquitto.sock"] {
-            limiter.note_failure(address.as_bytes(), at(0));
+            fail(&mut limiter, address.as_bytes(), 0, at(0));
         }
         for same in [
             "2001:db8::1",
@@ -186,20 +286,39 @@ mod tests {
     #[test]
     fn a_flood_of_addresses_does_not_free_the_one_that_floods_most() {
         let mut limiter = limiter(10);
-        for _ in 0..10 {
-            limiter.note_failure(b"192.0.2.1", at(0));
+        for number in 0..10 {
+            fail(&mut limiter, b"192.0.2.1", number, at(0));
         }
         for n in 0..200_000u32 {
-            limiter.note_failure(std::net::Ipv4Addr::from_bits(n).to_string().as_bytes(), at(1));
+            fail(&mut limiter, std::net::Ipv4Addr::from_bits(n).to_string().as_bytes(), n, at(1));
         }
+        assert!(limiter.is_limited(b"192.0.2.1", at(1)));
+    }
+
+    #[test]
+    fn a_flood_of_logins_stays_within_the_bound_and_gives_nobody_a_guess() {
+        let mut limiter = limiter(3);
+        let same = with_password(b"wrong");
+        limiter.note_failure(b"192.0.2.1", &same, at(0));
+        for n in 0..200_000 {
+            fail(&mut limiter, b"192.0.2.2", n, at(0) + Duration::from_micros(n.into()));
+        }
+        for places in [&limiter.addresses, &limiter.logins] {
+            assert_eq!(size_of_val(&*places.0), 256 * 1024);
+        }
+        // What was forgotten counts once more.
+        limiter.note_failure(b"192.0.2.1", &same, at(1));
+        limiter.note_failure(b"192.0.2.1", &same, at(1));
+        assert!(!limiter.is_limited(b"192.0.2.1", at(1)));
+        fail(&mut limiter, b"192.0.2.1", 0, at(1));
         assert!(limiter.is_limited(b"192.0.2.1", at(1)));
     }
 
     #[test]
     fn a_clock_that_stands_or_ends_does_no_harm() {
         let mut limiter = limiter(u32::MAX);
-        for _ in 0..100 {
-            limiter.note_failure(b"192.0.2.1", Duration::MAX);
+        for number in 0..100 {
+            fail(&mut limiter, b"192.0.2.1", number, Duration::MAX);
         }
         assert!(!limiter.is_limited(b"192.0.2.1", Duration::MAX));
     }

@@ -7,6 +7,7 @@ use crate::login::{
     Policy, SignType,
     policy::{KeepAlive, OtherClients, SignTypes},
 };
+use crate::takeovers::TakeoverLimit;
 use std::{fmt, path::PathBuf, time::Duration};
 
 /// All options.
@@ -26,6 +27,8 @@ pub struct Options {
     pub reload_interval: Option<Duration>,
     /// `failure_limit`; `None` is `off`.
     pub failure_limit: Option<FailureLimit>,
+    /// `takeover_limit`; `None` is `off`.
+    pub takeover_limit: Option<TakeoverLimit>,
     /// `stats_interval`; `None` is `off`.
     pub stats_interval: Option<Duration>,
 }
@@ -41,6 +44,7 @@ impl Default for Options {
             exact_connack_ports: Vec::new(),
             reload_interval: None,
             failure_limit: None,
+            takeover_limit: Some(TakeoverLimit { takeovers: 20, within: Duration::from_secs(60) }),
             stats_interval: None,
         }
     }
@@ -125,7 +129,7 @@ impl fmt::Display for Shown<'_> {
 /// Reads a value into its place; an error is what was expected.
 type Rule = fn(&str, &mut Options) -> Result<(), &'static str>;
 
-const RULES: [(&str, Rule); 12] = [
+const RULES: [(&str, Rule); 13] = [
     ("secrets_file", |value, options| {
         options.secrets_file = not_empty(value)?.into();
         Ok(())
@@ -189,10 +193,14 @@ const RULES: [(&str, Rule); 12] = [
         Ok(())
     }),
     ("failure_limit", |value, options| {
-        options.failure_limit = match value {
-            "off" => None,
-            _ => Some(failure_limit(value).ok_or("off, or a number and a duration like 20/1m")?),
-        };
+        let limit = off_or_limit(value)?;
+        options.failure_limit = limit.map(|(failures, within)| FailureLimit { failures, within });
+        Ok(())
+    }),
+    ("takeover_limit", |value, options| {
+        let limit = off_or_limit(value)?;
+        options.takeover_limit =
+            limit.map(|(takeovers, within)| TakeoverLimit { takeovers, within });
         Ok(())
     }),
     ("stats_interval", |value, options| {
@@ -273,11 +281,18 @@ fn off_or_interval(value: &str) -> Result<Option<Duration>, &'static str> {
     }
 }
 
-/// `N/TIME`: so many failures within so long.
-fn failure_limit(text: &str) -> Option<FailureLimit> {
-    let (failures, within) = text.split_once('/')?;
-    let failures = number(failures.trim()).filter(|failures| *failures > 0)?;
-    Some(FailureLimit { failures, within: interval(within.trim())? })
+/// `off`, or `N/TIME`: so many within so long.
+fn off_or_limit(value: &str) -> Result<Option<(u32, Duration)>, &'static str> {
+    match value {
+        "off" => Ok(None),
+        _ => limit(value).map(Some).ok_or("off, or a number and a duration like 20/1m"),
+    }
+}
+
+fn limit(text: &str) -> Option<(u32, Duration)> {
+    let (count, within) = text.split_once('/')?;
+    let count = number(count.trim()).filter(|count| *count > 0)?;
+    Some((count, interval(within.trim())?))
 }
 
 /// How often something is done: at most once a second.
@@ -315,10 +330,12 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_the_platforms() {
+    fn the_operator_need_name_no_more_than_the_file() {
         let options = parse(&[]).unwrap();
         assert_eq!(options.secrets_file, PathBuf::from("/s"));
         assert_eq!(options.policy, Policy::default());
+        assert_eq!(Some(options.policy.timestamp_max_age), duration("65m"));
+        assert_eq!(options.policy.timestamp_max_ahead, duration("1d"));
     }
 
     #[test]
@@ -345,6 +362,11 @@ mod tests {
         .unwrap();
         let limit = parse(&[("failure_limit", "20 / 1m")]).unwrap().failure_limit.unwrap();
         assert_eq!((limit.failures, limit.within), (20, Duration::from_secs(60)));
+        let limit = parse(&[("takeover_limit", "5/10s")]).unwrap().takeover_limit.unwrap();
+        assert_eq!((limit.takeovers, limit.within), (5, Duration::from_secs(10)));
+        assert_eq!(parse(&[("takeover_limit", "off")]).unwrap().takeover_limit, None);
+        let limit = parse(&[]).unwrap().takeover_limit.unwrap();
+        assert_eq!((limit.takeovers, limit.within), (20, Duration::from_secs(60)));
         assert_eq!(
             parse(&[("stats_interval", "10s")]).unwrap().stats_interval,
             Some(Duration::from_secs(10))
@@ -413,6 +435,7 @@ mod tests {
                 "failure_limit",
                 &["", "20", "20/", "/1m", "0/1m", "20/0", "-1/1m", "20/1m/1m", "twenty/1m"],
             ),
+            ("takeover_limit", &["", "20", "20/", "/1m", "0/1m", "20/0", "yes", "20:1m"]),
             ("stats_interval", &["", "0", "on"]),
             ("one_connection", &["", "true", "Yes", "1"]),
             ("session_id", &["", "device_id", "Client"]),

@@ -3,6 +3,12 @@
 //! At SIGHUP the broker asks for each session again, with the password that it logged in with
 //! (`mosquitto_security_apply` in `security_default.c`, 2.0 and 2.1). By then the hour of most has passed. A session that
 //! is remembered here is known to have logged in properly, and the question need not be asked again.
+//!
+//! # What is found how fast
+//!
+//! A login asks for one other session: the one that it ends. With `one_connection yes` that is the session of the same
+//! device, otherwise the one of the same name, which the broker itself takes over. The index is keyed by just that, so
+//! there is one entry for each key, however many sessions a device has.
 
 use crate::{
     login::{
@@ -12,6 +18,7 @@ use crate::{
         verify::Proofs,
     },
     options::SessionId,
+    takeovers::{self, TakeoverLimit, Takeovers, minute},
 };
 use hashbrown::HashTable;
 use rustc_hash::FxBuildHasher;
@@ -19,6 +26,7 @@ use std::{
     collections::HashMap,
     fmt,
     hash::{BuildHasher, RandomState},
+    time::Duration,
 };
 
 /// The broker's handle of a client connection: an address that the broker uses again once the client is gone.
@@ -35,26 +43,38 @@ impl fmt::Debug for ClientHandle {
 ///
 /// Its memory is bounded by the number of connections: a handle is forgotten when the broker says that its client is
 /// gone, and replaced when it comes back as another.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Sessions {
+    known_by: SessionId,
+    one_connection: bool,
     sessions: HashMap<ClientHandle, Session, FxBuildHasher>,
-    /// The handles by the hash of the device id: each is there once, and several may have the same.
-    devices: HashTable<(u64, ClientHandle)>,
+    /// The sessions that are not being ended, by the hash of what only one of them may have: a device, or a name.
+    index: HashTable<(u64, ClientHandle)>,
     /// Keyed SipHash: device ids may come from strangers. Nobody chooses the handles.
     hasher: RandomState,
+    /// The keys of devices that logged in too often during a minute, and which minute that was.
+    often: Vec<u64>,
+    often_in: u64,
 }
 
 /// One login: who, and what proved it. It holds no secret, and proves nothing once its hour has passed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Session {
-    /// The ClientId, which begins with the device id, and then the password as it was sent, if it has the length of one.
+    /// The ClientId, which begins with the device id, then the password as it was sent, if it has the length of one, then
+    /// the address.
     texts: Box<[u8]>,
     client_id_length: usize,
     device_id_length: usize,
-    /// The hash of the device id.
-    device: u64,
+    has_password: bool,
+    /// The hash of the device or the name.
+    key: u64,
     known_by: SessionId,
+    /// It was told to end, or another session has its name. The broker has not yet said that it is gone.
+    is_leaving: bool,
+    /// A kick only marks it, and its will comes when it closes: a WebSocket of a 2.0.
+    closes_late: bool,
     certificate: Option<Box<Digests>>,
+    takeovers: Option<Box<Takeovers>>,
 }
 
 impl fmt::Debug for Session {
@@ -64,6 +84,53 @@ impl fmt::Debug for Session {
             .finish_non_exhaustive()
     }
 }
+
+/// Where a login comes from.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Whence<'a> {
+    /// The address, as it is shown.
+    pub address: &'a [u8],
+    /// Whether a kick only marks the connection: it closes when the client reads or hangs up.
+    pub closes_late: bool,
+}
+
+/// What a new session has done to another.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// Nothing.
+    Alone,
+    /// It takes the place of a live connection, which has to be ended unless it has the same name.
+    TookOver(Replaced),
+    /// It has not begun: the device has taken itself over too often.
+    TooOften,
+}
+
+/// A session that another one takes the place of.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// The broker's handle.
+    pub client: ClientHandle,
+    /// What it was.
+    pub session: Session,
+    /// Whether the broker takes it over by itself, since the new one has the same name.
+    pub by_the_broker: bool,
+    /// How often the device has logged in during this minute.
+    pub logins: u32,
+}
+
+/// A device that has logged in often during a minute.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Often {
+    /// The device id.
+    pub device_id: Box<[u8]>,
+    /// How often.
+    pub logins: u32,
+    /// The address of its session, and another one that it came from, which may be empty.
+    pub addresses: [Box<[u8]>; 2],
+}
+
+/// So many devices that log in too often are told by name, each minute.
+pub const MOST_OFTEN: usize = 50;
 
 impl Session {
     /// Whether what the broker knows of a session is what this one began with.
@@ -78,12 +145,22 @@ impl Session {
         self.texts.get(..self.client_id_length).unwrap_or_default()
     }
 
-    fn device_id(&self) -> &[u8] {
+    /// The device id.
+    #[must_use]
+    pub fn device_id(&self) -> &[u8] {
         self.texts.get(..self.device_id_length).unwrap_or_default()
     }
 
     fn password(&self) -> Option<&[u8]> {
-        sent(self.texts.get(self.client_id_length..))
+        let rest = self.texts.get(self.client_id_length..)?;
+        if self.has_password { rest.get(..2 * MAC_LENGTH) } else { None }
+    }
+
+    /// The address that it came from, as it is shown.
+    #[must_use]
+    pub fn address(&self) -> &[u8] {
+        let before = self.client_id_length + if self.has_password { 2 * MAC_LENGTH } else { 0 };
+        self.texts.get(before..).unwrap_or_default()
     }
 
     /// What the broker knows the session by: the ClientId, or the device id in it.
@@ -93,6 +170,12 @@ impl Session {
             SessionId::Client => self.client_id(),
             SessionId::Device => self.device_id(),
         }
+    }
+
+    /// Whether a kick only marks it, and its will comes when it closes.
+    #[must_use]
+    pub fn closes_late(&self) -> bool {
+        self.closes_late
     }
 
     /// What it began with.
@@ -111,45 +194,136 @@ fn sent(password: Option<&[u8]>) -> Option<&[u8]> {
 }
 
 impl Sessions {
+    /// No sessions yet: what the broker will know them by, and whether a device has one connection at most.
+    #[must_use]
+    pub fn new(known_by: SessionId, one_connection: bool) -> Self {
+        Self {
+            known_by,
+            one_connection,
+            sessions: HashMap::default(),
+            index: HashTable::new(),
+            hasher: RandomState::new(),
+            often: Vec::new(),
+            often_in: 0,
+        }
+    }
+
     /// The session of a CONNECT whose ClientId begins with this device id; `None` if it does not.
     #[must_use]
     pub fn session_of(
         &self,
         connect: &Connect<'_>,
         device_id: &[u8],
-        known_by: SessionId,
+        whence: Whence<'_>,
     ) -> Option<Session> {
         let client_id = connect.client_id.filter(|id| id.starts_with(device_id))?;
+        let password = sent(connect.password);
+        let only_one = match (self.one_connection, self.known_by) {
+            (true, _) | (false, SessionId::Device) => device_id,
+            (false, SessionId::Client) => client_id,
+        };
         Some(Session {
-            texts: [client_id, sent(connect.password).unwrap_or_default()].concat().into(),
+            texts: [client_id, password.unwrap_or_default(), whence.address].concat().into(),
             client_id_length: client_id.len(),
             device_id_length: device_id.len(),
-            device: self.hasher.hash_one(device_id),
-            known_by,
+            has_password: password.is_some(),
+            key: self.hasher.hash_one(only_one),
+            known_by: self.known_by,
+            is_leaving: false,
+            closes_late: whence.closes_late,
             certificate: connect.certificate.map(|der| Box::new(Digests::of(der))),
+            takeovers: None,
         })
     }
 
-    /// Notes a login that was accepted.
-    pub fn remember(&mut self, client: ClientHandle, session: Session) {
-        let device = session.device;
+    /// Notes a login that was accepted, unless it is one take-over too many. `now` counts from any fixed point, and is asked
+    /// only where something is taken over.
+    ///
+    /// What it takes the place of counts as leaving from here on.
+    pub fn begin(
+        &mut self,
+        client: ClientHandle,
+        mut new: Session,
+        limit: Option<TakeoverLimit>,
+        now: impl FnOnce() -> Duration,
+    ) -> Begun {
+        let rival = self.rival_of(&new).filter(|rival| *rival != client);
+        let Some((rival, session)) = rival.and_then(|at| Some((at, self.sessions.get(&at)?)))
+        else {
+            self.insert(client, new);
+            return Begun::Alone;
+        };
+        let now = now();
+        let known = session.takeovers.as_deref();
+        let too_many = |limit| known.is_some_and(|takeovers| takeovers.are_too_many(limit, now));
+        if limit.is_some_and(too_many) {
+            return Begun::TooOften;
+        }
+        let session = session.clone();
+        let mut takeovers = session.takeovers.clone().unwrap_or_default();
+        takeovers.note(limit, now, session.address(), new.address());
+        let logins = takeovers.logins(minute(now));
+        if logins == takeovers::IN_FULL + 2 {
+            self.note_often(new.key, now);
+        }
+        let by_the_broker = session.id() == new.id();
+        new.takeovers = Some(takeovers);
+        self.leave(rival);
+        self.insert(client, new);
+        Begun::TookOver(Replaced { client: rival, session, by_the_broker, logins })
+    }
+
+    /// The session that a new one takes the place of.
+    fn rival_of(&self, new: &Session) -> Option<ClientHandle> {
+        let same = |(key, client): &(u64, ClientHandle)| {
+            *key == new.key
+                && self.sessions.get(client).is_some_and(|other| {
+                    if self.one_connection {
+                        other.device_id() == new.device_id()
+                    } else {
+                        other.id() == new.id()
+                    }
+                })
+        };
+        self.index.find(new.key, same).map(|(_, client)| *client)
+    }
+
+    fn insert(&mut self, client: ClientHandle, session: Session) {
+        let key = session.key;
         if let Some(before) = self.sessions.insert(client, session) {
-            self.forget_device(&before, client);
+            self.remove_from_index(before.key, client);
         }
-        self.devices.insert_unique(device, (device, client), |(device, _)| *device);
+        self.index.insert_unique(key, (key, client), |(key, _)| *key);
     }
 
-    /// The client is gone.
-    pub fn forget(&mut self, client: ClientHandle) {
-        if let Some(session) = self.sessions.remove(&client) {
-            self.forget_device(&session, client);
+    /// A session is being ended: the broker will say when it is gone.
+    pub fn leave(&mut self, client: ClientHandle) {
+        if let Some(session) = self.sessions.get_mut(&client) {
+            session.is_leaving = true;
+            let key = session.key;
+            self.remove_from_index(key, client);
         }
     }
 
-    fn forget_device(&mut self, session: &Session, client: ClientHandle) {
-        if let Ok(entry) = self.devices.find_entry(session.device, |(_, other)| *other == client) {
+    /// The client is gone. Says whether it was there.
+    pub fn forget(&mut self, client: ClientHandle) -> bool {
+        let session = self.sessions.remove(&client);
+        if let Some(session) = &session {
+            self.remove_from_index(session.key, client);
+        }
+        session.is_some()
+    }
+
+    fn remove_from_index(&mut self, key: u64, client: ClientHandle) {
+        if let Ok(entry) = self.index.find_entry(key, |(_, other)| *other == client) {
             entry.remove();
         }
+    }
+
+    /// Whether there is a session, being ended or not, behind this handle and under this id.
+    #[must_use]
+    pub fn knows(&self, client: ClientHandle, id: &[u8]) -> bool {
+        self.sessions.get(&client).is_some_and(|session| session.id() == id)
     }
 
     /// Whether this is a login that was accepted, and not another one behind the same handle.
@@ -158,34 +332,56 @@ impl Sessions {
         self.sessions.get(&client).is_some_and(|session| session.began_with(connect))
     }
 
-    /// The sessions that the device of this one has under other names.
-    pub fn others_of<'a>(
-        &'a self,
-        session: &'a Session,
-    ) -> impl Iterator<Item = (ClientHandle, &'a Session)> {
-        self.devices
-            .iter_hash(session.device)
-            .filter_map(|(_, client)| Some((*client, self.sessions.get(client)?)))
-            .filter(|(_, other)| {
-                other.device_id() == session.device_id() && other.id() != session.id()
-            })
+    /// The session behind a handle, unless it is being ended.
+    #[must_use]
+    pub fn live(&self, client: ClientHandle) -> Option<&Session> {
+        self.sessions.get(&client).filter(|session| !session.is_leaving)
     }
 
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = (ClientHandle, &Session)> {
-        self.sessions.iter().map(|(client, session)| (*client, session))
+    /// The handles of all sessions that are not being ended.
+    #[must_use]
+    pub fn handles(&self) -> Vec<ClientHandle> {
+        self.index.iter().map(|(_, client)| *client).collect()
     }
 
-    /// How many sessions there are.
+    /// How many sessions there are, without those that are being ended.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.sessions.len()
+        self.index.len()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.sessions.is_empty()
+        self.index.is_empty()
+    }
+
+    fn note_often(&mut self, key: u64, now: Duration) {
+        if self.often.is_empty() {
+            self.often_in = minute(now);
+        }
+        if self.often.len() < MOST_OFTEN {
+            self.often.push(key);
+        }
+    }
+
+    /// The devices that logged in too often, once their minute is over. The time is asked for only where there are any.
+    pub fn often(&mut self, now: impl FnOnce() -> Duration) -> Vec<Often> {
+        if self.often.is_empty() || minute(now()) == self.often_in {
+            return Vec::new();
+        }
+        let keys = std::mem::take(&mut self.often);
+        let often = |key: u64| {
+            let (_, client) = self.index.find(key, |(other, _)| *other == key)?;
+            let session = self.sessions.get(client)?;
+            let takeovers = session.takeovers.as_deref()?;
+            Some(Often {
+                device_id: session.device_id().into(),
+                logins: takeovers.logins(self.often_in),
+                addresses: [session.address().into(), takeovers.other_address().into()],
+            })
+        };
+        keys.into_iter().filter_map(often).filter(|often| often.logins > 0).collect()
     }
 }
 
@@ -193,86 +389,167 @@ impl Sessions {
 mod tests {
     use super::*;
 
+    const NOW: Duration = Duration::from_secs(6000);
+    const P: [u8; 64] = [b'a'; 64];
+    const Q: [u8; 64] = [b'b'; 64];
+
     fn connect<'a>(client_id: &'a [u8], password: &'a [u8]) -> Connect<'a> {
         Connect { client_id: Some(client_id), password: Some(password), ..Connect::default() }
     }
 
-    /// Remembers the login of a device whose ClientId is an underscore and a letter longer than its id.
-    fn remember(sessions: &mut Sessions, client: usize, client_id: &[u8], password: &[u8]) {
+    fn sessions(one_connection: bool) -> Sessions {
+        Sessions::new(SessionId::Client, one_connection)
+    }
+
+    /// Logs in a device whose ClientId is an underscore and a letter longer than its id.
+    fn log_in(sessions: &mut Sessions, client: usize, client_id: &[u8], password: &[u8]) -> Begun {
         let device_id = &client_id[..client_id.len() - 2];
-        let session =
-            sessions.session_of(&connect(client_id, password), device_id, SessionId::Client);
-        sessions.remember(ClientHandle(client), session.unwrap());
+        let whence = Whence { address: b"192.0.2.1", closes_late: false };
+        let session = sessions.session_of(&connect(client_id, password), device_id, whence);
+        sessions.begin(ClientHandle(client), session.unwrap(), None, || NOW)
+    }
+
+    fn replaced(begun: Begun) -> Option<(usize, bool)> {
+        match begun {
+            Begun::TookOver(replaced) => Some((replaced.client.0, replaced.by_the_broker)),
+            Begun::Alone => None,
+            Begun::TooOften => panic!("there is no limit"),
+        }
     }
 
     #[test]
     fn knows_a_login_and_no_other() {
-        let (p, q) = ([b'a'; 64], [b'b'; 64]);
         let (one, two) = (ClientHandle(1), ClientHandle(2));
-        let mut sessions = Sessions::default();
-        remember(&mut sessions, 1, b"a_1", &p);
-        assert!(sessions.holds(one, &connect(b"a_1", &p)));
-        assert!(!sessions.holds(two, &connect(b"a_1", &p)));
-        assert!(!sessions.holds(one, &connect(b"a_2", &p)));
-        assert!(!sessions.holds(one, &connect(b"a_1", &q)));
+        let mut sessions = sessions(true);
+        log_in(&mut sessions, 1, b"a_1", &P);
+        assert!(sessions.holds(one, &connect(b"a_1", &P)) && sessions.knows(one, b"a_1"));
+        assert!(!sessions.holds(two, &connect(b"a_1", &P)) && !sessions.knows(two, b"a_1"));
+        assert!(!sessions.holds(one, &connect(b"a_2", &P)) && !sessions.knows(one, b"a_2"));
+        assert!(!sessions.holds(one, &connect(b"a_1", &Q)));
         assert!(!sessions.holds(one, &Connect::default()));
+        assert_eq!(sessions.live(one).unwrap().address(), b"192.0.2.1");
 
-        remember(&mut sessions, 1, b"b_1", &q);
+        log_in(&mut sessions, 1, b"b_1", &Q);
         assert!(
-            sessions.holds(one, &connect(b"b_1", &q)) && !sessions.holds(one, &connect(b"a_1", &p))
+            sessions.holds(one, &connect(b"b_1", &Q)) && !sessions.holds(one, &connect(b"a_1", &P))
         );
 
         sessions.forget(one);
         sessions.forget(two);
-        assert!(sessions.is_empty() && sessions.devices.is_empty());
+        assert!(sessions.is_empty() && sessions.sessions.is_empty());
     }
 
     #[test]
-    fn knows_the_other_sessions_of_a_device() {
-        let p = [b'a'; 64];
-        let others = |sessions: &Sessions, client_id: &[u8], device_id: &[u8]| {
-            let new = sessions.session_of(&connect(client_id, &p), device_id, SessionId::Client);
-            let new = new.unwrap();
-            let mut handles: Vec<usize> =
-                sessions.others_of(&new).map(|(client, _)| client.0).collect();
-            handles.sort_unstable();
-            handles
-        };
-        let mut sessions = Sessions::default();
-        remember(&mut sessions, 1, b"a_1", &p);
-        remember(&mut sessions, 2, b"a_2", &p);
-        remember(&mut sessions, 3, b"b_1", &p);
-        assert_eq!(others(&sessions, b"a_3", b"a"), [1, 2]);
-        assert_eq!(others(&sessions, b"a_2", b"a"), [1]);
-        remember(&mut sessions, 1, b"b_2", &p);
-        assert_eq!(others(&sessions, b"a_3", b"a"), [2]);
-        assert_eq!(others(&sessions, b"b_3", b"b"), [1, 3]);
-        for client in 1..=3 {
+    fn a_password_of_another_length_is_none() {
+        let mut sessions = sessions(true);
+        log_in(&mut sessions, 1, b"a_1", b"short");
+        let one = ClientHandle(1);
+        assert!(sessions.holds(one, &connect(b"a_1", b"another")));
+        assert!(!sessions.holds(one, &connect(b"a_1", &P)));
+        assert_eq!(sessions.live(one).unwrap().address(), b"192.0.2.1");
+    }
+
+    #[test]
+    fn a_device_has_one_connection() {
+        let mut sessions = sessions(true);
+        assert_eq!(replaced(log_in(&mut sessions, 1, b"a_1", &P)), None);
+        assert_eq!(replaced(log_in(&mut sessions, 3, b"b_1", &P)), None);
+        assert_eq!(replaced(log_in(&mut sessions, 2, b"a_2", &P)), Some((1, false)));
+        // The first one is on its way out, and is still known as what it was.
+        assert!(sessions.holds(ClientHandle(1), &connect(b"a_1", &P)));
+        assert!(sessions.live(ClientHandle(1)).is_none());
+        assert_eq!(sessions.len(), 2);
+        // The same name: the broker takes it over.
+        assert_eq!(replaced(log_in(&mut sessions, 4, b"a_2", &P)), Some((2, true)));
+        // The same handle: it was gone, and nobody has said so.
+        assert_eq!(replaced(log_in(&mut sessions, 4, b"a_3", &P)), None);
+        for client in 1..=4 {
             sessions.forget(ClientHandle(client));
         }
-        assert!(sessions.is_empty() && sessions.devices.is_empty());
+        assert!(sessions.is_empty() && sessions.sessions.is_empty());
+    }
+
+    #[test]
+    fn or_as_many_as_it_has_names() {
+        let mut sessions = sessions(false);
+        for client in 0..5000 {
+            let client_id = format!("{client:05}_0");
+            assert_eq!(replaced(log_in(&mut sessions, client, client_id.as_bytes(), &P)), None);
+        }
+        assert_eq!(replaced(log_in(&mut sessions, 9000, b"00007_0", &P)), Some((7, true)));
+        assert_eq!(sessions.len(), 5000);
+        let keys: std::collections::HashSet<u64> =
+            sessions.index.iter().map(|(key, _)| *key).collect();
+        assert_eq!(keys.len(), 5000, "no two names share a place");
     }
 
     #[test]
     fn is_known_by_the_device_where_it_shall_be() {
-        let p = [b'a'; 64];
-        let connect = |client_id| connect(client_id, &p);
+        let connect = |client_id| connect(client_id, &P);
         let login = connect(b"lamp_0_1_2026112209");
-        let sessions = Sessions::default();
-        let session = sessions.session_of(&login, b"lamp", SessionId::Device).unwrap();
+        for one_connection in [true, false] {
+            let mut sessions = Sessions::new(SessionId::Device, one_connection);
+            let of = |sessions: &Sessions, login, device| {
+                sessions.session_of(login, device, Whence::default())
+            };
+            let session = of(&sessions, &login, b"lamp").unwrap();
+            assert_eq!(
+                (session.id(), session.client_id()),
+                (&b"lamp"[..], &b"lamp_0_1_2026112209"[..])
+            );
+            assert!(session.began_with(&connect(b"lamp")));
+            assert!(!session.began_with(&login));
+            assert_eq!(of(&sessions, &login, b"tree"), None);
+            sessions.begin(ClientHandle(1), session, None, || NOW);
+            let next = of(&sessions, &connect(b"lamp_0_1_2026112210"), b"lamp").unwrap();
+            let begun = sessions.begin(ClientHandle(2), next, None, || NOW);
+            assert_eq!(replaced(begun), Some((1, true)));
+        }
+    }
+
+    #[test]
+    fn a_device_that_takes_itself_over_is_limited_and_told() {
+        let limit = TakeoverLimit { takeovers: 6, within: Duration::from_secs(60) };
+        let mut sessions = sessions(true);
+        let mut log_in = |client: usize, now| {
+            let (client_id, address) = if client % 2 == 0 {
+                (&b"a_0"[..], &b"192.0.2.1"[..])
+            } else {
+                (&b"a_1"[..], &b"192.0.2.2"[..])
+            };
+            let whence = Whence { address, closes_late: false };
+            let session = sessions.session_of(&connect(client_id, &P), b"a", whence).unwrap();
+            let begun = sessions.begin(ClientHandle(client), session, Some(limit), || now);
+            (begun, sessions.often(|| now))
+        };
+        assert_eq!(log_in(0, NOW).0, Begun::Alone);
+        for client in 1..=6 {
+            let (begun, often) = log_in(client, NOW);
+            assert!(matches!(begun, Begun::TookOver(_)), "{client}: {begun:?}");
+            assert!(often.is_empty());
+        }
+        assert_eq!(log_in(7, NOW).0, Begun::TooOften);
+        let (begun, often) = log_in(8, NOW + Duration::from_secs(30));
+        assert!(matches!(begun, Begun::TookOver(_)) && often.is_empty());
+        let next = NOW + Duration::from_secs(60);
+        let often = sessions.often(|| next);
         assert_eq!(
-            (session.id(), session.client_id()),
-            (&b"lamp"[..], &b"lamp_0_1_2026112209"[..])
+            often,
+            [Often {
+                device_id: b"a"[..].into(),
+                logins: 8,
+                addresses: [b"192.0.2.1"[..].into(), b"192.0.2.2"[..].into()],
+            }]
         );
-        assert!(session.began_with(&connect(b"lamp")));
-        assert!(!session.began_with(&login));
-        assert_eq!(sessions.session_of(&login, b"tree", SessionId::Device), None);
+        assert!(sessions.often(|| next).is_empty());
+        assert_eq!(sessions.live(ClientHandle(6)), None);
+        assert!(sessions.live(ClientHandle(8)).is_some());
     }
 
     #[test]
     fn shows_no_password() {
-        let mut sessions = Sessions::default();
-        remember(&mut sessions, 1, b"a_1", &[b'c'; 64]);
+        let mut sessions = sessions(true);
+        log_in(&mut sessions, 1, b"a_1", &[b'c'; 64]);
         let shown = format!("{sessions:?}");
         assert!(!shown.contains("204") && !shown.contains("cccc"), "{shown}");
     }

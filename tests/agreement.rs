@@ -6,11 +6,12 @@
 mod support;
 
 use mosquitto_iotda_auth::{
+    journal::Origin,
     login::{
         ClientId, Connect, Refusal, SignType, certificate::Digests, signature::HourKey,
         timestamp::HOUR,
     },
-    plugin::{Answer, Login, Plugin},
+    plugin::{Answer, Asked, Login, Plugin},
     sessions::ClientHandle,
 };
 use proptest::prelude::*;
@@ -129,6 +130,7 @@ fn answer(options: &[(&str, &str)], secrets: &str, sent: &Sent) -> String {
     let given = options.iter().copied().chain([("secrets_file", secrets)]);
     let plugin = Plugin::start(given, &Silent).unwrap();
     let login = Login {
+        asked: Asked::Connect,
         client: ClientHandle(1),
         connect: Connect {
             client_id: sent.client_id.as_deref().map(str::as_bytes),
@@ -137,9 +139,8 @@ fn answer(options: &[(&str, &str)], secrets: &str, sent: &Sent) -> String {
             certificate: sent.certificate.map(|n| CERTIFICATES[n]),
             keep_alive: sent.keep_alive,
         },
-        address: Some(b"203.0.113.7"),
+        origin: Origin { address: Some(b"203.0.113.7"), ..Origin::default() },
         protocol_version: 4,
-        subscriptions: 0,
     };
     match plugin.login(&Silent, &login) {
         Answer::Accept { .. } => "accepted".into(),
@@ -210,8 +211,9 @@ fn plugin_and_explain_agree() {
         .unwrap();
     let seen = SEEN.lock().unwrap();
     for reason in Refusal::ALL {
-        // The one depends on other logins, the other on a fault.
-        let never = matches!(reason, Refusal::RateLimited | Refusal::InternalError);
+        // These depend on other logins, on what the broker asks, and on a fault.
+        let never =
+            matches!(reason, Refusal::RateLimited | Refusal::NotAsked | Refusal::InternalError);
         let slug = format!("refused: {}", reason.slug());
         assert_eq!(seen.contains(&slug), !never, "{slug}: {seen:?}");
     }

@@ -53,10 +53,13 @@ scenarios! {
     sweep_without_ticks
     sweep_of_restored_sessions
     reused_pointers
+    heads
+    not_asked
+    missed_reload
     many_clients
     reload_at_a_tick
     reload_at_a_login
-    reload_at_the_next_reload
+    reload_at_no_reload
     reload_of_bad_files
     reload_interval
     cleanup_after_reload
@@ -76,9 +79,13 @@ scenarios! {
     connack_on_plain_connections
     connack_of_known_versions
     connack_to_a_peer_that_is_gone
+    connack_behind_a_proxy
+    connack_doubts
     connack_in_a_sweep
     session_by_device
     one_connection
+    takeovers
+    hearsay
     stats
     thinned_log
     certificates

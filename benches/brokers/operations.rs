@@ -11,13 +11,14 @@ use super::{
     },
 };
 use mosquitto_iotda_auth::{
+    journal::Origin,
     login::{
-        HourKeys, Occasion, Policy, SignType, Verdict,
+        HourKeys, Policy, SignType, Verdict,
         signature::{HourKey, Password},
         timestamp::{Stamp, UnixSeconds},
         verify,
     },
-    plugin::{Answer, Login, Plugin},
+    plugin::{Answer, Asked, Login, Plugin},
     registry::Table,
     sessions::ClientHandle,
 };
@@ -139,8 +140,7 @@ impl Bench {
     fn verify_in(&self, table: &Table, connect: &mqtt::Connect, accepted: bool) {
         let mut keys = self.keys.borrow_mut();
         let connect = black_box(connect.borrowed());
-        let at = Occasion::Connect;
-        let verdict = verify(&connect, table, &self.policy, self.now, at, &mut keys);
+        let verdict = verify(&connect, table, &self.policy, self.now, &mut keys);
         assert_eq!(matches!(black_box(verdict), Verdict::Accept(_)), accepted);
     }
 
@@ -191,11 +191,11 @@ impl Bench {
     fn plugin(&self, n: usize, connect: &mqtt::Connect, accepted: bool) {
         let client = ClientHandle(n);
         let login = Login {
+            asked: Asked::Connect,
             client,
             connect: black_box(connect.borrowed()),
-            address: Some(b"127.0.0.1"),
+            origin: Origin { address: Some(b"127.0.0.1"), ..Origin::default() },
             protocol_version: 4,
-            subscriptions: 0,
         };
         let answer = self.plugin.login(&Silent, &login);
         assert_eq!(matches!(black_box(answer), Answer::Accept { .. }), accepted);

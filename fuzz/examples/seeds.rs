@@ -3,7 +3,7 @@
 //!
 //!     cargo run --example seeds
 
-use mosquitto_iotda_auth::{login::Occasion, options::Options};
+use mosquitto_iotda_auth::options::Options;
 use mosquitto_iotda_auth_fuzz::{
     answer::{Answer, answer},
     input::Input,
@@ -48,9 +48,9 @@ fn main() {
     put("secrets_file", files);
     put("verify", logins.iter().map(verify).collect());
     let mut plugins: Vec<Vec<u8>> = logins.iter().flat_map(plugin).collect();
-    plugins.extend(
-        logins.iter().find(|login| is_registered(login)).into_iter().flat_map(options_and_kinds),
-    );
+    let registered = logins.iter().find(|login| is_registered(login));
+    plugins.extend(registered.into_iter().flat_map(options_and_kinds));
+    plugins.extend(registered.into_iter().flat_map(sessions));
     put("plugin", plugins);
 }
 
@@ -73,7 +73,7 @@ fn logins(json: &str) -> Vec<Login> {
 }
 
 /// A value of each kind that is no default.
-const VALUES: [&str; 11] = [
+const VALUES: [&str; 12] = [
     "timestamp_max_age=15m",
     "timestamp_max_ahead=2d",
     "sign_types=1, 2",
@@ -84,6 +84,7 @@ const VALUES: [&str; 11] = [
     "exact_connack_ports=1883, 1884",
     "reload_interval=10s",
     "failure_limit=20/1m",
+    "takeover_limit=5/10s",
     "stats_interval=90",
 ];
 
@@ -167,7 +168,7 @@ fn verify(login: &Login) -> Vec<u8> {
     assert_eq!(sent.password.as_deref(), login.password.as_ref().map(String::as_bytes));
     assert_eq!(sent.keep_alive, login.keep_alive);
     let now = date_twin(&stamp).unwrap_or_default();
-    let said = answer(&sent, &devices, &rules, now, Occasion::Connect);
+    let said = answer(&sent, &devices, &rules, now);
     assert_eq!(said == Answer::Accept, is_registered(login), "{said:?}");
     seed
 }
@@ -175,23 +176,52 @@ fn verify(login: &Login) -> Vec<u8> {
 /// The login; with a SIGHUP and an end; and on another broker, and with another file after it.
 fn plugin(login: &Login) -> [Vec<u8>; 3] {
     let (file, sent) = device_and_login(login);
-    let begin = |is_2_0: u8| [vec![is_2_0, 0], file.clone(), vec![0; 4]].concat();
+    let begin = |is_2_0: u8| [vec![is_2_0, 0, 0], file.clone(), vec![0; 4]].concat();
     // What `World::login` chooses: the event, the client, and what the broker knows of it.
     let version = if login.level == 3 { 3 } else { 0 };
-    let ask = [vec![0, 0], sent, vec![0, 0, version], vec![0; 7]].concat();
+    let ask = [vec![0, 0], sent, vec![0, 0, 0, version], vec![0; 7]].concat();
     [
         [begin(0), ask.clone()].concat(),
-        [begin(0), ask.clone(), vec![11, 7, 5, 0, 0, 14]].concat(),
+        [begin(0), ask.clone(), vec![11, 0, 7, 5, 0, 0, 14]].concat(),
         [begin(1), ask.clone(), vec![15, 0, 0, 0, 0, 0, 0, 0], ask, vec![11]].concat(),
     ]
+}
+
+/// What can become of the login's session on both kinds of broker, with each of the broker's builds: it waits, is restored, is
+/// taken over from another address, and is asked about in sweeps of which the plugin is told, or is not; and the device comes
+/// unasked, over TCP and WebSocket.
+fn sessions(login: &Login) -> Vec<Vec<u8>> {
+    let (file, sent) = device_and_login(login);
+    let mut seeds = Vec::new();
+    let builds: [(u8, &[u8]); 5] = [(0, &[0]), (1, &[0]), (1, &[6]), (1, &[12, 0]), (1, &[12, 5])];
+    for (is_2_0, build) in builds {
+        for protocol in 0..2 {
+            let begin = [&[is_2_0, 0], build, &file, &[0; 4]].concat();
+            let come = |event: u8, slot: u8| {
+                let around = [vec![1, 0, protocol], vec![0; 4], vec![1, 0, 0]].concat();
+                let call = if event == 0 { vec![0] } else { vec![] };
+                [vec![event, slot], sent.clone(), around, call].concat()
+            };
+            for story in [
+                vec![5, 0, 1, 11, 0],
+                vec![5, 0, 0, 11, 3],
+                vec![18, 0, 17, 0, 7],
+                [come(0, 1), vec![11, 48], come(0, 0)].concat(),
+                [come(16, 1), vec![5, 1, 0]].concat(),
+            ] {
+                seeds.push([begin.clone(), vec![7], come(0, 0), story].concat());
+            }
+        }
+    }
+    seeds
 }
 
 /// The login with each option but the first at a value that is no default, on a connection of its own; once more without
 /// its password; and by a certificate instead.
 fn options_and_kinds(login: &Login) -> Vec<Vec<u8>> {
     let (file, sent) = device_and_login(login);
-    let (event, around) = (vec![0, 0], [vec![0; 9], vec![7, 1]].concat());
-    let begin = |file: &[u8], option: u8| [&[0, 0], file, &[0, 0, 1, option, 0, 0]].concat();
+    let (event, around) = (vec![0, 0], [vec![0; 10], vec![7]].concat());
+    let begin = |file: &[u8], option: u8| [&[0, 0, 0], file, &[0, 0, 1, option, 0, 0]].concat();
     let logs_in = [event.clone(), sent.clone(), around.clone()].concat();
     let mut without = sent;
     let password = without.len() - 3;
@@ -199,7 +229,7 @@ fn options_and_kinds(login: &Login) -> Vec<Vec<u8>> {
     let fails = [event.clone(), without, around.clone()].concat();
     let options = 1..u8::try_from(Options::names().count()).expect("a few");
     let mut seeds: Vec<Vec<u8>> = options
-        .map(|option| [begin(&file, option), logs_in.clone(), fails.clone(), vec![11]].concat())
+        .map(|option| [begin(&file, option), logs_in.clone(), fails.clone(), vec![11, 0]].concat())
         .collect();
     // By SHA-256 and SHA-1, two, and frozen.
     for (kind, fingerprints) in

@@ -1,6 +1,7 @@
 //! The plugin in a broker that does anything: starts with any options, logins right and nearly, clients that come back at
-//! the same address or leave unseen, SIGHUPs with other files, time that passes, and ends. What is in `src/model` says
-//! what should come of it.
+//! the same address, leave unseen or are let in unasked, sessions that wait or have been restored, SIGHUPs with other files
+//! and logins in between, RELOADs that are kept from the plugin and TICKs that never come, time that passes, and ends. What
+//! is in `src/model` says what should come of it.
 
 #![no_main]
 
@@ -8,8 +9,9 @@ use libfuzzer_sys::fuzz_target;
 use mosquitto_iotda_auth::options::Options;
 use mosquitto_iotda_auth_fuzz::{
     broker::{
-        AUTH, Around, BASIC_AUTH, Broker, CLIENT_OFFLINE, Call, DISCONNECT, INVAL, NOT_ASKED_FOR,
-        RELOAD, RawOption, SLOTS, SUCCESS, TICK, Wire,
+        AUTH, Around, BASIC_AUTH, Broker, Build, CLIENT_OFFLINE, CONNECT, Call, DEFER, DISCONNECT,
+        INVAL, Known, NOT_ASKED_FOR, RELOAD, RawOption, SLOTS, SUCCESS, Seen, Stands, TICK,
+        WEB_SOCKET, Wire,
     },
     check,
     input::Input,
@@ -24,6 +26,9 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+
+/// The CONNECTs that came last, by slot.
+type Last = [Option<(Sent, Around)>; SLOTS];
 
 /// 2026-11-22T09:00:00Z.
 const NOW: i64 = 1_795_338_000;
@@ -46,13 +51,18 @@ fuzz_target!(|bytes: &[u8]| {
 impl World {
     fn play(&mut self, input: &mut Input<'_>) {
         let (is_2_1, has_tls) = (!input.flag(), !input.flag());
+        let build = match input.below(16) {
+            0..6 => Build::WithAdns,
+            6..12 => Build::Plain,
+            _ => Build::ALL[2 + usize::from(input.below(7))],
+        };
         self.broker.reset(is_2_1, has_tls);
-        let mut last: [Option<(Sent, Around)>; SLOTS] = Default::default();
+        let mut last = Last::default();
         let (mut wall, mut steady) = (NOW, 0);
         for _ in 0..3 {
             let Some(mut model) = self.start(input, is_2_1, wall, steady) else { continue };
             for _ in 0..60 {
-                if input.is_over() || !self.event(input, &mut model, has_tls, &mut last) {
+                if input.is_over() || !self.event(input, &mut model, (build, has_tls), &mut last) {
                     break;
                 }
             }
@@ -154,6 +164,7 @@ impl World {
                 "exact_connack_ports" => [&ports, "none", &ports, "1883"],
                 "reload_interval" => ["1h", "off", "2d", "60m"],
                 "failure_limit" => ["1/1m", "off", "3/10s", "20/1h"],
+                "takeover_limit" => ["1/1m", "off", "3/10s", "20/1h"],
                 "stats_interval" => ["1s", "off", "10s", "1h"],
                 _ => ["", "x", " ", "off"],
             };
@@ -173,21 +184,15 @@ impl World {
         &mut self,
         input: &mut Input<'_>,
         model: &mut Model,
-        has_tls: bool,
-        last: &mut [Option<(Sent, Around)>; SLOTS],
+        kind: (Build, bool),
+        last: &mut Last,
     ) -> bool {
-        match input.below(16) {
-            0..=4 => self.login(input, model, has_tls, last),
+        match input.below(20) {
+            0..=4 => self.login(input, model, kind, last),
             5 => {
                 let slot = usize::from(input.below(SLOTS as u8));
                 let event = input.pick([DISCONNECT, CLIENT_OFFLINE]);
-                let seen = self.broker.gone(event, Some(slot));
-                let unknown = event == CLIENT_OFFLINE && !model.is_2_1;
-                check!(seen.code == if unknown { NOT_ASKED_FOR } else { SUCCESS }, "{seen:?}");
-                check!(seen.log.is_empty() && seen.kicks.is_empty(), "{seen:?}");
-                if !unknown {
-                    model.gone(slot);
-                }
+                self.leave(model, event, slot, last);
             }
             6 => self.reload(model),
             7 => drop(self.tick(model)),
@@ -202,35 +207,46 @@ impl World {
                 self.broker.set_clock(model.wall, model.steady);
             }
             9 | 10 => self.rewrite(input, model),
-            11 => self.hang_up(model, has_tls, last),
+            11 => self.hang_up(input, model, kind, last),
             12 => self.events_about_nobody(input, model),
-            13 => {
-                // The same once more, at the same address or at another.
-                let slot = usize::from(input.below(SLOTS as u8));
-                let to = (slot + usize::from(input.below(2))) % SLOTS;
-                if let Some((sent, around)) = last[slot].clone() {
-                    self.ask(model, to, &sent, &around, None, has_tls);
-                    last[to] = Some((sent, around));
-                }
-            }
+            13 => self.log_in_again(input, model, kind, last),
             14 => return false,
-            _ => {
+            15 => {
                 // Another file, read and in force.
                 self.rewrite(input, model);
                 self.reload(model);
                 self.settle(model);
             }
+            16 => self.let_in_unasked(input, model, kind, last),
+            17 => {
+                let slot = usize::from(input.below(SLOTS as u8));
+                self.ask_again(model, slot, kind);
+            }
+            18 => {
+                // A broker that has ended, and begun again with what it had written down.
+                let slot = usize::from(input.below(SLOTS as u8));
+                if let Some(Known { mut sent, mut around, .. }) = self.broker.forget(slot) {
+                    (sent.password, sent.certificate, sent.keep_alive) = (None, None, 0);
+                    (around.address, around.protocol_version) = (None, 0);
+                    self.broker.list(slot, Known { sent, around, stands: Stands::Restored });
+                }
+            }
+            _ => {
+                // Nobody says that it is gone.
+                let slot = usize::from(input.below(SLOTS as u8));
+                self.broker.forget(slot);
+            }
         }
         true
     }
 
-    fn login(
+    /// What a client sends, and the client.
+    fn choose(
         &mut self,
         input: &mut Input<'_>,
-        model: &mut Model,
-        has_tls: bool,
-        last: &mut [Option<(Sent, Around)>; SLOTS],
-    ) {
+        model: &Model,
+        build: Build,
+    ) -> (usize, Sent, Around) {
         let slot = usize::from(input.below(SLOTS as u8));
         let (mut sent, _) = Sent::choose(input, &model.devices);
         // The broker gives C's strings.
@@ -241,7 +257,8 @@ impl World {
             text.truncate(end);
         }
         let port = self.wire.port();
-        let mut around = Around {
+        let socket = input.pick(self.wire.sockets());
+        let around = Around {
             address: match input.below(8) {
                 0..=2 => Some(b"127.0.0.1".to_vec()),
                 3 => Some(b"2001:db8::1".to_vec()),
@@ -249,9 +266,10 @@ impl World {
                 5 => {
                     Some(input.text().split(|byte| *byte == 0).next().unwrap_or_default().to_vec())
                 }
+                6 => Some(b"::ffff:127.0.0.1".to_vec()),
                 _ => None,
             },
-            protocol: input.pick([0, 0, 0, 1]),
+            protocol: input.pick([0, WEB_SOCKET, 0, 1]),
             protocol_version: match input.below(8) {
                 0..=2 => 4,
                 3 => 3,
@@ -259,12 +277,14 @@ impl World {
                 6 => 0,
                 _ => i32::from_be_bytes([input.byte(), 0, 0, input.byte()]),
             },
-            subscriptions: input.pick([0, 0, 1, i32::MIN]),
             port: input.pick([port.into(), port.into(), 1883, -1]),
-            numbers: {
-                let numbers = self.wire.wrong_numbers();
-                [input.pick(numbers), input.pick(numbers)]
-            },
+            build,
+            socket,
+            is_from_here: self.wire.is_connection(socket),
+            ident: input.pick(self.wire.wrong_numbers()),
+            // Let in, told to end, and told to end with its will.
+            state: input.pick([3, 2, 18, 3]),
+            persistent: input.flag(),
             certificate_failure: input.pick([0, 0, 0, 0, 0, -1, 0, i32::MIN]),
             // Nobody could tell whether a login was refused for this, or because there were too many.
             naming: match model.wanted.failure_limit {
@@ -272,21 +292,51 @@ impl World {
                 Some(_) => SUCCESS,
             },
         };
+        (slot, sent, around)
+    }
+
+    fn login(
+        &mut self,
+        input: &mut Input<'_>,
+        model: &mut Model,
+        (build, has_tls): (Build, bool),
+        last: &mut Last,
+    ) {
+        let (slot, sent, mut around) = self.choose(input, model, build);
         let call = match input.below(8) {
             7 => {
                 let call = self.wire.dial();
-                around.numbers[usize::from(input.below(2))] = call.number();
+                (around.socket, around.is_from_here) = (call.number(), true);
                 Some(call)
             }
             _ => None,
         };
-        self.ask(model, slot, &sent, &around, call, has_tls);
+        self.connect(model, slot, &sent, &around, call, has_tls);
         // What it had for a socket is closed.
-        around.numbers = [-1; 2];
+        (around.socket, around.is_from_here) = (1_000_000, false);
         last[slot] = Some((sent, around));
     }
 
-    fn ask(
+    /// The same CONNECT once more, at the same address or at another, or over a WebSocket.
+    fn log_in_again(
+        &mut self,
+        input: &mut Input<'_>,
+        model: &mut Model,
+        (_, has_tls): (Build, bool),
+        last: &mut Last,
+    ) {
+        let slot = usize::from(input.below(SLOTS as u8));
+        let to = (slot + usize::from(input.below(2))) % SLOTS;
+        let Some((sent, mut around)) = last[slot].clone() else { return };
+        if input.flag() {
+            around.protocol = WEB_SOCKET;
+        }
+        self.connect(model, to, &sent, &around, None, has_tls);
+        last[to] = Some((sent, around));
+    }
+
+    /// A CONNECT, and what follows where it is accepted, or left to others, who accept it.
+    fn connect(
         &mut self,
         model: &mut Model,
         slot: usize,
@@ -295,13 +345,31 @@ impl World {
         call: Option<Call>,
         has_tls: bool,
     ) {
-        let seen = self.broker.ask(slot, sent, around);
-        let mut sent = sent.clone();
-        sent.certificate = sent
-            .certificate
-            .filter(|der| has_tls && around.certificate_failure == 0 && !der.is_empty());
-        let exact = model.asked(slot, &sent, around, &seen);
-        let Some(mut call) = call else { return };
+        let known = Known { sent: sent.clone(), around: around.clone(), stands: Stands::New };
+        let (seen, name) = self.broker.ask(slot, &known);
+        let exact = model.asked(slot, &as_the_plugin_sees(&known, has_tls), &seen);
+        if seen.code == SUCCESS || seen.code == DEFER {
+            let mut known = Known { stands: Stands::Online, ..known };
+            known.sent.client_id = name;
+            if call.is_some() {
+                (known.around.socket, known.around.is_from_here) = (1_000_000, false);
+            }
+            self.let_in(model, slot, known);
+        }
+        if let Some(call) = call {
+            self.check_call(model, around, call, &exact, &seen);
+        }
+    }
+
+    /// What a client got over its connection.
+    fn check_call(
+        &mut self,
+        model: &Model,
+        around: &Around,
+        mut call: Call,
+        exact: &[Vec<u8>],
+        seen: &Seen,
+    ) {
         let port = self.wire.port();
         let proved = around.protocol == 0
             && around.address.as_deref() == Some(b"127.0.0.1")
@@ -309,12 +377,77 @@ impl World {
             && (!model.is_2_1 || around.port == i32::from(port));
         if proved && !exact.is_empty() {
             let received = call.received();
-            check!(
-                exact.contains(&received),
-                "{received:?}, not {exact:?}: {sent:?} {around:?} {seen:?}"
-            );
+            check!(exact.contains(&received), "{received:?}, not {exact:?}: {around:?} {seen:?}");
         } else {
-            check!(call.is_silent(), "something is sent: {sent:?} {around:?} {seen:?}");
+            check!(call.is_silent(), "something is sent: {around:?} {seen:?}");
+        }
+    }
+
+    /// A client becomes a session: one of the same name has to go.
+    fn let_in(&mut self, model: &mut Model, slot: usize, known: Known) {
+        for other in self.broker.namesakes(slot, &known.sent.client_id) {
+            let Some(before) = self.broker.forget(other) else { continue };
+            // A WebSocket of a 2.0 has lost its name, and closes later.
+            if model.is_2_1 || before.around.protocol != WEB_SOCKET {
+                let seen = self.broker.gone(DISCONNECT, Some(other), Some(&before));
+                model.gone(other, Some(&before), &seen);
+            }
+        }
+        self.broker.list(slot, known.clone());
+        if model.is_2_1 && known.sent.client_id.is_some() {
+            let seen = self.broker.connected(Some(slot));
+            model.connected(slot, &known, &seen);
+        }
+    }
+
+    /// A client that a broker lets in without asking any plugin, since its certificate says who it is.
+    fn let_in_unasked(
+        &mut self,
+        input: &mut Input<'_>,
+        model: &mut Model,
+        (build, _): (Build, bool),
+        last: &Last,
+    ) {
+        let (slot, mut sent, around) = self.choose(input, model, build);
+        sent.password = None;
+        self.leave(model, DISCONNECT, slot, last);
+        model.log.note_what_was_sent(&sent, &around, model.steady);
+        self.let_in(model, slot, Known { sent, around, stands: Stands::Online });
+    }
+
+    /// A connection ends, or a session that waits.
+    fn leave(&mut self, model: &mut Model, event: i32, slot: usize, last: &Last) {
+        let refused = || {
+            let (sent, around) = last[slot].clone()?;
+            Some(Known { sent, around, stands: Stands::New })
+        };
+        let known = self.broker.forget(slot).or_else(refused);
+        let seen = self.broker.gone(event, Some(slot), known.as_ref());
+        if event == CLIENT_OFFLINE && !model.is_2_1 {
+            check!(seen.code == NOT_ASKED_FOR && seen.log.is_empty(), "{seen:?}");
+        } else {
+            model.gone(slot, known.as_ref(), &seen);
+        }
+        let stays = |known: &Known| {
+            known.around.persistent && matches!(known.stands, Stands::Online | Stands::Closing)
+        };
+        if let Some(known) = known.filter(stays) {
+            self.broker.list(slot, Known { stands: Stands::Offline, ..known });
+        }
+    }
+
+    /// The broker asks about one of its sessions, as it does after a SIGHUP. One that is refused has to go.
+    fn ask_again(&mut self, model: &mut Model, slot: usize, (_, has_tls): (Build, bool)) {
+        let Some(mut known) = self.broker.listed(slot) else { return };
+        let waits = matches!(known.stands, Stands::Offline | Stands::Restored);
+        if waits {
+            known.sent.certificate = None;
+        }
+        let (seen, _) = self.broker.ask(slot, &known);
+        model.asked(slot, &as_the_plugin_sees(&known, has_tls), &seen);
+        if seen.code != SUCCESS && seen.code != DEFER {
+            check!(!waits || !model.is_known(&known), "a session that waits is refused: {known:?}");
+            self.leave(model, DISCONNECT, slot, &Last::default());
         }
     }
 
@@ -354,26 +487,39 @@ impl World {
         }
     }
 
-    /// SIGHUP, as a broker does it: RELOAD, every session, TICK.
+    /// SIGHUP, as a broker does it: RELOAD, which another plugin may keep from this one, every session, CONNECTs that come
+    /// before the broker's loop has come round, and TICK, which not every broker sends.
     fn hang_up(
         &mut self,
+        input: &mut Input<'_>,
         model: &mut Model,
-        has_tls: bool,
-        last: &[Option<(Sent, Around)>; SLOTS],
+        kind: (Build, bool),
+        last: &mut Last,
     ) {
-        self.reload(model);
-        for (slot, login) in last.iter().enumerate() {
-            if let Some((sent, around)) = login {
-                self.ask(model, slot, sent, around, None, has_tls);
+        let choice = input.byte();
+        if choice & 3 != 3 {
+            self.reload(model);
+        }
+        for slot in 0..SLOTS {
+            self.ask_again(model, slot, kind);
+        }
+        for _ in 0..choice >> 2 & 3 {
+            match input.flag() {
+                false => self.log_in_again(input, model, kind, last),
+                true => self.login(input, model, kind, last),
             }
         }
-        self.tick(model);
+        if choice >> 4 & 3 != 3 {
+            self.tick(model);
+        }
     }
 
     fn events_about_nobody(&mut self, input: &mut Input<'_>, model: &mut Model) {
-        let seen = match input.below(4) {
+        let seen = match input.below(6) {
             0 => self.broker.event(BASIC_AUTH),
-            1 => self.broker.gone(DISCONNECT, None),
+            1 => self.broker.gone(DISCONNECT, None, None),
+            4 => self.broker.event(CONNECT),
+            5 => self.broker.connected(None),
             2 => self.broker.event(DISCONNECT),
             _ => self.broker.event(CLIENT_OFFLINE),
         };
@@ -381,6 +527,14 @@ impl World {
         check!(seen.log.is_empty() && seen.kicks.is_empty(), "{seen:?}");
         model.log.check(&seen);
     }
+}
+
+/// A client with the certificate that the plugin can have of it.
+fn as_the_plugin_sees(known: &Known, has_tls: bool) -> Known {
+    let mut known = known.clone();
+    let has_der = has_tls && known.around.certificate_failure == 0;
+    known.sent.certificate = known.sent.certificate.filter(|der| has_der && !der.is_empty());
+    known
 }
 
 /// A text of C's, as it is read.

@@ -1,10 +1,10 @@
-//! The check of logins that are right or nearly, on every occasion, held against the contract's table.
+//! The check of logins that are right or nearly, held against the contract's table.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use mosquitto_iotda_auth::{
-    login::{HourKeys, Occasion, Verdict, verify},
+    login::{HourKeys, Verdict, verify},
     registry::{Cancel, load},
 };
 use mosquitto_iotda_auth_fuzz::{
@@ -33,15 +33,14 @@ fuzz_target!(|bytes: &[u8]| {
     for _ in 0..6 {
         let (sent, stamp) = Sent::choose(&mut input, &devices);
         let now = now(&mut input, date_twin(&stamp).unwrap_or_default(), &rules);
-        let occasion = input.pick([Occasion::Connect, Occasion::Recheck, Occasion::Restored]);
-        let expected = answer(&sent, &devices, &rules, now, occasion);
+        let expected = answer(&sent, &devices, &rules, now);
         let connect = sent.connect();
-        let found = match verify(&connect, &table, &rules.policy(), now, occasion, &mut keys) {
+        let found = match verify(&connect, &table, &rules.policy(), now, &mut keys) {
             Verdict::Accept(_) => Answer::Accept,
             Verdict::Defer => Answer::Defer,
             Verdict::Refuse(refused) => Answer::Refuse(refused.reason.slug(), refused.detail),
         };
-        assert_eq!(found, expected, "{occasion:?} {sent:?} at {now} by {rules:?}");
+        assert_eq!(found, expected, "{sent:?} at {now} by {rules:?}");
         if input.is_over() {
             break;
         }

@@ -6,7 +6,7 @@ use crate::{
     sent::{Sent, password},
     twins::{ClientIdTwin, FileTwin, ProofTwin, client_id_twin, date_twin},
 };
-use mosquitto_iotda_auth::login::{Occasion, verify::Detail};
+use mosquitto_iotda_auth::login::verify::Detail;
 use sha2::{Digest, Sha256};
 
 /// What is said to a client.
@@ -18,13 +18,7 @@ pub enum Answer {
 }
 
 /// What the contract says to a login.
-pub fn answer(
-    sent: &Sent,
-    devices: &FileTwin,
-    rules: &Rules,
-    now: i64,
-    occasion: Occasion,
-) -> Answer {
+pub fn answer(sent: &Sent, devices: &FileTwin, rules: &Rules, now: i64) -> Answer {
     let refuse = |slug| Answer::Refuse(slug, Detail::None);
     let (device_id, sign_digit, stamp) =
         match client_id_twin(sent.client_id.as_deref().unwrap_or_default()) {
@@ -35,53 +29,48 @@ pub fn answer(
     if !rules.sign_types.contains(&sign_digit) {
         return Answer::Refuse("bad_sign_type", Detail::SignType(sign_digit));
     }
-    let connects = occasion == Occasion::Connect;
     let in_range = |(lowest, highest)| lowest <= sent.keep_alive && sent.keep_alive <= highest;
-    if connects && !rules.keep_alive.is_none_or(in_range) {
+    if !rules.keep_alive.is_none_or(in_range) {
         return Answer::Refuse("bad_keepalive", Detail::KeepAlive(sent.keep_alive));
     }
     if sent.username.as_deref() != Some(device_id) || device_id.len() > 256 {
         return refuse("user_mismatch");
     }
     let Some(device) = devices.get(device_id) else { return refuse("unknown_device") };
-    if occasion != Occasion::Restored {
-        match &device.proof {
-            ProofTwin::Secrets(secrets) => {
-                let right = secrets
-                    .iter()
-                    .map(|secret| password(sign_digit, stamp, secret).into_bytes())
-                    .any(|right| sent.password.as_ref() == Some(&right));
-                if connects && sign_digit != b'0' {
-                    let begin = i128::from(date_twin(stamp).expect("a date"));
-                    let now = i128::from(now);
-                    let age = i64::try_from(now - begin).unwrap_or(if now < begin {
-                        i64::MIN
-                    } else {
-                        i64::MAX
-                    });
-                    let detail = Detail::Clock { age, password_right: right };
-                    if begin + i128::from(rules.max_age) < now {
-                        return Answer::Refuse("stale_timestamp", detail);
-                    }
-                    if rules.max_ahead.is_some_and(|limit| begin - i128::from(limit) > now) {
-                        return Answer::Refuse("future_timestamp", detail);
-                    }
+    match &device.proof {
+        ProofTwin::Secrets(secrets) => {
+            let right = secrets
+                .iter()
+                .map(|secret| password(sign_digit, stamp, secret).into_bytes())
+                .any(|right| sent.password.as_ref() == Some(&right));
+            if sign_digit != b'0' {
+                let begin = i128::from(date_twin(stamp).expect("a date"));
+                let now = i128::from(now);
+                let age = i64::try_from(now - begin).unwrap_or(if now < begin {
+                    i64::MIN
+                } else {
+                    i64::MAX
+                });
+                let detail = Detail::Clock { age, password_right: right };
+                if begin + i128::from(rules.max_age) < now {
+                    return Answer::Refuse("stale_timestamp", detail);
                 }
-                if !right {
-                    return refuse("wrong_password");
+                if rules.max_ahead.is_some_and(|limit| begin - i128::from(limit) > now) {
+                    return Answer::Refuse("future_timestamp", detail);
                 }
             }
-            proof => match &sent.certificate {
-                None if connects => return refuse("no_certificate"),
-                // A session that is offline has none to show.
-                None => {}
-                Some(der) if is_certificate_of(der, proof) => {}
-                Some(der) => {
-                    let digest = Sha256::digest(der).into();
-                    return Answer::Refuse("wrong_certificate", Detail::Certificate(digest));
-                }
-            },
+            if !right {
+                return refuse("wrong_password");
+            }
         }
+        proof => match &sent.certificate {
+            None => return refuse("no_certificate"),
+            Some(der) if is_certificate_of(der, proof) => {}
+            Some(der) => {
+                let digest = Sha256::digest(der).into();
+                return Answer::Refuse("wrong_certificate", Detail::Certificate(digest));
+            }
+        },
     }
     if device.frozen { refuse("frozen") } else { Answer::Accept }
 }

@@ -23,8 +23,8 @@ pub struct Rules {
 impl Default for Rules {
     fn default() -> Self {
         Self {
-            max_age: 3600,
-            max_ahead: None,
+            max_age: 3900,
+            max_ahead: Some(86_400),
             sign_types: b"012".to_vec(),
             keep_alive: Some((30, 1200)),
             defers_others: false,
@@ -71,7 +71,7 @@ impl Rules {
 }
 
 /// All options, as the operator means them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     pub secrets_file: String,
     pub rules: Rules,
@@ -80,7 +80,24 @@ pub struct Wanted {
     pub exact_ports: Vec<u16>,
     pub reload_seconds: Option<u64>,
     pub failure_limit: Option<(u32, u64)>,
+    pub takeover_limit: Option<(u32, u64)>,
     pub stats_seconds: Option<u64>,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self {
+            secrets_file: String::new(),
+            rules: Rules::default(),
+            many_connections: false,
+            sessions_by_device: false,
+            exact_ports: Vec::new(),
+            reload_seconds: None,
+            failure_limit: None,
+            takeover_limit: Some((20, 60)),
+            stats_seconds: None,
+        }
+    }
 }
 
 impl Wanted {
@@ -140,14 +157,8 @@ impl Wanted {
                 self.exact_ports = value.split(',').map(port).collect::<Option<_>>()?;
             }
             "reload_interval" => self.reload_seconds = off_or_seconds(value)?,
-            "failure_limit" if value == "off" => self.failure_limit = None,
-            "failure_limit" => {
-                let (failures, time) = value.split_once('/')?;
-                let failures = number(failures.trim(), u32::MAX.into())?;
-                let failures = u32::try_from(failures).ok().filter(|failures| *failures > 0)?;
-                let time = seconds(time.trim()).filter(|time| *time > 0)?;
-                self.failure_limit = Some((failures, time));
-            }
+            "failure_limit" => self.failure_limit = off_or_limit(value)?,
+            "takeover_limit" => self.takeover_limit = off_or_limit(value)?,
             "stats_interval" => self.stats_seconds = off_or_seconds(value)?,
             _ => return None,
         }
@@ -180,6 +191,9 @@ impl Wanted {
             failure_limit: options
                 .failure_limit
                 .map(|limit| (limit.failures, limit.within.as_secs())),
+            takeover_limit: options
+                .takeover_limit
+                .map(|limit| (limit.takeovers, limit.within.as_secs())),
             stats_seconds: options.stats_interval.map(|interval| interval.as_secs()),
         }
     }
@@ -194,6 +208,18 @@ impl Wanted {
 
 fn either(value: &str, usual: &str, other: &str) -> Option<bool> {
     [usual, other].contains(&value).then_some(value == other)
+}
+
+/// `None` where the value is no limit, `Some(None)` where there shall be none.
+#[allow(clippy::option_option)]
+fn off_or_limit(value: &str) -> Option<Option<(u32, u64)>> {
+    if value == "off" {
+        return Some(None);
+    }
+    let (count, time) = value.split_once('/')?;
+    let count = u32::try_from(number(count.trim(), u32::MAX.into())?).ok()?;
+    let time = seconds(time.trim())?;
+    (count > 0 && time > 0).then_some(Some((count, time)))
 }
 
 /// Digits and nothing else, up to a limit.

@@ -3,13 +3,13 @@
 //! A library that refers to a function by name is refused as a whole by a broker that lacks it (both 2.0 and 2.1 load
 //! with `RTLD_NOW`, `lib_load.h`). Looked up at run time, a newer function can be missing.
 
-use super::bindings as c;
+use super::{bindings as c, standing::RawHead};
 use crate::{
     journal::{Acceptance, Line},
     plugin::{Host, Level},
 };
 use std::{
-    ffi::{CStr, c_int, c_uchar, c_void},
+    ffi::{CStr, c_char, c_int, c_uchar, c_void},
     fmt,
     ptr::NonNull,
 };
@@ -22,9 +22,9 @@ pub(super) struct Broker {
     log_printf: c::iotda_log_printf,
     client_id: c::iotda_client_string,
     client_address: c::iotda_client_string,
+    client_username: c::iotda_client_string,
     client_keepalive: c::iotda_client_int,
     client_protocol_version: c::iotda_client_int,
-    client_sub_count: c::iotda_client_int,
     kick_client_by_clientid: c::iotda_kick_client_by_clientid,
     client_protocol: c::iotda_client_int,
     broker_publish_copy: c::iotda_broker_publish_copy,
@@ -33,6 +33,7 @@ pub(super) struct Broker {
     x509_free: c::iotda_x509_free,
     plugin_set_info: c::iotda_plugin_set_info,
     set_clientid: c::iotda_set_clientid,
+    client: c::iotda_client,
     client_port: c::iotda_client_int,
 }
 
@@ -77,11 +78,11 @@ impl Broker {
             log_printf: required!(c"mosquitto_log_printf" as iotda_log_printf),
             client_id: required!(c"mosquitto_client_id" as iotda_client_string),
             client_address: required!(c"mosquitto_client_address" as iotda_client_string),
+            client_username: required!(c"mosquitto_client_username" as iotda_client_string),
             client_keepalive: required!(c"mosquitto_client_keepalive" as iotda_client_int),
             client_protocol_version: required!(
                 c"mosquitto_client_protocol_version" as iotda_client_int
             ),
-            client_sub_count: required!(c"mosquitto_client_sub_count" as iotda_client_int),
             kick_client_by_clientid: required!(
                 c"mosquitto_kick_client_by_clientid" as iotda_kick_client_by_clientid
             ),
@@ -97,6 +98,7 @@ impl Broker {
             x509_free: optional!(c"X509_free" as iotda_x509_free),
             plugin_set_info: optional!(c"mosquitto_plugin_set_info" as iotda_plugin_set_info),
             set_clientid: optional!(c"mosquitto_set_clientid" as iotda_set_clientid),
+            client: optional!(c"mosquitto_client" as iotda_client),
             client_port: optional!(c"mosquitto_client_port" as iotda_client_int),
         })
     }
@@ -198,12 +200,11 @@ impl Host for Broker {
         }
     }
 
-    fn disconnect(&self, client_id: &CStr) {
-        if let Some(kick) = self.kick_client_by_clientid {
-            // With the will, as when the broker itself ends a session whose second check fails.
+    fn disconnect(&self, client_id: &CStr, with_will: bool) -> bool {
+        self.kick_client_by_clientid.is_some_and(|kick| {
             // SAFETY: the id is NUL-terminated and outlives the call; we are on the broker's thread, as above.
-            unsafe { kick(client_id.as_ptr(), true) };
-        }
+            unsafe { kick(client_id.as_ptr(), with_will) == c::IOTDA_SUCCESS }
+        })
     }
 
     fn publish(&self, topic: &CStr, payload: &[u8]) {
@@ -312,6 +313,10 @@ impl<'a> Client<'a> {
         self.string(self.broker.client_address)
     }
 
+    pub(super) fn username(&self) -> Option<&'a [u8]> {
+        self.string(self.broker.client_username)
+    }
+
     /// In seconds.
     pub(super) fn keep_alive(&self) -> u16 {
         u16::try_from(self.number(self.broker.client_keepalive)).unwrap_or_default()
@@ -321,13 +326,45 @@ impl<'a> Client<'a> {
         self.number(self.broker.client_protocol_version)
     }
 
-    pub(super) fn subscriptions(&self) -> i32 {
-        self.number(self.broker.client_sub_count)
-    }
-
     /// Whether the client speaks MQTT over TCP, with TLS or without; not over a WebSocket.
     pub(super) fn speaks_plain_mqtt(&self) -> bool {
         self.number(self.broker.client_protocol) == c::IOTDA_PROTOCOL_MQTT
+    }
+
+    /// Whether the client speaks MQTT over a WebSocket; on a 2.0, whether it has one that is not closed.
+    pub(super) fn speaks_web_socket(&self) -> bool {
+        self.number(self.broker.client_protocol) == c::IOTDA_PROTOCOL_WEBSOCKETS
+    }
+
+    /// Whether the broker is a 2.0.
+    pub(super) fn is_of_2_0(&self) -> bool {
+        !self.broker.is_2_1()
+    }
+
+    /// Whether the broker has this client among its sessions, under its id; `None` where the broker does not tell (2.0).
+    pub(super) fn is_session(&self) -> Option<bool> {
+        let (find, id) = (self.broker.client?, self.broker.client_id?);
+        // SAFETY: the client is valid for 'a.
+        let id = unsafe { id(self.client.as_ptr()) };
+        // SAFETY: null, or the client's own id, which is NUL-terminated; the broker only compares it (mosquitto_client in
+        // plugin_public.c, 2.1.2).
+        Some(!id.is_null() && unsafe { find(id) } == self.client.as_ptr())
+    }
+
+    /// Where the broker has the client's address, ClientId and user name.
+    pub(super) fn texts(&self) -> [*const c_char; 3] {
+        let Broker { client_address, client_id, client_username, .. } = self.broker;
+        [client_address, client_id, client_username].map(|function| {
+            // SAFETY: the client is valid for 'a; what comes back is not looked at here.
+            function.map_or(std::ptr::null(), |function| unsafe { function(self.client.as_ptr()) })
+        })
+    }
+
+    /// What stands at the beginning of the broker's private structure.
+    pub(super) fn head(&self) -> RawHead {
+        // SAFETY: the structure has several hundred bytes in every version (struct mosquitto in mosquitto_internal.h), and
+        // any bytes are a head. What they mean is for the caller to prove; the pointers are compared, and never followed.
+        unsafe { self.client.as_ptr().cast::<RawHead>().read() }
     }
 
     /// The port that the client connected to (so 2.1.2 answers, not the client's own), where the broker tells it.
@@ -366,6 +403,18 @@ impl<'a> Client<'a> {
         // mosquitto_internal.h, 2.0 and 2.1), so it is at least that long, and aligned for both. What the numbers mean
         // is for the caller to prove.
         unsafe { self.client.as_ptr().cast::<[c_int; 2]>().read() }
+    }
+
+    /// Whether the broker's private structure has the client's address and its ClientId near its beginning, side by side
+    /// and in this order, as it is in 2.0 and 2.1, however they are built.
+    pub(super) fn has_known_structure(&self) -> bool {
+        /// What comes before them depends on the build: at most 12 words, in 2.1 with ADNS and its own WebSockets.
+        const WORDS: usize = 14;
+        let (Some(address), Some(id)) = (self.address(), self.id()) else { return false };
+        // SAFETY: the structure is far longer than that (struct mosquitto in mosquitto_internal.h, 2.0 and 2.1), aligned
+        // for the pointers in it, and made by calloc (context__init in context.c).
+        let words = unsafe { self.client.as_ptr().cast::<[usize; WORDS]>().read() };
+        words.windows(2).any(|pair| pair == [address.as_ptr().addr(), id.as_ptr().addr()])
     }
 
     fn string(&self, function: c::iotda_client_string) -> Option<&'a [u8]> {

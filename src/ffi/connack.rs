@@ -13,51 +13,194 @@
 //! something has been received on it, and nothing has been sent yet, which is so of no client that has had its CONNACK,
 //! of none that speaks TLS (a handshake has been sent) and of none behind a WebSocket (a response has). Otherwise the
 //! broker's own refusal is all there is.
+//!
+//! # Behind PROXY
+//!
+//! On a listener with `enable_proxy_protocol` (2.1) the peer is the proxy, and the address is what its header says
+//! (proxy_v2__read in proxy_v2.c, 2.1.2). In the peer's place the structure itself is shown to be the known one: it
+//! begins with the broker's mark of a client, the address and the ClientId lie in it side by side, where the public
+//! functions say that they are, and its second number is the socket. The other order, of a broker built without epoll,
+//! is ruled out: there the first number is the socket, and 2, the mark, must be none here. Besides, the broker must
+//! report the port, and it must have read at least what a header and this CONNECT had.
+//!
+//! The system itself cannot tell one client of a proxy from another. What keeps the CONNACK from a neighbour that is in
+//! its first packet too is the structure; for the number to be the neighbour's, a broker would have to be laid out alike
+//! to here, and have something else in the socket's place that is the number of such a socket.
+//!
+//! # Doubts
+//!
+//! Where a refusal was meant to be exact, since its port is listed, and the socket cannot be proved, a [`Doubt`] says
+//! why. A client that has hung up raises none.
 
 use super::broker::Client;
-use crate::login::refusal::ConnackCode;
+use crate::{
+    journal::Line,
+    login::{Connect, refusal::ConnackCode},
+};
 use std::{
     ffi::{c_int, c_void},
+    fmt,
     io::Write,
     mem::ManuallyDrop,
     net::{IpAddr, Shutdown, TcpStream},
     os::fd::FromRawFd,
 };
 
-/// Sends a CONNACK with a code, and that nothing more comes. Says whether it was sent.
+/// Sends a CONNACK with a code, and that nothing more comes.
+///
+/// # Errors
+///
+/// A [`Doubt`] that an operator should know of. Whether the bytes went out is not told.
 pub(super) fn send(
     client: &Client<'_>,
-    protocol_version: i32,
+    connect: &Connect<'_>,
     code: ConnackCode,
     ports: &[u16],
-) -> bool {
-    let Some(socket) = prove(client, ports) else { return false };
-    let mut stream = &*socket;
-    let sent = match protocol_version {
-        3 | 4 => stream.write(&[0x20, 2, 0, code.v3]).is_ok_and(|count| count == 4),
-        5 => stream.write(&[0x20, 3, 0, code.v5, 0]).is_ok_and(|count| count == 5),
-        _ => return false,
+) -> Result<(), Doubt> {
+    let (bytes, length) = match client.protocol_version() {
+        3 | 4 => ([0x20, 2, 0, code.v3, 0], 4),
+        5 => ([0x20, 3, 0, code.v5, 0], 5),
+        _ => return Ok(()),
     };
-    sent && stream.shutdown(Shutdown::Write).is_ok()
+    if let (Some(socket), Some(bytes)) = (prove(client, connect, ports)?, bytes.get(..length)) {
+        let mut stream = &*socket;
+        if stream.write(bytes).is_ok_and(|count| count == length) {
+            // Where that fails, the peer is gone.
+            let _ = stream.shutdown(Shutdown::Write);
+        }
+    }
+    Ok(())
+}
+
+/// Why the refusals on a listed port are not exact.
+pub(super) struct Doubt {
+    port: u16,
+    reason: Reason,
+}
+
+enum Reason {
+    WebSocket,
+    Tls,
+    Proxy { peer: IpAddr },
+    Untold,
+    Unfound,
+}
+
+impl Doubt {
+    /// The line for the log.
+    pub(super) fn line(&self) -> Line {
+        let Self { port, reason } = self;
+        Line::of(format_args!(
+            "plugin_opt_exact_connack_ports: on port {port} the broker's own codes go out, {reason} (told once)"
+        ))
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WebSocket => f.write_str(
+                "for it is a WebSocket listener; take the port off the list, which is for plain MQTT",
+            ),
+            Self::Tls => f.write_str(
+                "for something was sent before the CONNACK, as TLS does; take the port off the list, which is for plain MQTT",
+            ),
+            Self::Proxy { peer } => write!(
+                f,
+                "for the client comes by a proxy at {peer} and its socket cannot be proved in this broker; take the port \
+                 off the list, or let devices connect without the proxy"
+            ),
+            Self::Untold => f.write_str(
+                "for this system does not tell what was sent on a connection; Linux 4.1 or later does",
+            ),
+            Self::Unfound => f.write_str(
+                "for the client's socket is not where Mosquitto 2.0 and 2.1 have it; take the port off the list, and \
+                 report the broker's version",
+            ),
+        }
+    }
 }
 
 /// The client's socket, if it can be told for certain. It stays the broker's, who closes it.
-fn prove(client: &Client<'_>, ports: &[u16]) -> Option<ManuallyDrop<TcpStream>> {
-    if !client.speaks_plain_mqtt() {
-        return None;
-    }
-    let address: IpAddr = std::str::from_utf8(client.address()?).ok()?.parse().ok()?;
+///
+/// `None` where nothing was to be proved: the port is not listed, or the client is gone.
+fn prove(
+    client: &Client<'_>,
+    connect: &Connect<'_>,
+    ports: &[u16],
+) -> Result<Option<ManuallyDrop<TcpStream>>, Doubt> {
     // Since epoll is used, an int that says what the structure is comes first.
     let [first, second] = client.first_numbers();
-    [second, first].into_iter().find_map(|number| {
-        let socket = tcp_socket(number)?;
-        let own = socket.local_addr().ok()?.port();
-        let proved = socket.peer_addr().ok()?.ip() == address
-            && ports.contains(&own)
-            && client.listener_port().is_none_or(|port| port == i32::from(own))
-            && Traffic::of(number).is_some_and(Traffic::is_a_first_packet);
-        proved.then_some(socket)
-    })
+    let reported = client.listener_port();
+    let (mut is_found, mut doubt) = (false, None);
+    for number in [second, first] {
+        let Some(socket) = tcp_socket(number) else { continue };
+        is_found = true;
+        let Ok(own) = socket.local_addr().map(|address| address.port()) else { continue };
+        if !ports.contains(&own) || reported.is_some_and(|port| port != i32::from(own)) {
+            continue;
+        }
+        match judge(client, connect, number, &socket) {
+            Ok(true) => return Ok(Some(socket)),
+            Ok(false) => {}
+            Err(reason) => doubt = doubt.or(Some(Doubt { port: own, reason })),
+        }
+    }
+    // A Unix socket has the port 0.
+    let reported = reported.and_then(|port| u16::try_from(port).ok());
+    match (doubt, reported.filter(|port| ports.contains(port))) {
+        (Some(doubt), _) => Err(doubt),
+        (None, Some(port)) if !is_found => Err(Doubt { port, reason: Reason::Unfound }),
+        _ => Ok(None),
+    }
+}
+
+/// Whether a socket on a listed port is the client's. `false` if nobody is there any more, or nothing has come.
+fn judge(
+    client: &Client<'_>,
+    connect: &Connect<'_>,
+    number: c_int,
+    socket: &TcpStream,
+) -> Result<bool, Reason> {
+    let Ok(peer) = socket.peer_addr().map(|address| address.ip()) else { return Ok(false) };
+    if !client.speaks_plain_mqtt() {
+        return Err(Reason::WebSocket);
+    }
+    let Some(traffic) = Traffic::of(number) else { return Err(Reason::Untold) };
+    if !traffic.nothing_went_out() {
+        return Err(Reason::Tls);
+    }
+    if !traffic.something_came_in() {
+        return Ok(false);
+    }
+    let address = client.address().and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+    if address == Some(peer) || is_proxied(client, connect, number, traffic) {
+        return Ok(true);
+    }
+    Err(Reason::Proxy { peer })
+}
+
+/// Whether a socket on a port that the broker reports is the client's, although its peer has another address.
+fn is_proxied(client: &Client<'_>, connect: &Connect<'_>, number: c_int, traffic: Traffic) -> bool {
+    /// What marks a client's structure, where epoll is used (id_client in mosquitto_broker_internal.h, 2.0 and 2.1).
+    const MARK: c_int = 2;
+    /// The fixed part of a PROXY v2 header. A v1 header that has addresses is longer.
+    const HEADER: usize = 16;
+    /// CONNECT of MQTT 3.1.1 without its texts: two bytes of header, "MQTT", level, flags, keep alive, and the length of
+    /// the ClientId. Not the ClientId, which the broker makes up where there is none.
+    const CONNECT: usize = 14;
+    let text = |text: Option<&[u8]>| text.map_or(0, |text| 2 + text.len());
+    let least = HEADER + CONNECT + text(connect.username) + text(connect.password);
+    client.listener_port().is_some()
+        && client.first_numbers() == [MARK, number]
+        && tcp_socket(MARK).is_none()
+        && client.has_known_structure()
+        && u64::try_from(least).is_ok_and(|least| traffic.was_read() >= least)
+}
+
+/// The address at the other end of a socket; `None` if the number is no connected TCP socket.
+pub(super) fn peer_of(number: c_int) -> Option<IpAddr> {
+    Some(tcp_socket(number)?.peer_addr().ok()?.ip())
 }
 
 /// An open TCP socket that does not listen, if the number is one.
@@ -92,6 +235,8 @@ struct Traffic {
     acknowledged: u64,
     /// Bytes that were received.
     received: u64,
+    /// Bytes that were received, and that the broker has not read yet.
+    unread: c_int,
     /// Bytes that wait to be sent or acknowledged.
     waiting: c_int,
 }
@@ -113,19 +258,35 @@ impl Traffic {
             return None;
         }
         let counter = |at: usize| info.get(at..at + 8)?.try_into().ok().map(u64::from_ne_bytes);
-        let mut waiting: c_int = 0;
-        let place: *mut c_int = &mut waiting;
-        // SAFETY: TIOCOUTQ (SIOCOUTQ for a socket) writes an int.
-        let result = unsafe { libc::ioctl(number, libc::TIOCOUTQ, place) };
-        (result == 0).then_some(Self {
+        Some(Self {
             acknowledged: counter(ACKNOWLEDGED)?,
             received: counter(RECEIVED)?,
-            waiting,
+            unread: bytes_in_queue(number, libc::FIONREAD)?,
+            waiting: bytes_in_queue(number, libc::TIOCOUTQ)?,
         })
     }
 
-    /// Whether a packet has come in and nothing has gone out. The handshake may count as one byte.
-    fn is_a_first_packet(self) -> bool {
-        self.received > 1 && self.acknowledged <= 1 && self.waiting == 0
+    /// Whether nothing has been sent. The handshake may count as one byte.
+    fn nothing_went_out(self) -> bool {
+        self.acknowledged <= 1 && self.waiting == 0
     }
+
+    /// Whether a packet has come in. The handshake may count as one byte.
+    fn something_came_in(self) -> bool {
+        self.received > 1
+    }
+
+    /// How many bytes the broker has read.
+    fn was_read(self) -> u64 {
+        self.received.saturating_sub(self.unread.unsigned_abs().into())
+    }
+}
+
+/// How many bytes wait in a socket: to be read (FIONREAD) or to be sent and acknowledged (TIOCOUTQ).
+fn bytes_in_queue(number: c_int, which: libc::Ioctl) -> Option<c_int> {
+    let mut count: c_int = 0;
+    let place: *mut c_int = &mut count;
+    // SAFETY: both (SIOCINQ and SIOCOUTQ, for a socket) write an int.
+    let result = unsafe { libc::ioctl(number, which, place) };
+    (result == 0).then_some(count)
 }

@@ -1,13 +1,20 @@
 //! Raw events and options as borrowed Rust values.
 
+use super::standing::{self, Head};
 use super::{
     bindings as c,
     broker::{Broker, Client},
 };
-use crate::{login::Connect, plugin::Login, sessions::ClientHandle};
+use crate::{
+    journal::Origin,
+    login::Connect,
+    plugin::{Asked, Login, Peer},
+    sessions::ClientHandle,
+};
 use std::{
     borrow::Cow,
     ffi::{CStr, c_char, c_int, c_void},
+    net::IpAddr,
     ptr::NonNull,
 };
 
@@ -28,13 +35,16 @@ pub(super) struct BasicAuth<'a> {
     password: Option<&'a [u8]>,
     /// In DER.
     certificate: Option<Vec<u8>>,
+    asked: Asked,
+    origin: Origin<'a>,
 }
 
 impl BasicAuth<'_> {
     /// The login that is asked about.
     pub(super) fn login(&self) -> Login<'_> {
-        let Self { client, username, password, certificate } = self;
+        let Self { client, username, password, certificate, asked, origin } = self;
         Login {
+            asked: *asked,
             client: ClientHandle(client.handle()),
             connect: Connect {
                 client_id: client.id(),
@@ -43,9 +53,8 @@ impl BasicAuth<'_> {
                 certificate: certificate.as_deref(),
                 keep_alive: client.keep_alive(),
             },
-            address: client.address(),
+            origin: *origin,
             protocol_version: client.protocol_version(),
-            subscriptions: client.subscriptions(),
         }
     }
 }
@@ -69,19 +78,61 @@ pub(super) unsafe fn basic_auth<'a>(
     // SAFETY: likewise.
     let password = unsafe { bytes(event.password) };
     let certificate = client.certificate();
-    Some(BasicAuth { client, username, password, certificate })
+    let (asked, origin) = (standing::asked(&client), origin(&client));
+    Some(BasicAuth { client, username, password, certificate, asked, origin })
+}
+
+/// Where a client comes from.
+///
+/// 2.0.15 to 2.0.22 take the address of a WebSocket client from the header X-Forwarded-For of its upgrade, whoever sends it
+/// (`callback_mqtt` in `websockets.c`). So there the address counts only if it is the one that the connection has.
+fn origin<'a>(client: &Client<'a>) -> Origin<'a> {
+    let address = client.address();
+    let is_2_0_web_socket = client.is_of_2_0() && client.speaks_web_socket();
+    let is_hearsay = is_2_0_web_socket && address.is_some() && !is_the_peers(client, address);
+    Origin { address, is_hearsay, closes_late: is_2_0_web_socket }
+}
+
+/// Whether an address is the one that the client's socket has at its other end.
+fn is_the_peers(client: &Client<'_>, address: Option<&[u8]>) -> bool {
+    let said = address.and_then(|text| std::str::from_utf8(text).ok()?.parse::<IpAddr>().ok());
+    let is = Head::of(client).and_then(|head| super::connack::peer_of(head.socket()?));
+    said.is_some() && said.map(|said| said.to_canonical()) == is.map(|is| is.to_canonical())
+}
+
+/// The client that a CONNECT event is about.
+///
+/// # Safety
+///
+/// The pointer must be null or the event data of such a callback that does not return before `'a` ends.
+pub(super) unsafe fn connected<'a>(data: *mut c_void, broker: &'a Broker) -> Option<Client<'a>> {
+    // SAFETY: the broker gives the event this structure; tests/abi holds its layout against the broker's own header.
+    let event = unsafe { data.cast::<c::iotda_evt_connect>().as_ref() }?;
+    // SAFETY: the client is valid until the callback returns.
+    Some(unsafe { broker.client(NonNull::new(event.client)?) })
 }
 
 /// The client that a DISCONNECT or CLIENT_OFFLINE event is about.
 ///
 /// # Safety
 ///
-/// The pointer must be null or the event data of such a callback.
-pub(super) unsafe fn gone(data: *mut c_void) -> Option<ClientHandle> {
+/// The pointer must be null or the event data of such a callback that does not return before `'a` ends.
+pub(super) unsafe fn gone<'a>(data: *mut c_void, broker: &'a Broker) -> Option<Client<'a>> {
     // SAFETY: the broker gives both events this structure (struct mosquitto_evt_disconnect, and
     // mosquitto_evt_client_offline in 2.1, which begins alike); tests/abi holds the layouts against its headers.
     let event = unsafe { data.cast::<c::iotda_evt_disconnect>().as_ref() }?;
-    NonNull::new(event.client).map(|client| ClientHandle(client.as_ptr().addr()))
+    // SAFETY: the client is valid until the callback returns.
+    Some(unsafe { broker.client(NonNull::new(event.client)?) })
+}
+
+/// A client as the plugin is told of it at events that are no logins.
+pub(super) fn peer<'a>(client: &Client<'a>) -> Peer<'a> {
+    Peer {
+        client: ClientHandle(client.handle()),
+        client_id: client.id(),
+        username: client.username(),
+        origin: origin(client),
+    }
 }
 
 /// The plugin's options, names and values. What is not UTF-8 is made so, to be shown in an error; null is empty.

@@ -16,16 +16,20 @@ mod broker;
 mod connack;
 mod event;
 mod guard;
+mod standing;
 
 use crate::{
     journal::Line,
-    login::{Refusal, refusal::ConnackCode},
+    login::{Refusal, policy::OtherClients, refusal::ConnackCode},
     plugin::{Answer, Host, Level, Login, Plugin},
+    sessions::ClientHandle,
 };
 use bindings as c;
 use broker::{Broker, Client};
 use guard::{Failure, guarded};
+use standing::Head;
 use std::{
+    cell::Cell,
     ffi::{CString, c_int, c_void},
     sync::Mutex,
 };
@@ -35,21 +39,35 @@ struct Instance {
     broker: Broker,
     plugin: Plugin,
     identifier: *mut c::mosquitto_plugin_id_t,
+    /// Whether it was told that refusals are not exact where they should be.
+    has_doubted: Cell<bool>,
+    /// The thread that started it: the broker's only one.
+    thread: libc::pthread_t,
+}
+
+/// The thread that this is called on.
+fn this_thread() -> libc::pthread_t {
+    // SAFETY: it has no conditions.
+    unsafe { libc::pthread_self() }
 }
 
 /// The addresses of the instances that live. A broker may load the library for several listeners, and may clean up what
 /// did not start.
 static INSTANCES: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 
-/// The events that we ask for; the second is not one of a 2.0's.
-const EVENTS: [(c_int, c::iotda_callback); 5] = [
+/// The events that we ask for.
+const EVENTS: [(c_int, c::iotda_callback); 6] = [
     (c::IOTDA_EVT_DISCONNECT, Some(on_gone)),
     (c::IOTDA_EVT_CLIENT_OFFLINE, Some(on_gone)),
+    (c::IOTDA_EVT_CONNECT, Some(on_connect)),
     (c::IOTDA_EVT_RELOAD, Some(on_reload)),
     (c::IOTDA_EVT_TICK, Some(on_tick)),
     // The last, so that no login is answered by half an instance.
     (c::IOTDA_EVT_BASIC_AUTH, Some(on_basic_auth)),
 ];
+
+/// The events that a 2.0 does not know. It sends DISCONNECT where 2.1 sends CLIENT_OFFLINE, and says nothing of a CONNECT.
+const SINCE_2_1: [c_int; 2] = [c::IOTDA_EVT_CLIENT_OFFLINE, c::IOTDA_EVT_CONNECT];
 
 // The entry points have the types that tests/abi holds against the broker's own header.
 const _: c::iotda_plugin_version = Some(mosquitto_plugin_version);
@@ -159,13 +177,18 @@ fn start(
         error.report(&broker);
         c::IOTDA_ERR_INVAL
     })?;
-    let instance = Box::into_raw(Box::new(Instance { broker: broker.clone(), plugin, identifier }));
-    INSTANCES.lock().unwrap_or_else(|poison| poison.into_inner()).push(instance.addr());
+    let has_doubted = Cell::new(false);
+    let instance =
+        Instance { broker: broker.clone(), plugin, identifier, has_doubted, thread: this_thread() };
+    let instance = Box::into_raw(Box::new(instance));
+    INSTANCES
+        .lock()
+        .unwrap_or_else(|poison| poison.into_inner())
+        .push(instance.expose_provenance());
     for (event, callback) in EVENTS {
         match broker.register(identifier, event, callback, instance.cast()) {
             Ok(()) => {}
-            // 2.0 does not know the event, and sends DISCONNECT where 2.1 sends this.
-            Err(_) if event == c::IOTDA_EVT_CLIENT_OFFLINE => {}
+            Err(_) if SINCE_2_1.contains(&event) => {}
             Err(code) => {
                 let line = match code {
                     // A 2.0 knows a callback by its address, and a library has one however often it is loaded.
@@ -200,6 +223,18 @@ fn failed(instance: Option<&Instance>, failure: &Failure, code: c_int) -> c_int 
     told.map_or(code, |()| code)
 }
 
+/// Whether something is so of any instance in this process: one that has let a device in answers for it, and the broker tells
+/// all of them of it (2.1, which asks no further instance once one has accepted).
+fn any_instance(is_so: impl Fn(&Plugin) -> bool) -> bool {
+    let instances = INSTANCES.lock().unwrap_or_else(|poison| poison.into_inner());
+    instances.iter().any(|address| {
+        let instance = std::ptr::with_exposed_provenance::<Instance>(*address);
+        // SAFETY: an address in the list is an instance that `start` has leaked and nobody has taken back; both happen on this
+        // thread, the broker's.
+        unsafe { instance.as_ref() }.is_some_and(|instance| is_so(&instance.plugin))
+    })
+}
+
 /// The instance behind a callback's user data.
 ///
 /// # Safety
@@ -223,6 +258,14 @@ unsafe extern "C" fn on_basic_auth(
     // SAFETY: we are in a callback that was registered with this user data.
     let Some(instance) = (unsafe { instance(userdata) }) else { return c::IOTDA_ERR_AUTH };
     let Instance { broker, plugin, .. } = instance;
+    if instance.thread != this_thread() {
+        // A listener with `protocol http_api` asks on a thread of its own (check_access in http_api.c, 2.1.2), for a user of
+        // its pages and not for a device. Nothing of ours may be touched there but what never changes.
+        return match plugin.options().policy.other_clients {
+            OtherClients::Defer => c::IOTDA_ERR_PLUGIN_DEFER,
+            OtherClients::Refuse => c::IOTDA_ERR_AUTH,
+        };
+    }
     let answered = guarded(|| {
         // SAFETY: this is the data of a BASIC_AUTH event, and what comes of it does not outlive the callback.
         let Some(event) = (unsafe { event::basic_auth(data, broker) }) else {
@@ -262,19 +305,14 @@ fn give(answer: Answer<'_>, instance: &Instance, client: &Client<'_>, login: &Lo
         }
         Answer::Defer => c::IOTDA_ERR_PLUGIN_DEFER,
         Answer::End => c::IOTDA_ERR_AUTH,
-        Answer::Refuse(reason) => refuse(reason, instance, client, login.protocol_version),
+        Answer::Refuse(reason) => refuse(reason, instance, client, login),
     }
 }
 
 /// Refuses a CONNECT with as exact a code as the client can be given.
-fn refuse(
-    reason: Refusal,
-    instance: &Instance,
-    client: &Client<'_>,
-    protocol_version: i32,
-) -> c_int {
+fn refuse(reason: Refusal, instance: &Instance, client: &Client<'_>, login: &Login<'_>) -> c_int {
     let ConnackCode { v5, .. } = reason.connack();
-    match (protocol_version, v5) {
+    match (login.protocol_version, v5) {
         // 2.1 sends these to an MQTT 5 client as they are (connect__on_authorised in handle_connect.c); AUTH is 0x87.
         (5, 0x87) => c::IOTDA_ERR_AUTH,
         (5, _) if instance.broker.is_2_1() => c_int::from(v5),
@@ -282,7 +320,12 @@ fn refuse(
             let ports = &instance.plugin.options().exact_connack_ports;
             if !ports.is_empty() {
                 // Where that cannot be done, the broker's own answer follows.
-                connack::send(client, protocol_version, reason.connack(), ports);
+                let sent = connack::send(client, &login.connect, reason.connack(), ports);
+                if let Err(doubt) = sent {
+                    if !instance.has_doubted.replace(true) {
+                        instance.broker.log(Level::Warning, &doubt.line());
+                    }
+                }
             }
             c::IOTDA_ERR_AUTH
         }
@@ -297,10 +340,33 @@ fn refuse(
 unsafe extern "C" fn on_gone(_event: c_int, data: *mut c_void, userdata: *mut c_void) -> c_int {
     // SAFETY: we are in a callback that was registered with this user data.
     let instance = unsafe { instance(userdata) };
-    quietly(instance, |plugin, _| {
-        // SAFETY: this is the data of one of these events.
-        if let Some(client) = unsafe { event::gone(data) } {
-            plugin.gone(client);
+    quietly(instance, |plugin, broker| {
+        // SAFETY: this is the data of one of these events, and what comes of it does not outlive the callback.
+        let Some(client) = (unsafe { event::gone(data, broker) }) else { return };
+        let handle = ClientHandle(client.handle());
+        // 2.1 has said so when the client came.
+        let was_let_in =
+            || client.is_of_2_0() && Head::of(&client).is_some_and(|h| h.was_connected());
+        if !plugin.gone(handle) && was_let_in() {
+            plugin.left_unasked(broker, &event::peer(&client));
+        }
+    })
+}
+
+/// CONNECT, which only 2.1 has: a client has been let in.
+///
+/// # Safety
+///
+/// The broker's alone to call, with the event's data and our user data.
+unsafe extern "C" fn on_connect(_event: c_int, data: *mut c_void, userdata: *mut c_void) -> c_int {
+    // SAFETY: we are in a callback that was registered with this user data.
+    let instance = unsafe { instance(userdata) };
+    quietly(instance, |plugin, broker| {
+        // SAFETY: this is the data of a CONNECT event, and what comes of it does not outlive the callback.
+        let Some(client) = (unsafe { event::connected(data, broker) }) else { return };
+        let peer = event::peer(&client);
+        if plugin.is_stranger(&peer) && !any_instance(|plugin| plugin.remembers(&peer)) {
+            plugin.throw_out(broker, &peer);
         }
     })
 }

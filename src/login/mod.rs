@@ -27,4 +27,4 @@ pub use connect::Connect;
 pub use policy::Policy;
 pub use refusal::Refusal;
 pub use signature::HourKeys;
-pub use verify::{Occasion, Verdict, verify};
+pub use verify::{Verdict, verify};

@@ -1,6 +1,6 @@
 //! The rules that an operator may change, as values.
 
-use super::client_id::SignType;
+use super::{client_id::SignType, timestamp::HOUR};
 
 /// What [`verify`](super::verify()) holds a login against, besides the device table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,11 +18,17 @@ pub struct Policy {
 }
 
 impl Default for Policy {
-    /// What the platform itself does, as far as it is documented.
+    /// What the platform itself does, as far as it is documented, but for the timestamp. There the platform says one hour
+    /// and nothing of the future.
+    ///
+    /// A device that signs in the last minutes of an hour has no more than those for the way, and none if its clock is
+    /// slow: so five minutes more. A day ahead is more than real firmware is by its own faults (the C SDK counts the hour
+    /// up to shun a zero byte, others send local time), and keeps out a password of the year 2999, which would hold till
+    /// then.
     fn default() -> Self {
         Self {
-            timestamp_max_age: 3600,
-            timestamp_max_ahead: None,
+            timestamp_max_age: 65 * 60,
+            timestamp_max_ahead: Some(24 * HOUR),
             sign_types: SignTypes::ALL,
             keep_alive: KeepAlive::Within { lowest: 30, highest: 1200 },
             other_clients: OtherClients::Refuse,

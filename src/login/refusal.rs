@@ -5,7 +5,7 @@ use std::fmt;
 /// The reasons for a refusal, in the order in which they are looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Refusal {
-    /// Too many refusals came from the client's address.
+    /// Too many failed logins came from the client's address.
     RateLimited,
     /// The ClientId has not the IoTDA shape.
     BadClientId,
@@ -29,6 +29,8 @@ pub enum Refusal {
     WrongCertificate,
     /// The device proved itself, and is frozen.
     Frozen,
+    /// The broker let a device's ClientId in without asking the plugin; it is disconnected at once.
+    NotAsked,
     /// A fault inside the plugin.
     InternalError,
 }
@@ -44,7 +46,7 @@ pub struct ConnackCode {
 
 impl Refusal {
     /// Every reason.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::RateLimited,
         Self::BadClientId,
         Self::BadSignType,
@@ -57,6 +59,7 @@ impl Refusal {
         Self::NoCertificate,
         Self::WrongCertificate,
         Self::Frozen,
+        Self::NotAsked,
         Self::InternalError,
     ];
 
@@ -77,6 +80,7 @@ impl Refusal {
             | Self::BadSignType
             | Self::BadKeepAlive
             | Self::UserMismatch
+            | Self::NotAsked
             | Self::InternalError => false,
         }
     }
@@ -97,6 +101,7 @@ impl Refusal {
             Self::NoCertificate => "no_certificate",
             Self::WrongCertificate => "wrong_certificate",
             Self::Frozen => "frozen",
+            Self::NotAsked => "not_asked",
             Self::InternalError => "internal_error",
         }
     }
@@ -114,7 +119,8 @@ impl Refusal {
             | Self::FutureTimestamp
             | Self::WrongPassword
             | Self::NoCertificate => (4, 0x86),
-            Self::WrongCertificate | Self::Frozen => (5, 0x87),
+            // The last has had its CONNACK already.
+            Self::WrongCertificate | Self::Frozen | Self::NotAsked => (5, 0x87),
             Self::InternalError => (3, 0x88),
         };
         ConnackCode { v3, v5 }
@@ -134,7 +140,7 @@ impl Refusal {
         match self {
             Self::RateLimited => {
                 "look in the log for the earlier refusals of this address and mend their reason; then let the clients \
-                 there wait a while"
+                 there wait a while; with limit=takeovers the device exists twice, so give each its own id and secret"
             }
             Self::BadClientId => {
                 "let the device send what iotda-auth connect-params prints; a client that is no IoTDA device needs \
@@ -178,6 +184,10 @@ impl Refusal {
             Self::Frozen => {
                 "nothing, if it was meant so; else let the device in with iotda-auth unfreeze, then reload the broker"
             }
+            Self::NotAsked => {
+                "take use_identity_as_username and use_subject_as_username out of the listener that devices come to, and let \
+                 services log in by password; if another plugin accepts logins, load it after this one"
+            }
             Self::InternalError => {
                 "look in the log for a panic at the same time, and report it with that line and the versions of \
                  plugin and broker"
@@ -190,7 +200,9 @@ impl fmt::Display for Refusal {
     /// The reason in words.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::RateLimited => "too many refused logins from this address",
+            Self::RateLimited => {
+                "too many failed logins from this address, or take-overs by this device"
+            }
             Self::BadClientId => "the ClientId is not {device_id}_0_{sign type}_{YYYYMMDDHH}",
             Self::BadSignType => "the sign type in the ClientId is not accepted here",
             Self::BadKeepAlive => "the keep alive is outside the accepted range",
@@ -204,6 +216,7 @@ impl fmt::Display for Refusal {
             Self::NoCertificate => "the device logs in by certificate and showed none",
             Self::WrongCertificate => "the certificate is not one of the device's",
             Self::Frozen => "the device is frozen",
+            Self::NotAsked => "the broker let the client in without asking the plugin",
             Self::InternalError => "a fault inside the plugin",
         })
     }

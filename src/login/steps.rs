@@ -48,7 +48,8 @@ impl Step {
         Self::NotFrozen,
     ];
 
-    /// The step that gives a refusal; `None` for a fault of the plugin, which may come from anywhere.
+    /// The step that gives a refusal; `None` for a fault of the plugin, which may come from anywhere, and for a login that
+    /// nobody asked about.
     #[must_use]
     pub fn of(refusal: Refusal) -> Option<Self> {
         match refusal {
@@ -62,7 +63,7 @@ impl Step {
             Refusal::WrongPassword => Some(Self::Password),
             Refusal::NoCertificate | Refusal::WrongCertificate => Some(Self::Certificate),
             Refusal::Frozen => Some(Self::NotFrozen),
-            Refusal::InternalError => None,
+            Refusal::NotAsked | Refusal::InternalError => None,
         }
     }
 
@@ -76,7 +77,7 @@ impl Step {
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {
-            Self::Rate => "few refused logins from the address",
+            Self::Rate => "few failed logins from the address",
             Self::ClientId => "ClientId is {device_id}_0_{sign type}_{YYYYMMDDHH}",
             Self::SignType => "sign type is accepted",
             Self::KeepAlive => "keep alive is accepted",
@@ -119,7 +120,7 @@ mod tests {
     fn each_refusal_belongs_to_one_step_in_order() {
         let steps: Vec<Step> = Refusal::ALL.into_iter().filter_map(Step::of).collect();
         assert!(steps.is_sorted(), "{steps:?}");
-        assert_eq!(steps.len(), Refusal::ALL.len() - 1);
+        assert_eq!(steps.len(), Refusal::ALL.len() - 2);
         assert_eq!(Step::of(Refusal::InternalError), None);
         for step in Step::ALL {
             assert!(steps.contains(&step), "{step:?} refuses nothing");

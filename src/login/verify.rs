@@ -11,19 +11,6 @@ use super::{
 };
 use crate::registry::{Credential, Device, Fingerprints, Table};
 
-/// Why the broker asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Occasion {
-    /// A CONNECT packet: everything is checked.
-    Connect,
-    /// A session that once logged in is checked again with the password it logged in with, as the broker does at
-    /// SIGHUP. Its hour has passed, and its keep alive was looked at when it came: neither is asked.
-    Recheck,
-    /// A session that the broker restored from its persistence file is checked again. The file keeps neither password
-    /// nor keep alive: what is asked is whether the device is still one of ours.
-    Restored,
-}
-
 /// The answer to a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict<'a> {
@@ -51,6 +38,19 @@ impl From<Refusal> for Refused {
     }
 }
 
+impl Refused {
+    /// Whether it is held against the address it came from: the login has not proved its secret, and was looked at.
+    #[must_use]
+    pub fn is_failure(self) -> bool {
+        match self.reason {
+            Refusal::RateLimited | Refusal::Frozen | Refusal::NotAsked | Refusal::InternalError => {
+                false
+            }
+            _ => !matches!(self.detail, Detail::Clock { password_right: true, .. }),
+        }
+    }
+}
+
 /// The value that decided a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
@@ -67,6 +67,8 @@ pub enum Detail {
         /// Whether the password is right: then it is a device of ours with a wrong clock.
         password_right: bool,
     },
+    /// The device has taken over its own connection too often: the one that is there stays.
+    Takeovers,
     /// The SHA-256 fingerprint of the certificate that was shown, which an operator may want to register.
     Certificate([u8; 32]),
 }
@@ -89,7 +91,6 @@ pub fn verify<'a>(
     registry: &Table,
     policy: &Policy,
     now: UnixSeconds,
-    occasion: Occasion,
     keys: &mut HourKeys,
 ) -> Verdict<'a> {
     let client_id = match ClientId::parse(connect.client_id.unwrap_or_default()) {
@@ -106,7 +107,7 @@ pub fn verify<'a>(
         return refuse_because(Refusal::BadSignType, Detail::SignType(client_id.sign_digit));
     };
 
-    if occasion == Occasion::Connect && !policy.keep_alive.accepts(connect.keep_alive) {
+    if !policy.keep_alive.accepts(connect.keep_alive) {
         return refuse_because(Refusal::BadKeepAlive, Detail::KeepAlive(connect.keep_alive));
     }
 
@@ -116,14 +117,6 @@ pub fn verify<'a>(
     }
 
     let found = registry.find(client_id.device_id);
-    if occasion == Occasion::Restored {
-        return match found {
-            None => refuse(Refusal::UnknownDevice),
-            Some(device) if device.frozen => refuse(Refusal::Frozen),
-            Some(_) => Verdict::Accept(client_id),
-        };
-    }
-
     // From here on each login costs the same, whether its device is known or not, has one secret, two or a certificate, and
     // whether its timestamp is fresh or not: the time tells nothing. It is one HMAC, and two while any device has two
     // secrets.
@@ -141,12 +134,10 @@ pub fn verify<'a>(
     // from memory.
     let password_right = (registry.has_second_secrets() && proves(secondary)) | proves(primary);
     let refused = match device.credential {
-        Credential::Secret { .. } => {
-            check_timestamp(client_id.hour, policy, now, occasion, password_right)
-                .or_else(|| (!password_right).then_some(Refusal::WrongPassword.into()))
-        }
+        Credential::Secret { .. } => check_timestamp(client_id.hour, policy, now, password_right)
+            .or_else(|| (!password_right).then_some(Refusal::WrongPassword.into())),
         Credential::Certificate(fingerprints) => {
-            check_certificate(connect.certificate, &fingerprints, occasion)
+            check_certificate(connect.certificate, &fingerprints)
         }
     };
     match (found, refused) {
@@ -157,15 +148,14 @@ pub fn verify<'a>(
     }
 }
 
-/// Why a timestamp is refused. Only a CONNECT is asked for its hour, and only of a sign type that looks at it.
+/// Why a timestamp is refused. Only a sign type that looks at its hour is asked for it.
 fn check_timestamp(
     hour: Option<Hour>,
     policy: &Policy,
     now: UnixSeconds,
-    occasion: Occasion,
     password_right: bool,
 ) -> Option<Refused> {
-    let age = hour.filter(|_| occasion == Occasion::Connect)?.age(now);
+    let age = hour?.age(now);
     let reason = if age > policy.timestamp_max_age {
         Refusal::StaleTimestamp
     } else if policy.timestamp_max_ahead.is_some_and(|limit| age < -limit) {
@@ -176,15 +166,9 @@ fn check_timestamp(
     Some(Refused { reason, detail: Detail::Clock { age, password_right } })
 }
 
-/// Why a certificate is refused. A session that is offline has none to show, and may wait for its device all the same.
-fn check_certificate(
-    der: Option<&[u8]>,
-    fingerprints: &Fingerprints,
-    occasion: Occasion,
-) -> Option<Refused> {
-    let Some(der) = der else {
-        return (occasion == Occasion::Connect).then_some(Refusal::NoCertificate.into());
-    };
+/// Why a certificate is refused.
+fn check_certificate(der: Option<&[u8]>, fingerprints: &Fingerprints) -> Option<Refused> {
+    let Some(der) = der else { return Some(Refusal::NoCertificate.into()) };
     let digests = Digests::of(der);
     let refused =
         Refused { reason: Refusal::WrongCertificate, detail: Detail::Certificate(digests.sha256) };
@@ -260,10 +244,26 @@ mod tests {
             keep_alive: 120,
         };
         let (policy, mut keys) = (Policy::default(), HourKeys::default());
-        match verify(&connect, &content.table, &policy, 0, Occasion::Connect, &mut keys) {
+        match verify(&connect, &content.table, &policy, 0, &mut keys) {
             Verdict::Accept(_) => None,
             Verdict::Refuse(refused) => Some(refused.reason),
             Verdict::Defer => panic!("a device's ClientId"),
+        }
+    }
+
+    #[test]
+    fn who_has_proved_a_secret_or_was_not_looked_at_has_not_failed() {
+        for reason in Refusal::ALL {
+            let not_looked_at =
+                [Refusal::RateLimited, Refusal::NotAsked, Refusal::InternalError].contains(&reason);
+            let fails = !not_looked_at && reason != Refusal::Frozen;
+            assert_eq!(Refused::from(reason).is_failure(), fails, "{reason:?}");
+        }
+        for reason in [Refusal::StaleTimestamp, Refusal::FutureTimestamp] {
+            for password_right in [false, true] {
+                let detail = Detail::Clock { age: 86_400, password_right };
+                assert_eq!(Refused { reason, detail }.is_failure(), !password_right);
+            }
         }
     }
 

@@ -1,40 +1,37 @@
 //! What becomes of a login: the check, and everything that follows from it.
 
-use super::{Answer, Host, Level, Login, Plugin, Sweep, stack::wiped_after};
-#[cfg(feature = "fault-injection")]
-use crate::login::Connect;
+use super::{Answer, Asked, Host, Level, Login, Peer, Plugin, stack::wiped_after};
 use crate::{
-    journal::{self, Acceptance, Line},
+    journal::{self, Acceptance, Line, Origin},
     limiter::Limiter,
     login::{
-        ClientId, Occasion, Refusal, Verdict, timestamp::UnixSeconds, verify, verify::Refused,
+        ClientId, Connect, Refusal, Verdict,
+        client_id::ClientIdError,
+        timestamp::UnixSeconds,
+        verify,
+        verify::{Detail, Refused},
     },
     options::SessionId,
-    sessions::{ClientHandle, Session},
+    sessions::{Begun, Replaced, Session, Whence},
+    takeovers,
 };
-use std::{
-    ffi::CString,
-    time::{Duration, SystemTime},
-};
-
-/// Longer than any sweep, which takes microseconds a session.
-const SWEEP_AT_MOST: Duration = Duration::from_secs(2);
+use std::{ffi::CString, time::SystemTime};
 
 impl Plugin {
-    /// Answers a login.
+    /// Answers a login. What each shape of it comes to is in [`asked::SHAPES`](super::asked::SHAPES).
     pub fn login<'a>(&self, host: &dyn Host, login: &Login<'a>) -> Answer<'a> {
         #[cfg(feature = "fault-injection")]
         fault(&login.connect);
 
-        match self.occasion(login) {
-            None => {
+        match login.asked {
+            Asked::Connect => self.connect(host, login),
+            Asked::Unproved if !self.is_remembered(login) => self.connect(host, login),
+            Asked::Online | Asked::Unproved => self.ask_again(host, login),
+            Asked::Offline => {
+                self.begin_sweep(host);
                 self.counters.rechecked.add();
+                // Whoever it belongs to: see `Treatment::Stays`.
                 Answer::Accept { session_id: None }
-            }
-            Some(Occasion::Connect) => self.connect(host, login),
-            Some(occasion) => {
-                self.counters.rechecked.add();
-                self.check_again(host, login, occasion)
             }
         }
     }
@@ -47,13 +44,14 @@ impl Plugin {
     /// Answers a CONNECT.
     fn connect<'a>(&self, host: &dyn Host, login: &Login<'a>) -> Answer<'a> {
         let now = SystemTime::now();
-        if !self.ticks(now) && !self.may_be_swept() {
+        self.sweep_is_known.set(false);
+        if !self.ticks(now) {
             self.look_for_news(host);
         }
         if self.is_limited(login) {
             return self.refuse(host, login, Refusal::RateLimited);
         }
-        match self.verdict(login, Occasion::Connect, now) {
+        match self.verdict(login, now) {
             Some(Verdict::Accept(client_id)) => self.accept(host, login, client_id),
             Some(Verdict::Defer) if self.is_name_of_a_session(login) => {
                 self.refuse(host, login, Refusal::BadClientId)
@@ -64,25 +62,27 @@ impl Plugin {
             }
             Some(Verdict::Refuse(refused)) => {
                 self.name_trap(host, login, refused.reason);
-                self.note_failure(login);
+                if refused.is_failure() {
+                    self.note_failure(login);
+                }
                 self.refuse(host, login, refused)
             }
             None => self.login_failed(host, login),
         }
     }
 
-    /// Answers for a session that the broker asks about once more.
-    fn check_again<'a>(
-        &self,
-        host: &dyn Host,
-        login: &Login<'a>,
-        occasion: Occasion,
-    ) -> Answer<'a> {
-        let verdict = match self.verdict_by_device_id(login) {
-            Some(verdict) => Some(verdict),
-            None => self.verdict(login, occasion, SystemTime::now()),
-        };
-        match verdict {
+    /// Answers for a session with a connection that the broker asks about once more.
+    ///
+    /// One that is not remembered was let in by others: what this plugin leaves to them, or a device that another plugin has
+    /// accepted before this one was asked. It is checked in full, but nothing begins or ends with it: the broker is walking
+    /// through its sessions.
+    fn ask_again<'a>(&self, host: &dyn Host, login: &Login<'a>) -> Answer<'a> {
+        self.begin_sweep(host);
+        self.counters.rechecked.add();
+        if self.is_remembered(login) {
+            return Answer::Accept { session_id: None };
+        }
+        match self.verdict(login, SystemTime::now()) {
             Some(Verdict::Accept(_)) => Answer::Accept { session_id: None },
             Some(Verdict::Defer) => Answer::Defer,
             Some(Verdict::Refuse(refused)) => {
@@ -96,43 +96,70 @@ impl Plugin {
         }
     }
 
+    /// The broker asks about a session: so it has been told to reload, whether or not it has said so.
+    fn begin_sweep(&self, host: &dyn Host) {
+        if self.sweep_is_known.replace(true) {
+            return;
+        }
+        if !self.missed_reload_told.replace(true) {
+            host.log(
+                Level::Warning,
+                &Line::of(format_args!(
+                    "the broker reloads and has not said so: another plugin has kept that from this one; put this plugin's line \
+                     above the other's in mosquitto.conf"
+                )),
+            );
+        }
+        self.tell_counters(host);
+        self.ask_for_the_file(host);
+    }
+
+    /// Whether a client that the broker has let in has a device's name, and has not logged in here.
+    #[must_use]
+    pub fn is_stranger(&self, peer: &Peer<'_>) -> bool {
+        let is_named = peer.client_id.is_some_and(|id| self.is_a_devices_name(id));
+        is_named && !self.remembers(peer)
+    }
+
+    /// Whether a client has logged in here.
+    #[must_use]
+    pub fn remembers(&self, peer: &Peer<'_>) -> bool {
+        let id = peer.client_id.unwrap_or_default();
+        self.sessions.try_borrow().is_ok_and(|sessions| sessions.knows(peer.client, id))
+    }
+
+    /// Disconnects a client that the broker, a 2.1, has let in unasked under a device's name.
+    pub fn throw_out(&self, host: &dyn Host, peer: &Peer<'_>) {
+        self.disconnect(host, peer.client_id.unwrap_or_default(), false);
+        self.tell_refusal(host, &peer.connect(), peer.origin, Refusal::NotAsked.into());
+    }
+
+    /// A client that had been let in has left a 2.0, and was not remembered.
+    pub fn left_unasked(&self, host: &dyn Host, peer: &Peer<'_>) {
+        let Some(id) = peer.client_id.filter(|_| self.is_stranger(peer)) else { return };
+        if !self.unasked_told.replace(true) {
+            host.log(Level::Error, &journal::unasked(id, peer.origin));
+        }
+    }
+
+    /// Whether a device's session would go by this name.
+    fn is_a_devices_name(&self, id: &[u8]) -> bool {
+        has_the_shape_of_a_device(Some(id))
+            || self.options.session_id == SessionId::Device && self.is_device_id(Some(id))
+    }
+
     /// Runs the check; `None` where the table cannot be had, which does not happen.
-    fn verdict<'a>(
-        &self,
-        login: &Login<'a>,
-        occasion: Occasion,
-        now: SystemTime,
-    ) -> Option<Verdict<'a>> {
+    fn verdict<'a>(&self, login: &Login<'a>, now: SystemTime) -> Option<Verdict<'a>> {
         let table = self.table.try_borrow().ok()?;
         let mut keys = self.keys.try_borrow_mut().ok()?;
         let (policy, now) = (&self.options.policy, unix_seconds(now));
-        Some(wiped_after(|| verify(&login.connect, &table, policy, now, occasion, &mut keys)))
+        Some(wiped_after(|| verify(&login.connect, &table, policy, now, &mut keys)))
     }
 
-    /// The verdict on a session that is known by its device id, and so has no ClientId to go by: it is one of ours if
-    /// its user name is the same, and its device in the table.
-    ///
-    /// This is asked in a sweep only; a CONNECT with such a ClientId is no device's.
-    fn verdict_by_device_id<'a>(&self, login: &Login<'a>) -> Option<Verdict<'a>> {
-        let id = login.connect.client_id?;
-        if self.options.session_id != SessionId::Device || ClientId::parse(id).is_ok() {
-            return None;
-        }
-        let table = self.table.try_borrow().ok()?;
-        let device = table.find(id)?;
-        let refuse = |reason| Some(Verdict::Refuse(Refused::from(reason)));
-        if login.connect.username != Some(id) {
-            return refuse(Refusal::UserMismatch);
-        }
-        if device.frozen {
-            return refuse(Refusal::Frozen);
-        }
-        Some(Verdict::Accept(ClientId {
-            device_id: id,
-            sign_digit: b'0',
-            stamp: b"0000000000",
-            hour: None,
-        }))
+    /// Whether this is a session that logged in here.
+    fn is_remembered(&self, login: &Login<'_>) -> bool {
+        let sessions = self.sessions.try_borrow();
+        sessions.is_ok_and(|sessions| sessions.holds(login.client, &login.connect))
     }
 
     fn accept<'a>(
@@ -141,47 +168,66 @@ impl Plugin {
         login: &Login<'a>,
         client_id: ClientId<'a>,
     ) -> Answer<'a> {
-        self.counters.accepted.add();
-        match Acceptance::of(&login.connect, login.address) {
-            Some(acceptance) => host.log_acceptance(acceptance),
-            None => host.log(Level::Debug, &journal::acceptance(&login.connect, login.address)),
-        }
         let device_id = client_id.device_id;
-        self.begin_session(host, login, device_id);
+        let replaced = match self.begin_session(login, device_id) {
+            Some(Begun::TooOften) => {
+                let refused = Refused { reason: Refusal::RateLimited, detail: Detail::Takeovers };
+                return self.refuse(host, login, refused);
+            }
+            Some(Begun::TookOver(replaced)) => Some(replaced),
+            Some(Begun::Alone) | None => None,
+        };
+        self.counters.accepted.add();
+        match Acceptance::of(&login.connect, login.origin) {
+            Some(acceptance) => host.log_acceptance(acceptance),
+            None => host.log(Level::Debug, &journal::acceptance(&login.connect, login.origin)),
+        }
+        if let Some(replaced) = replaced {
+            self.take_over(host, login, &replaced);
+        }
         let by_device = self.options.session_id == SessionId::Device;
         Answer::Accept { session_id: by_device.then_some(device_id) }
     }
 
-    /// Notes a session, and ends the connections that its device has under other names. One under the same name is taken
-    /// over by the broker itself, right after this.
-    fn begin_session(&self, host: &dyn Host, login: &Login<'_>, device_id: &[u8]) {
-        let known_by = self.options.session_id;
-        let others: Vec<(ClientHandle, Session)> = {
-            let Ok(mut sessions) = self.sessions.try_borrow_mut() else { return };
-            let Some(new) = sessions.session_of(&login.connect, device_id, known_by) else {
-                return;
-            };
-            let others = sessions
-                .others_of(&new)
-                .filter(|(client, _)| self.options.one_connection && *client != login.client)
-                .map(|(client, session)| (client, session.clone()))
-                .collect();
-            sessions.remember(login.client, new);
-            others
+    /// Notes a session. `None` where there is no place for it, which does not happen.
+    fn begin_session(&self, login: &Login<'_>, device_id: &[u8]) -> Option<Begun> {
+        let whence = Whence {
+            address: login.origin.certain().unwrap_or_default(),
+            closes_late: login.origin.closes_late,
         };
-        for (client, session) in others {
-            host.log(Level::Info, &journal::disconnection(session.client_id(), "new_login"));
-            self.end(host, client, &session);
-        }
+        let mut sessions = self.sessions.try_borrow_mut().ok()?;
+        let new = sessions.session_of(&login.connect, device_id, whence)?;
+        let (limit, now) = (self.options.takeover_limit, || self.started.elapsed());
+        Some(sessions.begin(login.client, new, limit, now))
     }
 
-    /// Ends a connection. The broker tells us that the client is gone while it is at it, so nothing may be borrowed here.
-    pub(super) fn end(&self, host: &dyn Host, client: ClientHandle, session: &Session) {
-        if let Ok(id) = CString::new(session.id()) {
-            host.disconnect(&id);
+    /// Ends the connection that a new login takes the place of. One under the same name is taken over by the broker itself,
+    /// right after this.
+    fn take_over(&self, host: &dyn Host, login: &Login<'_>, replaced: &Replaced) {
+        self.counters.takeovers.add();
+        self.end_of_minute(host);
+        if replaced.by_the_broker {
+            return;
         }
-        self.gone(client);
-        self.counters.disconnected.add();
+        if replaced.logins <= takeovers::IN_FULL + 1 {
+            host.log(Level::Info, &journal::replacement(replaced, login.origin));
+        }
+        // Where it closes late, its will would come after what the new session has to say.
+        self.end(host, &replaced.session, !replaced.session.closes_late());
+    }
+
+    /// Ends a connection that is marked as leaving. The broker tells us that the client is gone while it is at it, so nothing
+    /// may be borrowed here.
+    pub(super) fn end(&self, host: &dyn Host, session: &Session, with_will: bool) {
+        self.disconnect(host, session.id(), with_will);
+    }
+
+    fn disconnect(&self, host: &dyn Host, id: &[u8], with_will: bool) {
+        if CString::new(id).is_ok_and(|id| host.disconnect(&id, with_will)) {
+            self.counters.disconnected.add();
+        } else {
+            host.log(Level::Error, &journal::not_found(id));
+        }
     }
 
     /// Refuses a login, and says so in the log.
@@ -193,28 +239,48 @@ impl Plugin {
     ) -> Answer<'a> {
         let refused = refused.into();
         self.gone(login.client);
+        self.tell_refusal(host, &login.connect, login.origin, refused);
+        Answer::Refuse(refused.reason)
+    }
+
+    /// Counts a refusal, and says so in the log.
+    fn tell_refusal(
+        &self,
+        host: &dyn Host,
+        connect: &Connect<'_>,
+        origin: Origin<'_>,
+        refused: Refused,
+    ) {
         self.counters.add_refusal(refused.reason);
         self.end_of_minute(host);
         let now = self.started.elapsed();
-        if self.flood.try_borrow_mut().is_ok_and(|mut flood| flood.tell(refused.reason, now)) {
-            host.log(Level::Notice, &journal::refusal(&login.connect, login.address, refused));
+        let client = connect.client_id;
+        let told = self.flood.try_borrow_mut();
+        if told.is_ok_and(|mut flood| flood.tell(refused.reason, client, now)) {
+            host.log(Level::Notice, &journal::refusal(connect, origin, refused));
         }
-        Answer::Refuse(refused.reason)
     }
 
     /// Whether too many logins from the client's address were refused lately.
     fn is_limited(&self, login: &Login<'_>) -> bool {
+        if login.origin.is_hearsay {
+            return false;
+        }
         let limiter = self.limiter.try_borrow();
         let limited = |limiter: &Limiter| {
-            limiter.is_limited(login.address.unwrap_or_default(), self.started.elapsed())
+            limiter.is_limited(login.origin.address.unwrap_or_default(), self.started.elapsed())
         };
         limiter.is_ok_and(|limiter| limiter.as_ref().is_some_and(limited))
     }
 
     fn note_failure(&self, login: &Login<'_>) {
+        if login.origin.is_hearsay {
+            return;
+        }
         let limiter = self.limiter.try_borrow_mut();
         if let Some(limiter) = limiter.ok().as_mut().and_then(|limiter| limiter.as_mut()) {
-            limiter.note_failure(login.address.unwrap_or_default(), self.started.elapsed());
+            let address = login.origin.address.unwrap_or_default();
+            limiter.note_failure(address, &login.connect, self.started.elapsed());
         }
     }
 
@@ -244,45 +310,26 @@ impl Plugin {
         }
     }
 
-    /// Why the broker asks; `None` where the session is known to have logged in properly.
-    fn occasion(&self, login: &Login<'_>) -> Option<Occasion> {
-        if self.sweep.get() == Sweep::No {
-            return Some(Occasion::Connect);
-        }
-        if self
-            .sessions
-            .try_borrow()
-            .is_ok_and(|sessions| sessions.holds(login.client, &login.connect))
-        {
-            return None;
-        }
-        // Without an address there is no connection: every socket has one, a Unix socket its path.
-        if login.address.is_none()
-            && login.connect.password.is_none()
-            && login.protocol_version == 0
-        {
-            return Some(Occasion::Restored);
-        }
-        // A session that is offline and waits for its device. Where no TICK tells that the sweep is over, it must have
-        // subscriptions to be told from a CONNECT that comes after it: for that one, the hour counts.
-        if login.subscriptions > 0 || (self.ticks(SystemTime::now()) && self.may_be_swept()) {
-            return Some(Occasion::Recheck);
-        }
-        Some(Occasion::Connect)
-    }
-
-    /// Whether the broker will send a TICK before anything else.
+    /// Whether the broker will send a TICK before long.
     ///
-    /// 2.0 sends none at all with `per_listener_settings true`. 2.1 keeps by the wall clock when the next one is due: when
+    /// 2.0.11 sends none at all with `per_listener_settings true`. 2.1 keeps by the wall clock when the next one is due: when
     /// that is set back, none comes until it has caught up (`plugin__handle_tick` in `plugin_callbacks.c`).
     fn ticks(&self, now: SystemTime) -> bool {
         self.last_tick.get().is_some_and(|last| now >= last)
     }
+}
 
-    /// Whether the broker may be walking through its sessions just now, so that none of them should be ended.
-    fn may_be_swept(&self) -> bool {
-        matches!(self.sweep.get(), Sweep::Running(since) if since.elapsed() < SWEEP_AT_MOST)
+impl Peer<'_> {
+    /// What is known of its CONNECT.
+    fn connect(&self) -> Connect<'_> {
+        Connect { client_id: self.client_id, username: self.username, ..Connect::default() }
     }
+}
+
+/// Whether a ClientId ends as a device's does, right or wrong in its parts.
+fn has_the_shape_of_a_device(id: Option<&[u8]>) -> bool {
+    let error = id.map(|id| ClientId::parse(id).err());
+    error.is_some_and(|error| error != Some(ClientIdError::OtherClient))
 }
 
 /// A time in Unix seconds.

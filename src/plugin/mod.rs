@@ -3,15 +3,18 @@
 //! Everything here runs on the broker's only thread. Nothing waits, and every method takes `&self`: the broker may call
 //! back while one of them calls the broker, so no borrow is held across such a call.
 
+pub mod asked;
 mod logins;
 mod stack;
 mod stats;
 mod tables;
 
+pub use asked::Asked;
+
 use crate::{
     counters::Counters,
     flood::Flood,
-    journal::{Acceptance, Line},
+    journal::{Acceptance, Line, Origin},
     limiter::Limiter,
     login::{Connect, HourKeys, Refusal},
     options::{OptionError, Options, SessionId},
@@ -27,7 +30,7 @@ use std::{
     sync::Arc,
     time::{Instant, SystemTime},
 };
-use tables::{Reloading, load_at_start, report_lines, shown, warn_of_others};
+use tables::{Ending, Reloading, load_at_start, report_lines, shown, warn_of_others};
 
 /// What the plugin needs of its broker.
 pub trait Host {
@@ -37,9 +40,9 @@ pub trait Host {
     /// Has the broker write a line at DEBUG, if it writes those.
     fn log_acceptance(&self, acceptance: Acceptance<'_>);
 
-    /// Ends the connection of a client, as if it had broken: its will is published. The broker may say that the client
-    /// is gone before this returns.
-    fn disconnect(&self, client_id: &CStr);
+    /// Ends the connection of a client: with its will, as if it had broken, or without. The broker may say that the client
+    /// is gone before this returns. Says whether there was one of this id.
+    fn disconnect(&self, client_id: &CStr, with_will: bool) -> bool;
 
     /// Publishes a retained message of the broker's own, at QoS 0.
     fn publish(&self, topic: &CStr, payload: &[u8]);
@@ -75,17 +78,30 @@ pub enum Level {
 /// A login that the broker asks about.
 #[derive(Clone, Copy, Debug)]
 pub struct Login<'a> {
+    /// Why it asks.
+    pub asked: Asked,
     /// The broker's handle of the connection.
     pub client: ClientHandle,
     /// What the client sent.
     pub connect: Connect<'a>,
-    /// Where it comes from; `None` for a session that was restored from the persistence file.
-    pub address: Option<&'a [u8]>,
+    /// Where it comes from.
+    pub origin: Origin<'a>,
     /// The MQTT version that the connection speaks: 3, 4 or 5; 0 for a session that was restored from the persistence
     /// file and has not been connected since.
     pub protocol_version: i32,
-    /// How many subscriptions the session has; a CONNECT that is being answered has none yet.
-    pub subscriptions: i32,
+}
+
+/// A client that the broker has let in, at an event that is no login.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer<'a> {
+    /// The broker's handle of the connection.
+    pub client: ClientHandle,
+    /// What the broker knows it by.
+    pub client_id: Option<&'a [u8]>,
+    /// Its user name.
+    pub username: Option<&'a [u8]>,
+    /// Where it comes from.
+    pub origin: Origin<'a>,
 }
 
 /// What is said back.
@@ -168,7 +184,15 @@ pub struct Plugin {
     table: RefCell<Arc<Table>>,
     keys: RefCell<HourKeys>,
     sessions: RefCell<Sessions>,
-    sweep: Cell<Sweep>,
+    /// Whether the broker is known to look at its sessions again, since the RELOAD or the first session that it asked about,
+    /// until the next CONNECT or TICK.
+    sweep_is_known: Cell<bool>,
+    /// Whether the log has been told that another plugin keeps RELOAD from us.
+    missed_reload_told: Cell<bool>,
+    /// Whether the log has been told that the broker lets devices' ClientIds in without asking.
+    unasked_told: Cell<bool>,
+    /// The sessions that are held against a new table.
+    ending: RefCell<Option<Ending>>,
     /// When the broker sent its last TICK, by the wall clock.
     last_tick: Cell<Option<SystemTime>>,
     /// Whether the log has been told that the broker replaces ClientIds.
@@ -182,16 +206,6 @@ pub struct Plugin {
     started: Instant,
     /// When the table came into force.
     table_since: Cell<Instant>,
-}
-
-/// The broker's second look at all sessions, which follows a SIGHUP: RELOAD, then BASIC_AUTH for each session, then
-/// TICK, and nothing else in between (`mosquitto_main_loop` in `loop.c`, 2.0 and 2.1). Where no TICK comes, nothing tells
-/// that it is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sweep {
-    No,
-    /// Since the RELOAD.
-    Running(Instant),
 }
 
 impl Plugin {
@@ -227,7 +241,9 @@ impl Plugin {
         );
         host.log(Level::Info, &Line::of(format_args!("options: {}", InForce(&given))));
         let now = Instant::now();
+        let sessions = Sessions::new(options.session_id, options.one_connection);
         let plugin = Self {
+            sessions: RefCell::new(sessions),
             limiter: RefCell::new(options.failure_limit.map(Limiter::new)),
             counters: Counters::default(),
             flood: RefCell::default(),
@@ -237,8 +253,10 @@ impl Plugin {
             options,
             table: RefCell::new(Arc::new(table)),
             keys: RefCell::default(),
-            sessions: RefCell::default(),
-            sweep: Cell::new(Sweep::No),
+            sweep_is_known: Cell::new(false),
+            missed_reload_told: Cell::new(false),
+            unasked_told: Cell::new(false),
+            ending: RefCell::default(),
             last_tick: Cell::new(None),
             trap_told: Cell::new(false),
             reloader: RefCell::new(Reloading::NotYet { identity, ends_in_newline }),
@@ -256,24 +274,30 @@ impl Plugin {
     }
 
     /// The broker was told to reload, and will now ask about every session again.
+    ///
+    /// No table comes into force here, and nobody is disconnected: a 2.0 has taken its ACLs out before it sends RELOAD
+    /// (`mosquitto_security_cleanup` in `security_default.c`), so a will that is published now passes every ACL.
     pub fn reload(&self, host: &dyn Host) {
         self.tell_counters(host);
-        // What is new already comes into force before the sweep.
-        self.look_for_news(host);
-        self.sweep.set(Sweep::Running(Instant::now()));
-        let requested = self.with_reloader(host, Reloader::request);
-        if let Err(error) = requested.map_err(ReloadError::Thread).and_then(|requested| requested) {
-            self.report(host, &error);
-        }
+        self.sweep_is_known.set(true);
+        self.ask_for_the_file(host);
     }
 
     /// The broker has a moment.
     pub fn tick(&self, host: &dyn Host) {
-        self.sweep.set(Sweep::No);
+        self.sweep_is_known.set(false);
         self.last_tick.set(Some(SystemTime::now()));
         self.look_for_news(host);
         self.end_of_minute(host);
         self.publish_stats(host);
+    }
+
+    /// Has the file read.
+    fn ask_for_the_file(&self, host: &dyn Host) {
+        let requested = self.with_reloader(host, Reloader::request);
+        if let Err(error) = requested.map_err(ReloadError::Thread).and_then(|requested| requested) {
+            self.report(host, &error);
+        }
     }
 
     /// The broker ends.
@@ -284,10 +308,8 @@ impl Plugin {
         self.end_reloader(host);
     }
 
-    /// A client is gone.
-    pub fn gone(&self, client: ClientHandle) {
-        if let Ok(mut sessions) = self.sessions.try_borrow_mut() {
-            sessions.forget(client);
-        }
+    /// A client is gone. Says whether it was one that logged in here.
+    pub fn gone(&self, client: ClientHandle) -> bool {
+        self.sessions.try_borrow_mut().is_ok_and(|mut sessions| sessions.forget(client))
     }
 }

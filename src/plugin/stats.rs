@@ -1,7 +1,11 @@
 //! The counters, in the log and below `$SYS/broker/iotda-auth/`.
 
 use super::{Host, Level, Plugin};
-use crate::{flood::LeftOut, journal::Line, login::Refusal};
+use crate::{
+    flood::LeftOut,
+    journal::{self, Line},
+    login::Refusal,
+};
 use std::{ffi::CString, time::Duration};
 
 /// Below this lies every topic.
@@ -20,12 +24,16 @@ impl Plugin {
         host.log(Level::Info, &Line::of(format_args!("since the start: {}", self.counters)));
     }
 
-    /// Tells, once a minute, how many refusals were left out.
+    /// Tells, once a minute, how many refusals were left out, and which devices logged in too often.
     pub(super) fn end_of_minute(&self, host: &dyn Host) {
         let now = || self.started.elapsed();
         let left_out =
             self.flood.try_borrow_mut().ok().and_then(|mut flood| flood.minute_over(now));
         self.tell_left_out(host, left_out);
+        let often = self.sessions.try_borrow_mut().map(|mut sessions| sessions.often(now));
+        for often in often.unwrap_or_default() {
+            host.log(Level::Notice, &journal::often(&often));
+        }
     }
 
     pub(super) fn tell_left_out(&self, host: &dyn Host, left_out: Option<LeftOut>) {
@@ -73,6 +81,7 @@ impl Plugin {
             ("deferred", counters.deferred.get()),
             ("rechecked", counters.rechecked.get()),
             ("disconnected", counters.disconnected.get()),
+            ("takeovers", counters.takeovers.get()),
             ("reloads", counters.reloads.get()),
             ("reloads/failed", counters.failed_reloads.get()),
             ("refused", counters.refused_in_all()),

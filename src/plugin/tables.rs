@@ -6,7 +6,7 @@ use crate::{
     journal::{self, Line},
     login::{Refusal, verify::must_end},
     registry::{
-        Cancel, Changes, Exposure, Identity, LoadError, Loaded, Table, Watch,
+        Cancel, Changes, Exposure, Identity, LoadError, Loaded, Watch,
         load::{LineErrors, load_patiently},
     },
     reloader::{LONG, NewTable, News, ReloadError, Reloader, Source},
@@ -45,6 +45,23 @@ pub(super) enum Reloading {
     By(Reloader),
     Over,
 }
+
+/// Sessions that are held against the table that came into force, a portion at a time, and what is told once all are.
+#[derive(Debug)]
+pub(super) struct Ending {
+    /// Those that are still to be looked at.
+    clients: Vec<ClientHandle>,
+    /// A file that has lost half a fleet makes no more lines than any other.
+    flood: Flood,
+    ended: usize,
+    changes: Changes,
+    devices: usize,
+    time: Duration,
+    level: Level,
+}
+
+/// How long a turn of the broker's loop may take for ending sessions. To end one takes some 20 µs.
+const PORTION: Duration = Duration::from_millis(5);
 
 impl Plugin {
     /// Calls a function with the thread that reads the file; starts it if need be.
@@ -92,14 +109,19 @@ impl Plugin {
             WAITED_AT_END.fetch_add(patience, Ordering::Relaxed);
             host.stay_loaded();
             let file = shown(&self.options.secrets_file);
-            let line =
-                format_args!("secrets_file {file}: still being read at the end, without an answer");
-            host.log(Level::Warning, &Line::of(line));
+            let line = Line::of(format_args!(
+                "secrets_file {file}: still being read at the end, without an answer"
+            ));
+            host.log(Level::Warning, &line);
         }
     }
 
-    /// Puts a new table in force, if there is one, and tells what went wrong.
+    /// Puts a new table in force, if there is one, and tells what went wrong. As long as sessions are held against the table
+    /// in force, another one waits: what it says of changed devices is said of that table.
     pub(super) fn look_for_news(&self, host: &dyn Host) {
+        if self.go_on_ending(host) {
+            return;
+        }
         let (news, takes_long) = match self.reloader.try_borrow().as_deref() {
             Ok(Reloading::By(reloader)) => (reloader.take(), reloader.takes_long()),
             _ => return,
@@ -130,52 +152,76 @@ impl Plugin {
         // Many devices take a while to wipe: the thread does that.
         let _ = self.with_reloader(host, |reloader| reloader.taken(before));
         warn_of_others(host, &shown(&self.options.secrets_file), &exposure);
-        let ended =
-            if changes.removed + changes.changed > 0 { self.end_sessions(host, &table) } else { 0 };
-        let Changes { added, removed, changed } = changes;
+        let clients = match self.sessions.try_borrow() {
+            Ok(sessions) if changes.removed + changes.changed > 0 => sessions.handles(),
+            _ => Vec::new(),
+        };
         // Nobody asked, and nothing came of it.
         let level =
             if requested || changes != Changes::default() { Level::Info } else { Level::Debug };
+        let devices = table.len();
+        let flood = Flood::default();
+        let ending = Ending { clients, flood, ended: 0, changes, devices, time, level };
+        if let Ok(mut place) = self.ending.try_borrow_mut() {
+            *place = Some(ending);
+        }
+        self.go_on_ending(host);
+    }
+
+    /// Ends the next sessions that the table in force has no place for. Says whether there are more to be looked at.
+    fn go_on_ending(&self, host: &dyn Host) -> bool {
+        // The broker may call back while one is ended.
+        let Some(mut ending) = self.ending.try_borrow_mut().ok().and_then(|mut place| place.take())
+        else {
+            return false;
+        };
+        let begin = Instant::now();
+        while let Some(client) = ending.clients.pop() {
+            if let Some((session, reason)) = wiped_after(|| self.must_end(client)) {
+                if ending.flood.tell(reason, Some(session.client_id()), Duration::ZERO) {
+                    let line = journal::disconnection(session.client_id(), reason.slug());
+                    host.log(Level::Notice, &line);
+                }
+                self.end(host, &session, true);
+                ending.ended += 1;
+            }
+            if begin.elapsed() >= PORTION && !ending.clients.is_empty() {
+                if let Ok(mut place) = self.ending.try_borrow_mut() {
+                    *place = Some(ending);
+                }
+                return true;
+            }
+        }
+        self.tell_reload(host, ending);
+        false
+    }
+
+    fn tell_reload(&self, host: &dyn Host, ending: Ending) {
+        let Ending { mut flood, ended, changes, devices, time, level, .. } = ending;
+        if let Some(left_out) = flood.end() {
+            host.log(Level::Notice, &Line::of(format_args!("disconnected {left_out}")));
+        }
+        let Changes { added, removed, changed } = changes;
         host.log(
             level,
             &Line::of(format_args!(
-                "reloaded in {:.3}s: {} devices, {added} added, {removed} removed, {changed} changed; \
+                "reloaded in {:.3}s: {devices} devices, {added} added, {removed} removed, {changed} changed; \
                  {} logged in, {ended} disconnected",
                 time.as_secs_f64(),
-                table.len(),
                 self.sessions.try_borrow().map_or(0, |sessions| sessions.len()),
             )),
         );
     }
 
-    /// Ends the sessions that another table has no place for. Says how many.
-    fn end_sessions(&self, host: &dyn Host, table: &Table) -> usize {
-        let doomed = wiped_after(|| self.doomed(table));
-        // A file that has lost half a fleet makes no more lines than any other.
-        let mut flood = Flood::default();
-        for (client, session, reason) in &doomed {
-            if flood.tell(*reason, Duration::ZERO) {
-                let line = journal::disconnection(session.client_id(), reason.slug());
-                host.log(Level::Notice, &line);
-            }
-            self.end(host, *client, session);
-        }
-        if let Some(left_out) = flood.end() {
-            host.log(Level::Notice, &Line::of(format_args!("disconnected {left_out}")));
-        }
-        doomed.len()
-    }
-
-    /// The sessions that another table has no place for, and why.
-    fn doomed(&self, table: &Table) -> Vec<(ClientHandle, Session, Refusal)> {
-        let Ok(sessions) = self.sessions.try_borrow() else { return Vec::new() };
-        sessions
-            .iter()
-            .filter_map(|(client, session)| {
-                let reason = must_end(session.client_id(), session.proofs(), table)?;
-                Some((client, session.clone(), reason))
-            })
-            .collect()
+    /// A session that the table in force has no place for, and why. It counts as leaving from here on.
+    fn must_end(&self, client: ClientHandle) -> Option<(Session, Refusal)> {
+        let table = self.table.try_borrow().ok()?;
+        let mut sessions = self.sessions.try_borrow_mut().ok()?;
+        let session = sessions.live(client)?;
+        let reason = must_end(session.client_id(), session.proofs(), &table)?;
+        let session = session.clone();
+        sessions.leave(client);
+        Some((session, reason))
     }
 
     /// Tells why the table in force stays.

@@ -44,12 +44,14 @@ SAME_NUMBER(IOTDA_ERR_PLUGIN_DEFER, MOSQ_ERR_PLUGIN_DEFER);
 SAME_NUMBER(IOTDA_ERR_ALREADY_EXISTS, MOSQ_ERR_ALREADY_EXISTS);
 
 SAME_NUMBER(IOTDA_PROTOCOL_MQTT, mp_mqtt);
+SAME_NUMBER(IOTDA_PROTOCOL_WEBSOCKETS, mp_websockets);
 
 SAME_NUMBER(IOTDA_EVT_RELOAD, MOSQ_EVT_RELOAD);
 SAME_NUMBER(IOTDA_EVT_BASIC_AUTH, MOSQ_EVT_BASIC_AUTH);
 SAME_NUMBER(IOTDA_EVT_TICK, MOSQ_EVT_TICK);
 SAME_NUMBER(IOTDA_EVT_DISCONNECT, MOSQ_EVT_DISCONNECT);
 #if SINCE_2_1
+SAME_NUMBER(IOTDA_EVT_CONNECT, MOSQ_EVT_CONNECT);
 SAME_NUMBER(IOTDA_EVT_CLIENT_OFFLINE, MOSQ_EVT_CLIENT_OFFLINE);
 #endif
 
@@ -76,6 +78,10 @@ SAME_MEMBER(struct iotda_evt_disconnect, struct mosquitto_evt_disconnect, client
 SAME_MEMBER(struct iotda_evt_disconnect, struct mosquitto_evt_disconnect, reason);
 SAME_MEMBER(struct iotda_evt_disconnect, struct mosquitto_evt_disconnect, future2);
 #if SINCE_2_1
+SAME_SIZE(struct iotda_evt_connect, struct mosquitto_evt_connect);
+SAME_MEMBER(struct iotda_evt_connect, struct mosquitto_evt_connect, future);
+SAME_MEMBER(struct iotda_evt_connect, struct mosquitto_evt_connect, client);
+SAME_MEMBER(struct iotda_evt_connect, struct mosquitto_evt_connect, future2);
 /* Read through the structure of DISCONNECT, and nothing but the client is. */
 SAME_MEMBER(struct iotda_evt_disconnect, struct mosquitto_evt_client_offline, client);
 _Static_assert(sizeof(struct iotda_evt_disconnect) <= sizeof(struct mosquitto_evt_client_offline),
@@ -89,6 +95,7 @@ SAME_FUNCTION(iotda_callback_unregister, mosquitto_callback_unregister);
 SAME_FUNCTION(iotda_log_printf, mosquitto_log_printf);
 SAME_FUNCTION(iotda_client_string, mosquitto_client_id);
 SAME_FUNCTION(iotda_client_string, mosquitto_client_address);
+SAME_FUNCTION(iotda_client_string, mosquitto_client_username);
 SAME_FUNCTION(iotda_client_int, mosquitto_client_keepalive);
 SAME_FUNCTION(iotda_client_int, mosquitto_client_protocol_version);
 SAME_FUNCTION(iotda_client_int, mosquitto_client_sub_count);
@@ -100,6 +107,7 @@ SAME_FUNCTION(iotda_broker_publish_copy, mosquitto_broker_publish_copy);
 SAME_FUNCTION(iotda_plugin_set_info, mosquitto_plugin_set_info);
 SAME_FUNCTION(iotda_set_clientid, mosquitto_set_clientid);
 SAME_FUNCTION(iotda_client_int, mosquitto_client_port);
+SAME_FUNCTION(iotda_client, mosquitto_client);
 #endif
 
 /* The entry points: ours take our structure where theirs take theirs, and the rest is the same. */

@@ -15,9 +15,11 @@ use std::fs;
 
 on_every_broker!(
     the_hour_goes_by_the_wall_clock,
+    the_window_is_65_minutes_and_a_day,
     a_changed_file_is_noticed_at_any_hour,
     a_flood_is_thinned_by_another_clock,
     failures_are_forgiven_by_another_clock,
+    a_session_of_the_last_hour_ends_nobody,
 );
 
 const HOUR: i64 = 3600;
@@ -41,7 +43,11 @@ fn with_a_clock(version: &str) -> Setup {
 ///
 /// 2.0.21 keeps all time by this clock: who connects while it jumps is taken for one who has said nothing for hours.
 fn set(broker: &Broker, hours: i64) {
-    let new = broker.scratch().file("shift.new", (hours * HOUR).to_string());
+    set_by_seconds(broker, hours * HOUR);
+}
+
+fn set_by_seconds(broker: &Broker, seconds: i64) {
+    let new = broker.scratch().file("shift.new", seconds.to_string());
     fs::rename(new, broker.scratch().path().join("shift")).unwrap();
     let mut nobody = Client::dial(broker);
     nobody.send(&[0xC0, 0]);
@@ -75,6 +81,32 @@ fn the_hour_goes_by_the_wall_clock(version: &str) {
     broker.wait_for_log(&format!(" stale_timestamp={stale} future_timestamp={future} "));
 }
 
+/// What holds where the operator says nothing: at the turn of the hour nobody is refused who has just signed, and nobody
+/// comes with a password for another year.
+fn the_window_is_65_minutes_and_a_day(version: &str) {
+    let broker = with_a_clock(version).start();
+    // So many seconds after the turn of the hour; they run on while this is played.
+    let hour = now() / HOUR * HOUR + HOUR;
+    let set_to = |seconds: i64| set_by_seconds(&broker, hour + seconds - now());
+    let answer = |hours| {
+        let connect = METER.connect(Sha256Timestamp, &stamp(hour + hours * HOUR));
+        Client::connect(&broker, &connect.keep_alive(0)).1
+    };
+    let stale = refused(version, 4, "stale_timestamp");
+    let future = refused(version, 4, "future_timestamp");
+    for (seconds, answers) in [
+        (240, [stale, ACCEPTED, ACCEPTED, ACCEPTED, future]),
+        (301, [stale, stale, ACCEPTED, ACCEPTED, future]),
+        (HOUR - 60, [stale, stale, ACCEPTED, ACCEPTED, future]),
+    ] {
+        set_to(seconds);
+        assert_eq!([-2, -1, 0, 24, 25].map(answer), answers, "{seconds} {}", broker.log());
+    }
+    let year_2999 = METER.connect(Sha256Timestamp, "2999010100").keep_alive(0);
+    assert_eq!(Client::connect(&broker, &year_2999).1, future);
+    assert!(broker.refusals().last().unwrap().contains(" reason=future_timestamp ahead="));
+}
+
 fn a_changed_file_is_noticed_at_any_hour(version: &str) {
     let broker = with_a_clock(version).option("reload_interval", "1s").start();
     let (mut lamp, _) = Client::connect(&broker, &login(LAMP, 0));
@@ -91,8 +123,9 @@ fn a_changed_file_is_noticed_at_any_hour(version: &str) {
     }
 }
 
-fn wrong() -> Connect {
-    LAMP.connect_now().password("0".repeat(64))
+/// A wrong login, another one for each number.
+fn wrong(number: u32) -> Connect {
+    LAMP.connect_now().password(format!("{number:064}"))
 }
 
 fn a_flood_is_thinned_by_another_clock(version: &str) {
@@ -105,15 +138,16 @@ fn a_flood_is_thinned_by_another_clock(version: &str) {
     }
     // A minute is a minute, whatever the clock says meanwhile.
     let told = broker.refusals();
-    assert_eq!(told.len(), 10, "{told:?}");
+    // With each hour the device has another ClientId: seven for the first time, and ten again.
+    assert_eq!(told.len(), JUMPS.len() + 10, "{told:?}");
     broker.stop();
-    broker.wait_for_log("iotda-auth: refused 25 more, not shown: wrong_password=25");
+    broker.wait_for_log("iotda-auth: refused 18 more, not shown: wrong_password=18");
 }
 
 fn failures_are_forgiven_by_another_clock(version: &str) {
     let broker = with_a_clock(version).option("failure_limit", "2/1h").start();
-    for _ in 0..2 {
-        Client::connect(&broker, &wrong());
+    for number in 0..2 {
+        Client::connect(&broker, &wrong(number));
     }
     for hours in JUMPS {
         set(&broker, hours);
@@ -123,11 +157,31 @@ fn failures_are_forgiven_by_another_clock(version: &str) {
     // Nor is anyone locked out for as long as the clock was set back.
     let broker = with_a_clock(version).option("failure_limit", "2/2s").start();
     for hours in [-24, 24] {
-        for _ in 0..3 {
-            Client::connect(&broker, &wrong());
+        for number in 0..3 {
+            Client::connect(&broker, &wrong(number));
         }
         set(&broker, hours);
         let forgiven = wait(|| Client::connect(&broker, &login(METER, hours)).1 == ACCEPTED);
         assert!(forgiven.is_some(), "{hours}: {}", broker.log());
     }
+}
+
+/// 2.1.2 sends no tick after its clock was set back: nothing tells then that the second look at the sessions is over.
+fn a_session_of_the_last_hour_ends_nobody(version: &str) {
+    let broker = with_a_clock(version).start();
+    for (hours, level) in [(0, 4), (-2, 5)] {
+        set(&broker, hours);
+        Client::connect(&broker, &login(LAMP, hours).level(level).persistent()).0.disconnect();
+        set(&broker, hours - 1);
+        let now = login(LAMP, hours - 1).level(level);
+        let (mut lamp, answer) = Client::connect(&broker, &now);
+        assert_eq!(answer, ACCEPTED, "{}", broker.log());
+        for _ in 0..3 {
+            broker.reload();
+            assert!(lamp.is_alive(), "{}", broker.log());
+        }
+        lamp.disconnect();
+    }
+    assert!(!broker.log().contains("reason=new_login"), "{}", broker.log());
+    assert!(broker.refusals().is_empty(), "{:?}", broker.refusals());
 }

@@ -21,6 +21,7 @@ on_every_broker!(
     a_fault_has_a_code_of_its_own,
     only_the_refused_client_is_written_to,
     a_sweep_writes_to_nobody,
+    what_is_not_exact_is_told_once,
 );
 
 /// The bytes of a CONNACK.
@@ -196,4 +197,189 @@ fn a_sweep_writes_to_nobody(version: &str) {
     assert!(told.is_some(), "{}", broker.log());
     assert_eq!(meter.rest(), b"", "{}", broker.log());
     assert!(lamp.is_alive());
+}
+
+/// The plugin's warnings that refusals on a listed port are not exact.
+fn doubts(broker: &Broker) -> Vec<String> {
+    let log = broker.log();
+    let doubts =
+        log.lines().filter(|line| line.contains("plugin_opt_exact_connack_ports: on port "));
+    doubts.map(String::from).collect()
+}
+
+fn what_is_not_exact_is_told_once(version: &str) {
+    let [plain, tls, web, other] = [(); 4].map(|()| free_port());
+    let wrong = LAMP.connect_now().password("0".repeat(64));
+    for (listed, reason) in [(tls, "as TLS does"), (web, "for it is a WebSocket listener")] {
+        let setup = start(version, &format!("{plain}, {listed}")).port(plain);
+        let lines = transport::tls_lines(setup.scratch());
+        let path = setup.scratch().path().join("s");
+        let broker = setup
+            .line(&format!("listener {tls} 127.0.0.1\n{lines}"))
+            .line(&format!("listener {web} 127.0.0.1\nprotocol websockets"))
+            .line(&format!("listener {other} 127.0.0.1\nlistener 0 {}", path.display()))
+            .start();
+        let dial = |port: u16| match port {
+            port if port == tls => Client::over(transport::tls(port, &[])),
+            port if port == web => Client::over(transport::web_socket(port)),
+            0 => Client::over(transport::unix(&path)),
+            port => Client::over(transport::tcp(transport::local(port))),
+        };
+        let not_listed = if listed == tls { web } else { tls };
+        for port in [plain, not_listed, other, 0] {
+            answer(dial(port), &wrong);
+        }
+        assert_eq!(doubts(&broker), [""; 0]);
+        for _ in 0..3 {
+            answer(dial(listed), &wrong);
+        }
+        let told = doubts(&broker);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].contains(&format!(" port {listed} ")) && told[0].contains(reason),
+            "{told:?}"
+        );
+    }
+}
+
+/// What PROXY headers say of a client, and the address that the broker has for it then.
+fn headers(listener: SocketAddr) -> Vec<(Vec<u8>, &'static str)> {
+    use transport::{
+        ProxyCommand, TCP_IPV4, TCP_IPV6, UNIX_STREAM, proxy_header, proxy_header_from,
+    };
+    let v4 = proxy_header_from(([203, 0, 113, 9], 50_000).into(), listener);
+    let to = SocketAddr::from((Ipv6Addr::LOCALHOST, listener.port()));
+    let v6 = proxy_header_from("[2001:db8::9]:50000".parse().unwrap(), to);
+    // What HAProxy adds with unique-id and ssl-cn: a type, a length, a value.
+    let more = [&v4[16..], &[5, 0, 100], &[b'u'; 100], &[0x20, 0, 12, 1, 0, 0, 0, 0, 0x22, 0, 4]];
+    // 2.1.2 takes what follows the path for more of these, and their lengths must come out even.
+    let path = [b"/run/apps.sock".as_slice(), &[0; 216 - 14]].concat();
+    vec![
+        (
+            proxy_header(ProxyCommand::Proxy, TCP_IPV4, &[&more.concat()[..], b"lamp"].concat()),
+            "203.0.113.9",
+        ),
+        // The client may be the proxy's own host, or none that has an address.
+        (proxy_header_from(([127, 0, 0, 1], 50_000).into(), listener), "127.0.0.1"),
+        (proxy_header(ProxyCommand::Proxy, UNIX_STREAM, &path), "/run/apps.sock"),
+        // The broker takes LOCAL with addresses for a client's.
+        (proxy_header(ProxyCommand::Local, TCP_IPV4, &v4[16..]), "203.0.113.9"),
+        (proxy_header(ProxyCommand::Local, TCP_IPV6, &v6[16..]), "2001:db8::9"),
+        (v4, "203.0.113.9"),
+        (v6, "2001:db8::9"),
+    ]
+}
+
+/// A 2.1 with a listener that takes PROXY, and the port of that.
+fn start_behind_a_proxy(protocol: u8, lines: &str) -> (Broker, u16) {
+    let port = free_port();
+    let broker = start("2.1.2", &port.to_string())
+        .line(&format!("listener {port} 127.0.0.1\nenable_proxy_protocol {protocol}\n{lines}"))
+        .start();
+    (broker, port)
+}
+
+#[test]
+fn every_refusal_is_exact_behind_a_proxy_on_2_1_2() {
+    let (broker, port) = start_behind_a_proxy(2, "");
+    for (header, address) in headers(transport::local(port)) {
+        play(|| Client::over(transport::by_proxy(port, &header)), exact);
+        let told = broker.refusals();
+        assert!(told[0].contains("address=203.0.113.9 reason="), "{told:?}");
+        let accepted = LAMP.connect_now();
+        let mut client = Client::over(transport::by_proxy(port, &header));
+        client.send(&accepted.packet());
+        assert_eq!(client.answer(), ACCEPTED);
+        let seen = format!("New client connected from {address}:");
+        assert!(broker.log().contains(&seen), "{seen}\n{}", broker.log());
+    }
+    assert_eq!(doubts(&broker), [""; 0]);
+    // A ClientId that the broker makes up is longer than what was sent.
+    for header in headers(transport::local(port)) {
+        let nameless = Client::over(transport::by_proxy(port, &header.0));
+        assert_eq!(answer(nameless, &Connect::new("")), exact(4, "bad_client_id"));
+    }
+}
+
+#[test]
+fn every_refusal_is_exact_behind_a_proxy_that_speaks_v1_on_2_1_2() {
+    let (broker, port) = start_behind_a_proxy(1, "");
+    for header in [
+        "PROXY TCP4 203.0.113.9 127.0.0.1 50000 1883\r\n",
+        "PROXY TCP6 2001:db8::9 ::1 50000 1883\r\n",
+        "PROXY TCP6 :: :: 1 1\r\n",
+        // 2.1.2 wants something behind the word. It asks for the peer's address then.
+        "PROXY UNKNOWN \r\n",
+    ] {
+        play(|| Client::over(transport::by_proxy(port, header.as_bytes())), exact);
+    }
+    assert_eq!(doubts(&broker), [""; 0]);
+}
+
+/// What a proxy says of itself, and what the broker does not know, reaches no plugin.
+#[test]
+fn checks_of_health_are_none_of_ours_on_2_1_2() {
+    use transport::{ProxyCommand, UDP_IPV4, UNSPEC, proxy_header};
+    let (broker, port) = start_behind_a_proxy(2, "");
+    for header in [
+        proxy_header(ProxyCommand::Local, UNSPEC, &[]),
+        proxy_header(ProxyCommand::Local, UNSPEC, &[0; 12]),
+        proxy_header(ProxyCommand::Proxy, UNSPEC, &[]),
+        proxy_header(ProxyCommand::Proxy, UDP_IPV4, &[0; 12]),
+        proxy_header(ProxyCommand::Proxy, transport::TCP_IPV4, &[]),
+        // No header at all.
+        Vec::new(),
+    ] {
+        let wrong = LAMP.connect_now().password("0".repeat(64));
+        let client = Client::over(transport::by_proxy(port, &header));
+        assert_eq!(answer(client, &wrong), b"", "{header:02x?}");
+    }
+    assert_eq!(broker.refusals(), [""; 0]);
+    assert_eq!(doubts(&broker), [""; 0]);
+}
+
+#[test]
+fn web_sockets_behind_a_proxy_are_left_alone_on_2_1_2() {
+    let (broker, port) = start_behind_a_proxy(2, "protocol websockets");
+    let (header, _) = headers(transport::local(port)).pop().unwrap();
+    play(
+        || Client::over(transport::web_socket_over(transport::by_proxy(port, &header), "")),
+        |level, slug| stock("2.1.2", level, slug),
+    );
+    let told = doubts(&broker);
+    assert!(told.len() == 1 && told[0].contains("for it is a WebSocket listener"), "{told:?}");
+}
+
+/// All come from the proxy: what is for one is written to no other, how far the others may be in their first packet.
+#[test]
+fn only_the_refused_client_behind_a_proxy_is_written_to_on_2_1_2() {
+    let port = free_port();
+    let broker = start("2.1.2", &port.to_string())
+        .option("one_connection", "no")
+        .line(&format!("listener {port} 127.0.0.1\nenable_proxy_protocol 2"))
+        .start();
+    let (header, _) = headers(transport::local(port)).pop().unwrap();
+    let dial = || Client::over(transport::by_proxy(port, &header));
+    let mut waiting: Vec<(Client, Connect, usize)> = (0..60)
+        .map(|n| {
+            let stamp = format!("299901{:02}{:02}", 1 + n / 24, n % 24);
+            let connect = METER.connect(mosquitto_iotda_auth::login::SignType::Sha256, &stamp);
+            let packet = connect.packet();
+            // Nothing, half, and all but the last byte.
+            let sent = [0, packet.len() / 2, packet.len() - 1][n % 3];
+            let mut client = dial();
+            client.send(&packet[..sent]);
+            (client, connect, sent)
+        })
+        .collect();
+    for level in VERSIONS {
+        for (connect, reason) in refusals() {
+            assert_eq!(answer(dial(), &connect.level(level)), exact(level, slug(reason)));
+        }
+    }
+    for (client, connect, sent) in &mut waiting {
+        client.send(&connect.packet()[*sent..]);
+        assert_eq!(client.answer(), ACCEPTED);
+    }
+    assert_eq!(doubts(&broker), [""; 0]);
 }

@@ -157,8 +157,12 @@ fn devices_with_certificates(version: &str) {
     assert_eq!(knock(&by_certificate("lost"), &lost), Answer::Closed, "{}", broker.log());
 }
 
-fn services_with_a_password(version: &str) {
-    let example = Example::new(version, Some("Back-end services, with a password"));
+/// The example with a block of services in force, and a service that has a password.
+fn with_services(version: &str, titles: &[&str]) -> Example {
+    let mut example = Example::new(version, Some(titles[0]));
+    for title in &titles[1..] {
+        example.config = in_force(&example.config, title);
+    }
     let config = example
         .config
         .replace("#plugin_opt_other_clients refuse", "plugin_opt_other_clients defer");
@@ -172,9 +176,11 @@ fn services_with_a_password(version: &str) {
             .arg(&passwords)
             .args(["backend.service", "pass-word"]),
     );
-    let broker = Example { config, ..example }
-        .replace("/etc/mosquitto/passwd", &passwords.display().to_string())
-        .start(&secrets());
+    Example { config, ..example }.replace("/etc/mosquitto/passwd", &passwords.display().to_string())
+}
+
+fn services_with_a_password(version: &str) {
+    let broker = with_services(version, &["Back-end services, with a password"]).start(&secrets());
     let service = Connect::new("service-1").username("backend.service").password("pass-word");
     assert_eq!(Client::connect(&broker, &service).1, ACCEPTED, "{}", broker.log());
     let wrong = service.password("another");
@@ -182,19 +188,51 @@ fn services_with_a_password(version: &str) {
     assert_eq!(Client::connect(&broker, &LAMP.connect_now()).1, ACCEPTED, "{}", broker.log());
 }
 
+/// A service with a certificate and a password has its own ClientIds, and no device's: neither by the ClientId nor, where
+/// sessions go by it, by the device id.
 fn services_with_a_certificate(version: &str) {
-    let title = "Back-end services, with a certificate, on a listener of their own";
-    let example = Example::new(version, Some(title));
-    let authority = example.authority("authority");
-    let [server, service] = ["127.0.0.1", "backend.service"].map(|name| authority.issue(name));
-    let (example, port) = example.tls(8885, &server);
-    let broker = example
-        .replace("/etc/mosquitto/certs/services-ca.crt", &authority.own().certificate)
-        .start(&secrets());
-    let mut client = Client::over(transport::tls(port, &service.shown()));
-    client.send(&Connect::new("service-1").packet());
-    assert_eq!(client.answer(), ACCEPTED, "{}", broker.log());
-    assert_eq!(Client::connect(&broker, &LAMP.connect_now()).1, ACCEPTED, "{}", broker.log());
-    let stranger = Connect::new("service-1");
-    assert_eq!(Client::connect(&broker, &stranger).1, Answer::Connack(5), "{}", broker.log());
+    let title = "Back-end services, with a certificate and a password, on a listener of their own";
+    for by_device in [false, true] {
+        if by_device && version != "2.1.2" {
+            continue;
+        }
+        let mut example = with_services(version, &["Back-end services, with a password", title]);
+        if by_device {
+            let config = example
+                .config
+                .replace("#plugin_opt_session_id client", "plugin_opt_session_id device");
+            assert_ne!(config, example.config);
+            example.config = config;
+        }
+        let authority = example.authority("authority");
+        let [server, service] = ["127.0.0.1", "backend.service"].map(|name| authority.issue(name));
+        let (example, port) = example.tls(8885, &server);
+        let broker = example
+            .replace("/etc/mosquitto/certs/services-ca.crt", &authority.own().certificate)
+            .start(&secrets());
+        let knock = |connect: &Connect| {
+            let mut client = Client::over(transport::tls(port, &service.shown()));
+            client.send(&connect.packet());
+            client.answer()
+        };
+        let as_service = |client_id: &[u8]| {
+            Connect::new(client_id).username("backend.service").password("pass-word")
+        };
+        assert_eq!(knock(&as_service(b"service-1")), ACCEPTED, "{}", broker.log());
+        assert_ne!(knock(&Connect::new("service-1")), ACCEPTED, "{}", broker.log());
+        let (mut lamp, answer) = Client::connect(&broker, &LAMP.connect_now().persistent());
+        assert_eq!(answer, ACCEPTED, "{}", broker.log());
+        lamp.subscribe(4, "news");
+        // A device's session, online and then offline.
+        let thief = as_service(&LAMP.connect_now().client_id);
+        assert_ne!(knock(&thief), ACCEPTED, "{}", broker.log());
+        assert_ne!(knock(&thief.clone().persistent()), ACCEPTED, "{}", broker.log());
+        if by_device {
+            assert_ne!(knock(&as_service(LAMP.id.as_bytes()).persistent()), ACCEPTED);
+        }
+        assert!(lamp.is_alive(), "{}", broker.log());
+        lamp.disconnect();
+        assert_ne!(knock(&thief.persistent()), ACCEPTED, "{}", broker.log());
+        assert_eq!(Client::connect(&broker, &METER.connect_now()).1, ACCEPTED);
+    }
 }

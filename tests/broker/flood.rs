@@ -1,4 +1,4 @@
-//! The log in a flood: the first refusals of each reason in full, then a number; and what is said at the end.
+//! The log in a flood: each client once, a few more refusals of each reason, then a number; and what is said at the end.
 
 use crate::support::{
     broker::{Setup, on_every_broker},
@@ -10,6 +10,8 @@ use std::fs;
 
 on_every_broker!(
     a_flood_is_thinned,
+    a_loud_client_hides_nobody,
+    a_flood_of_client_ids_is_thinned,
     many_disconnections_are_thinned,
     acceptances_are_for_debugging
 );
@@ -24,7 +26,7 @@ fn a_flood_is_thinned(version: &str) {
     Client::connect(&broker, &METER.connect_now().keep_alive(0));
     assert_eq!(Client::connect(&broker, &LAMP.connect_now()).1, ACCEPTED);
     let lines = broker.refusals();
-    for (reason, count) in [("wrong_password", 10), ("unknown_device", 10), ("bad_keepalive", 1)] {
+    for (reason, count) in [("wrong_password", 11), ("unknown_device", 11), ("bad_keepalive", 1)] {
         let found = lines.iter().filter(|line| line.contains(&format!("reason={reason}"))).count();
         assert_eq!(found, count, "{reason}");
     }
@@ -34,25 +36,65 @@ fn a_flood_is_thinned(version: &str) {
     broker.wait_for_log(counters);
     // The rest of a minute is told when the minute is over, or at the end.
     broker.stop();
-    let left_out = "iotda-auth: refused 80 more, not shown: unknown_device=40 wrong_password=40";
+    let left_out = "iotda-auth: refused 78 more, not shown: unknown_device=39 wrong_password=39";
     assert_eq!(broker.log().matches(left_out).count(), 1, "{}", broker.log());
     assert!(broker.log().matches(counters).count() >= 2, "{}", broker.log());
 }
 
+/// The device with this number, and a secrets file of so many.
+fn numbered(number: usize) -> Device {
+    Device { id: format!("lamp-{number}").leak(), secret: "secretsecret" }
+}
+
+fn many(count: usize) -> String {
+    (0..count).map(|n| format!("lamp-{n}:secretsecret\n")).collect()
+}
+
+fn a_loud_client_hides_nobody(version: &str) {
+    let broker = Setup::new(version).secrets(format!("{}{}", secrets(), many(40))).start();
+    let wrong = |device: Device| device.connect_now().password("0".repeat(64));
+    let (loud, quiet): (_, Vec<_>) = (wrong(LAMP), (0..40).map(|n| wrong(numbered(n))).collect());
+    for _ in 0..20 {
+        Client::connect(&broker, &loud);
+    }
+    for _ in 0..2 {
+        for connect in &quiet {
+            Client::connect(&broker, connect);
+            Client::connect(&broker, &loud);
+            Client::connect(&broker, &loud);
+        }
+    }
+    let lines = broker.refusals();
+    for connect in &quiet {
+        let client = format!(" client={:?} ", String::from_utf8_lossy(&connect.client_id));
+        assert!(lines.iter().any(|line| line.contains(&client)), "{client}: {lines:#?}");
+    }
+    assert_eq!(lines.len(), 41 + 10, "{lines:#?}");
+}
+
+fn a_flood_of_client_ids_is_thinned(version: &str) {
+    let mut broker = Setup::new(version).secrets(secrets()).start();
+    for n in 0..300 {
+        Client::connect(&broker, &numbered(n).connect_now());
+    }
+    assert_eq!(broker.refusals().len(), 110, "{:#?}", broker.refusals());
+    // What else goes wrong is told all the same.
+    Client::connect(&broker, &LAMP.connect_now().password("0".repeat(64)));
+    assert!(broker.refusals().last().unwrap().ends_with(" reason=wrong_password"));
+    broker.stop();
+    broker.wait_for_log("iotda-auth: refused 190 more, not shown: unknown_device=190");
+}
+
 fn many_disconnections_are_thinned(version: &str) {
-    let file: String = (0..30).map(|n| format!("lamp-{n}:secretsecret\n")).collect();
+    let file = many(130);
     let broker = Setup::new(version).secrets(format!("{}{file}", secrets())).start();
-    let clients: Vec<Client> = (0..30)
-        .map(|n| {
-            let id: &'static str = format!("lamp-{n}").leak();
-            let device = Device { id, secret: "secretsecret" };
-            Client::connect(&broker, &device.connect(Sha256, "2999010100")).0
-        })
+    let clients: Vec<Client> = (0..130)
+        .map(|n| Client::connect(&broker, &numbered(n).connect(Sha256, "2999010100")).0)
         .collect();
     fs::write(broker.secrets(), secrets()).unwrap();
     broker.reload();
-    broker.wait_for_log("0 logged in, 30 disconnected");
-    assert_eq!(broker.log().matches("iotda-auth: disconnected client=").count(), 10);
+    broker.wait_for_log("0 logged in, 130 disconnected");
+    assert_eq!(broker.log().matches("iotda-auth: disconnected client=").count(), 110);
     broker.wait_for_log("iotda-auth: disconnected 20 more, not shown: unknown_device=20");
     for mut client in clients {
         client.rest();

@@ -12,7 +12,11 @@ use crate::support::{
     transport,
 };
 use mosquitto_iotda_auth::login::SignType::Sha256;
-use std::{fmt::Write, net::Ipv6Addr, path::PathBuf};
+use std::{
+    fmt::Write,
+    net::{Ipv6Addr, SocketAddr},
+    path::PathBuf,
+};
 
 on_every_broker!(
     devices_log_in_by_their_passwords,
@@ -56,7 +60,10 @@ impl Ground {
                 "plugin_opt_secrets_file {}\n{}",
                 secrets.display(),
                 if exact {
-                    format!("plugin_opt_exact_connack_ports {},{}\n", ports[0], ports[1])
+                    format!(
+                        "plugin_opt_exact_connack_ports {},{},{}\n",
+                        ports[0], ports[1], ports[6]
+                    )
                 } else {
                     String::new()
                 }
@@ -64,7 +71,7 @@ impl Ground {
         };
         let tls = format!("certfile {}\nkeyfile {}\n", server.certificate, server.key);
         let (port, authority) = (|n: usize| ports[n], &authority.own().certificate);
-        let listeners = [
+        let mut listeners = vec![
             format!("listener {} 127.0.0.1\n", port(0)),
             format!("listener {} ::1\n", port(1)),
             format!("listener 0 {}\n", socket.display()),
@@ -75,6 +82,9 @@ impl Ground {
             ),
             format!("listener {} 127.0.0.1\nprotocol websockets\n", port(5)),
         ];
+        if exists(6, version) {
+            listeners.push(format!("listener {} 127.0.0.1\nenable_proxy_protocol 2\n", port(6)));
+        }
         let config = plugin.config(&listeners);
         let broker = setup.whole_config(&config, ports[0]).secrets_file(&secrets).start();
         Self { version: version.into(), broker, ports, socket, device }
@@ -89,6 +99,11 @@ impl Ground {
             "TLS" => Client::over(transport::tls(port, &[])),
             "TLS with certificates" => Client::over(transport::tls(port, &self.device.shown())),
             "WebSocket" => Client::over(transport::web_socket(port)),
+            "PROXY v2, on 2.1" => {
+                let device = SocketAddr::from(([203, 0, 113, 9], 50_000));
+                let header = transport::proxy_header_from(device, transport::local(port));
+                Client::over(transport::by_proxy(port, &header))
+            }
             other => panic!("no way to {other}"),
         }
     }
@@ -113,6 +128,7 @@ impl Ground {
             "Unix socket" => self.socket.display().to_string(),
             // What 2.0.11's WebSocket library calls it.
             "WebSocket" if self.version == "2.0.11" => "::ffff:127.0.0.1".into(),
+            "PROXY v2, on 2.1" => "203.0.113.9".into(),
             _ => "127.0.0.1".into(),
         }
     }
@@ -162,7 +178,7 @@ fn secrets(device: &Issued) -> String {
         LAMP.secret,
         device.fingerprint("-sha256")
     );
-    for way in ways(&[true; LISTENERS.len()]) {
+    for way in ways(&[true; LISTENERS.len()], "2.1.2") {
         let Device { id, secret } = device_of(way);
         writeln!(file, "{id}:{secret}").unwrap();
     }
@@ -178,8 +194,14 @@ fn connect(device: Device, hour: u8) -> Connect {
     device.connect(Sha256, &format!("29990101{hour:02}"))
 }
 
-fn ways(listeners: &[bool]) -> Vec<Way> {
-    let chosen = (0..LISTENERS.len()).filter(|listener| listeners[*listener]);
+/// Whether a broker has such a listener.
+fn exists(listener: usize, version: &str) -> bool {
+    !LISTENERS[listener].ends_with(" 2.1") || version == "2.1.2"
+}
+
+fn ways(listeners: &[bool], version: &str) -> Vec<Way> {
+    let chosen =
+        (0..LISTENERS.len()).filter(|listener| listeners[*listener] && exists(*listener, version));
     chosen.flat_map(|listener| VERSIONS.map(|level| Way { listener, level })).collect()
 }
 
@@ -188,7 +210,7 @@ fn play(version: &str, behaviour: &str, exact: bool, play: impl Fn(&Ground, &[Wa
     let row: &Row =
         MATRIX.iter().find(|row| row.behaviour == behaviour).expect("a row of the matrix");
     for an_instance_each in [false, true] {
-        play(&Ground::new(version, an_instance_each, exact), &ways(&row.listeners));
+        play(&Ground::new(version, an_instance_each, exact), &ways(&row.listeners, version));
     }
 }
 

@@ -4,6 +4,7 @@ use crate::support::{
     broker::{Broker, Setup, on_every_broker},
     mqtt::{Answer, Client},
 };
+use mosquitto_iotda_auth::login::{ClientId, Policy};
 use std::collections::HashMap;
 
 on_every_broker!(recorded_devices_get_the_answers_of_the_contract);
@@ -16,6 +17,9 @@ struct Recorded {
     secret: String,
     level: u64,
     packet: Vec<u8>,
+    client_id: String,
+    /// When it was sent, in Unix seconds.
+    sent: i64,
 }
 
 fn recorded() -> Vec<Recorded> {
@@ -33,8 +37,34 @@ fn recorded() -> Vec<Recorded> {
             secret: text(entry, "secret"),
             level: entry["level"].as_u64().expect("a protocol level"),
             packet: hex::decode(text(entry, "raw")).expect("the packet is in hex"),
+            client_id: text(entry, "client_id"),
+            sent: instant(&text(entry, "clock")),
         })
         .collect()
+}
+
+/// An instant like `2026-11-22T22:48:27Z`, or `2026-11-22 22:10:00 UTC (faked)`.
+fn instant(clock: &str) -> i64 {
+    let clock = format!("{}Z", &clock[..19]);
+    clock.parse::<jiff::Timestamp>().expect("an instant").as_second()
+}
+
+/// The window that holds where nothing is said leaves out none of them, when they were sent: not the hour 24, and not the
+/// one that signs with local time.
+#[test]
+fn each_hour_lay_in_the_window_when_it_was_sent() {
+    let Policy { timestamp_max_age, timestamp_max_ahead, .. } = Policy::default();
+    let mut hours = 0;
+    for Recorded { client, note, client_id, sent, .. } in recorded() {
+        // Of sign type 0, and of what is no device's ClientId, there is none.
+        let id = ClientId::parse(client_id.as_bytes()).ok();
+        let Some(hour) = id.and_then(|id| id.hour) else { continue };
+        let age = hour.age(sent);
+        let window = -timestamp_max_ahead.unwrap()..=timestamp_max_age;
+        assert!(window.contains(&age), "{client} {note:?}: {age} s");
+        hours += 1;
+    }
+    assert_eq!(hours, 13);
 }
 
 impl Recorded {
@@ -67,7 +97,12 @@ fn recorded_devices_get_the_answers_of_the_contract(version: &str) {
         let broker = brokers.entry(recorded.secret.clone()).or_insert_with(|| {
             let known = format!("{}:{}\n", recorded.device_id, recorded.secret);
             let file = if recorded.is_registrable() { known } else { "other:5f2b9c0e7d\n".into() };
-            Setup::new(version).secrets(file).option("timestamp_max_age", "36500d").start()
+            // At whatever time this runs.
+            Setup::new(version)
+                .secrets(file)
+                .option("timestamp_max_age", "36500d")
+                .option("timestamp_max_ahead", "36500d")
+                .start()
         });
         let before = broker.refusals().len();
         let mut client = Client::dial(broker);

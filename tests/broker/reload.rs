@@ -6,7 +6,7 @@ use crate::support::{
     mqtt::{ACCEPTED, Client, Connect, not_authorized},
     scratch::set_mode,
 };
-use mosquitto_iotda_auth::login::SignType::Sha256;
+use mosquitto_iotda_auth::login::{SignType::Sha256, signature::HourKey};
 use std::{
     fs,
     io::Write,
@@ -31,6 +31,7 @@ on_every_broker!(
     a_client_is_served_throughout,
     a_broker_ends_in_the_middle_of_a_load,
     a_thousand_reloads,
+    thousands_are_disconnected_a_portion_at_a_time,
 );
 
 const NEW: Device = Device { id: "64a1f0c2_lamp-02", secret: "brandnewsecret" };
@@ -478,4 +479,50 @@ fn a_thousand_reloads(version: &str) {
         at_end < after_warm_up + 2048,
         "resident memory grew from {after_warm_up} to {at_end} KiB"
     );
+}
+
+fn thousands_are_disconnected_a_portion_at_a_time(version: &str) {
+    const COUNT: usize = 4000;
+    let file = |count| -> String {
+        let devices = (0..count).map(|n| format!("device-{n}:a-secret-of-its-own\n"));
+        format!("{}:{}\n{}", LAMP.id, LAMP.secret, devices.collect::<String>())
+    };
+    let broker = Setup::new(version)
+        .secrets(file(COUNT))
+        .line("set_tcp_nodelay true")
+        .line("log_type notice\nlog_type information\nlog_type error")
+        .start();
+    let (mut lamp, answer) = Client::connect(&broker, &connect(LAMP));
+    assert_eq!(answer, ACCEPTED);
+    let key = HourKey::new(Sha256, b"2999010100");
+    let password = key.password(b"a-secret-of-its-own");
+    let clients: Vec<Client> = (0..COUNT)
+        .map(|n| {
+            let id = format!("device-{n}");
+            let login = Connect::new(format!("{id}_0_0_2999010100"))
+                .username(id)
+                .password(password.as_str());
+            let (client, answer) = Client::connect(&broker, &login);
+            assert_eq!(answer, ACCEPTED);
+            client
+        })
+        .collect();
+    write(&broker, &file(0));
+    broker.signal("HUP");
+    let (mut answered_meanwhile, begin) = (0, Instant::now());
+    let mut before = String::new();
+    loop {
+        assert!(lamp.is_alive(), "{}", broker.log());
+        let log = broker.log();
+        if log.contains("iotda-auth: reloaded") {
+            assert!(log.contains(&format!("1 logged in, {COUNT} disconnected")), "{log}");
+            break;
+        }
+        // The ping was sent when some were disconnected, and answered before all were.
+        answered_meanwhile += usize::from(before.contains("iotda-auth: disconnected client="));
+        before = log;
+        assert!(begin.elapsed() < Duration::from_secs(30), "{before}");
+    }
+    assert!(answered_meanwhile > 0, "the broker did nothing else meanwhile");
+    drop(clients);
 }

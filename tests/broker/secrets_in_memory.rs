@@ -38,6 +38,7 @@ fn secrets_are_wiped(version: &str) {
     let before = [STAYS, UNUSED, OFFLINE, ONLINE, BEFORE].map(line).concat();
     let broker = Setup::new(version)
         .secrets(format!("{before}{rotated}:secondary={}\n", SECOND.secret))
+        .option("timestamp_max_ahead", "unlimited")
         .start();
 
     for device in [STAYS, UNUSED, OFFLINE, ONLINE, BEFORE, SECOND] {

@@ -159,12 +159,20 @@ static void certificates_and_reloads(void)
 	/* The sweep of a SIGHUP: who is online is known; who is offline has no certificate to show, and may wait. */
 	hang_up(&plugin);
 	forget_log();
-	CHECK_CODE(ask(&plugin, &clients[0], "kept", NULL), IOTDA_SUCCESS);
+	CHECK_CODE(ask_again(&plugin, &clients[0], ONLINE, "kept", NULL), IOTDA_SUCCESS);
 	struct mosquitto away = client(ID("away"));
-	away.address = NULL;
-	away.sub_count = 1;
-	CHECK_CODE(ask(&plugin, &away, "away", NULL), IOTDA_SUCCESS);
+	CHECK_CODE(ask_again(&plugin, &away, OFFLINE, "away", NULL), IOTDA_SUCCESS);
+	CHECK_CODE(ask_again(&plugin, &away, RESTORED, "away", NULL), IOTDA_SUCCESS);
 	CHECK(line_count == 0);
+	/* One that is online, and was let in by others, has to show it. */
+	check_ended(&plugin, &away, "away", NULL, "reason=no_certificate");
+	away.certificate = &other;
+	check_ended(&plugin, &away, "away", NULL, "reason=wrong_certificate");
+	check_refused(&plugin, &away, "away", NULL, "reason=wrong_certificate");
+	away.certificate = &abc;
+	CHECK_CODE(ask_again(&plugin, &away, ONLINE, "away", NULL), IOTDA_SUCCESS);
+	away.certificate = NULL;
+	check_refused(&plugin, &away, "away", NULL, "reason=no_certificate");
 	CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
 	check_refused(&plugin, &away, "away", NULL, "reason=no_certificate");
 	check_all_freed();

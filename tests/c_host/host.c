@@ -37,6 +37,12 @@
 #define ERR_NOT_SUPPORTED 10
 #define UNREGISTERED (-1000)
 
+/* enum mosquitto_client_state of a 2.0, as far as it is needed. */
+#define STATE_NEW 0
+#define STATE_ACTIVE 3
+#define STATE_CLOSING 6
+#define STATE_DISCONNECTED 7
+
 #define DEVICE "6203cc94c7fb24029b110408_88888888"
 #define CLIENT_ID DEVICE "_0_0_2999010100"
 #define PASSWORD "5888ea6f4631ce76d621f452e8823507c36dd68a61f6e08518c8935e280c3c72"
@@ -140,6 +146,16 @@ static int logged_at(int level)
 	return count;
 }
 
+/* Leaves out of the log what a scenario is not about. */
+static void leave_out(const char *text)
+{
+	int kept = 0;
+	for(int i = 0; i < line_count; i++){
+		if(!strstr(lines[i].text, text)) lines[kept++] = lines[i];
+	}
+	line_count = kept;
+}
+
 static void forget_log(void)
 {
 	line_count = 0;
@@ -151,20 +167,53 @@ struct mosquitto {
 	/* How a broker's begins: what the structure is and the socket, or, built without epoll, the socket and what comes
 	 * next. */
 	int numbers[2];
+	/* What a broker's has next: the address and the ClientId side by side, among others. Words, so that nothing of what
+	 * is looked at is padding. */
+	uintptr_t words[13];
 	const char *id;
 	const char *address;
 	int keepalive;
 	int protocol;
 	int protocol_version;
-	int sub_count;
 	int port; /* of the listener */
+	int words_at; /* where the address is among the words: 0 for nowhere, below 0 for behind the ClientId */
 	bool persistent;
 	void *certificate;
+	const char *username;
+	int state;
+	bool with_adns; /* how a 2.0 is built */
+	enum place { NOWHERE, IDENT, PROTOCOL, KEEPALIVE, ADDRESS, ID_PLACE, USERNAME, PLACES } wrong; /* where it is not as it should be */
 };
 
 static struct mosquitto client(const char *id)
 {
-	return (struct mosquitto){.id = id, .address = "203.0.113.7", .keepalive = 120, .protocol_version = 4};
+	/* Number 900 is no socket, and nothing else. */
+	return (struct mosquitto){.numbers = {2, 900}, .id = id, .address = "203.0.113.7", .keepalive = 120,
+			.protocol_version = 4, .with_adns = true};
+}
+
+/* Lays a client out as a 2.0 does (struct mosquitto in mosquitto_internal.h). Of a 2.1's, only the two numbers are known. */
+static void lay_out(struct mosquitto *client)
+{
+	enum place wrong = client->wrong;
+	if(wrong == IDENT) client->numbers[0] = 3;
+	if(IS_2_1) return;
+	struct {
+		const char *address, *id, *username, *password;
+		uint16_t keepalive, last_mid;
+		unsigned state;
+	} rest = {
+		.address = client->address + (wrong == ADDRESS),
+		.id = client->id + (wrong == ID_PLACE),
+		.username = client->username + (wrong == USERNAME),
+		.keepalive = client->keepalive + (wrong == KEEPALIVE),
+		.state = client->state,
+	};
+	int version = client->protocol_version;
+	unsigned protocol = (version == 3 ? 1 : version == 4 ? 2 : version == 5 ? 5 : 0) + (wrong == PROTOCOL);
+	unsigned *before = (unsigned *)&client->words[client->with_adns ? 2 : 0];
+	before[!client->with_adns] = protocol; /* without ADNS, behind another number */
+	memcpy(client->words + (client->with_adns ? 3 : 1), &rest, sizeof(rest));
 }
 
 #ifndef WITHOUT_CLIENT_ID
@@ -204,12 +253,12 @@ int mosquitto_client_protocol_version(const struct mosquitto *client)
 }
 const iotda_client_int client_protocol_version_type = mosquitto_client_protocol_version;
 
-int mosquitto_client_sub_count(const struct mosquitto *client)
+const char *mosquitto_client_username(const struct mosquitto *client)
 {
 	check_thread();
-	return client->sub_count;
+	return client->username;
 }
-const iotda_client_int client_sub_count_type = mosquitto_client_sub_count;
+const iotda_client_string client_username_type = mosquitto_client_username;
 
 static int publish_count;
 
@@ -256,7 +305,7 @@ int mosquitto_callback_register(mosquitto_plugin_id_t *identifier, int event, io
 	check_thread();
 	CHECK(identifier && callback && userdata && !event_data);
 	if(event == identifier->refused_event) return identifier->refusal;
-	if(event == IOTDA_EVT_CLIENT_OFFLINE && !IS_2_1) return ERR_NOT_SUPPORTED;
+	if((event == IOTDA_EVT_CLIENT_OFFLINE || event == IOTDA_EVT_CONNECT) && !IS_2_1) return ERR_NOT_SUPPORTED;
 	CHECK(identifier->count < 16);
 	int i = identifier->count++;
 	identifier->callbacks[i].event = event;
@@ -417,10 +466,18 @@ static int deliver(mosquitto_plugin_id_t *plugin, int event, void *data)
 {
 	int i = callback_of(plugin, event);
 	if(i < 0) return UNREGISTERED;
-	return plugin->callbacks[i].callback(event, data, plugin->callbacks[i].userdata);
+	bool is_login = event == IOTDA_EVT_BASIC_AUTH, is_end = event == IOTDA_EVT_DISCONNECT || event == IOTDA_EVT_CLIENT_OFFLINE;
+	/* All three begin alike. */
+	struct mosquitto *client = data && (is_login || is_end || event == IOTDA_EVT_CONNECT)
+			? ((struct iotda_evt_disconnect *)data)->client : NULL;
+	if(client && is_login) client->username = ((struct iotda_evt_basic_auth *)data)->username;
+	if(client) lay_out(client);
+	int code = plugin->callbacks[i].callback(event, data, plugin->callbacks[i].userdata);
+	if(client && is_login) client->username = NULL;
+	return code;
 }
 
-/* BASIC_AUTH: a CONNECT, or the sweep after a SIGHUP; the broker does not say which. */
+/* BASIC_AUTH, for a CONNECT. */
 static int ask(mosquitto_plugin_id_t *plugin, const struct mosquitto *client, const char *username,
 		const char *password)
 {
@@ -429,6 +486,11 @@ static int ask(mosquitto_plugin_id_t *plugin, const struct mosquitto *client, co
 	const char *id = client->id, *address = client->address;
 	same->id = copy(id);
 	same->address = copy(address);
+	if(client->words_at){
+		uintptr_t *words = &same->words[abs(client->words_at)];
+		words[client->words_at < 0] = (uintptr_t)same->address;
+		words[client->words_at > 0] = (uintptr_t)same->id;
+	}
 	int code = deliver(plugin, IOTDA_EVT_BASIC_AUTH, &event);
 	overwrite_and_free((char *)same->id);
 	overwrite_and_free((char *)same->address);
@@ -436,6 +498,32 @@ static int ask(mosquitto_plugin_id_t *plugin, const struct mosquitto *client, co
 	same->address = address;
 	overwrite_and_free(event.username);
 	overwrite_and_free(event.password);
+	return code;
+}
+
+/* Where a session stands with its broker. Only a 2.0 has one that is closing: a WebSocket. */
+enum standing { ONLINE, CLOSING, OFFLINE, RESTORED };
+
+/* The session that the broker asks about, which it has, of course. */
+static const struct mosquitto *session_asked;
+
+/* BASIC_AUTH, for a session: what the sweep after a SIGHUP consists of. */
+static int ask_again(mosquitto_plugin_id_t *plugin, const struct mosquitto *client, enum standing standing,
+		const char *username, const char *password)
+{
+	struct mosquitto *same = (struct mosquitto *)client, before = *client;
+	CHECK(standing != CLOSING || !IS_2_1);
+	same->state = (int[]){STATE_ACTIVE, STATE_CLOSING, STATE_DISCONNECTED, STATE_NEW}[standing];
+	if(standing != ONLINE) same->numbers[1] = -1;
+	if(standing == CLOSING) same->protocol = IOTDA_PROTOCOL_WEBSOCKETS;
+	if(standing == RESTORED){
+		same->address = NULL;
+		same->protocol_version = same->keepalive = 0;
+	}
+	session_asked = same;
+	int code = ask(plugin, same, username, password);
+	session_asked = NULL;
+	*same = before;
 	return code;
 }
 
@@ -484,7 +572,7 @@ static int connected_count;
 
 /* The ClientIds that the plugin has kicked since forget_kicks, whoever they belong to. */
 static char kicked[64][64];
-static int kick_count;
+static int kick_count, kicks_without_will;
 
 static bool was_kicked(const char *id)
 {
@@ -496,17 +584,53 @@ static bool was_kicked(const char *id)
 
 static void forget_kicks(void)
 {
-	kick_count = 0;
+	kick_count = kicks_without_will = 0;
+}
+
+#ifdef HOST_2_1
+struct mosquitto *mosquitto_client(const char *id)
+{
+	check_thread();
+	CHECK(id);
+	if(session_asked && strcmp(session_asked->id, id) == 0) return (struct mosquitto *)session_asked;
+	for(int i = 0; i < connected_count; i++){
+		if(strcmp(connected[i].client->id, id) == 0) return connected[i].client;
+	}
+	return NULL;
+}
+const iotda_client client_type = mosquitto_client;
+
+/* The last name that a session was given, and whether it gets none. */
+static char session_id[64];
+static int session_id_count;
+static int session_id_refusal;
+#endif
+
+/* A client that its broker has let in, whoever was asked. */
+static void let_in(mosquitto_plugin_id_t *plugin, struct mosquitto *client)
+{
+	CHECK(connected_count < (int)(sizeof(connected) / sizeof(*connected)));
+	client->state = STATE_ACTIVE;
+	connected[connected_count].client = client;
+	connected[connected_count++].plugin = plugin;
+	struct iotda_evt_connect data = {.client = client};
+	CHECK_CODE(deliver(plugin, IOTDA_EVT_CONNECT, &data), IS_2_1 ? IOTDA_SUCCESS : UNREGISTERED);
 }
 
 /* A login that is accepted, and leaves a client that can be kicked. */
 static void log_in(mosquitto_plugin_id_t *plugin, struct mosquitto *client, const char *username,
 		const char *password)
 {
+	const char *id = client->id;
+#ifdef HOST_2_1
+	int names = session_id_count;
 	CHECK_CODE(ask(plugin, client, username, password), IOTDA_SUCCESS);
-	CHECK(connected_count < (int)(sizeof(connected) / sizeof(*connected)));
-	connected[connected_count].client = client;
-	connected[connected_count++].plugin = plugin;
+	if(session_id_count > names) client->id = session_id;
+#else
+	CHECK_CODE(ask(plugin, client, username, password), IOTDA_SUCCESS);
+#endif
+	let_in(plugin, client);
+	client->id = id;
 }
 
 /* The end of a connection, whoever ends it. */
@@ -518,6 +642,7 @@ static void log_out(struct mosquitto *client)
 		connected[i] = connected[--connected_count];
 		int event = IS_2_1 && client->persistent ? IOTDA_EVT_CLIENT_OFFLINE : IOTDA_EVT_DISCONNECT;
 		CHECK_CODE(gone(plugin, event, client), IOTDA_SUCCESS);
+		client->state = STATE_NEW;
 		return;
 	}
 	CHECK(!"connected");
@@ -528,7 +653,7 @@ int mosquitto_kick_client_by_clientid(const char *id, bool with_will)
 {
 	check_thread();
 	CHECK(id); /* null stands for all clients */
-	CHECK(with_will);
+	kicks_without_will += !with_will;
 	CHECK(kick_count < (int)(sizeof(kicked) / sizeof(*kicked)) && strlen(id) < sizeof(*kicked));
 	char *before = strcpy(kicked[kick_count++], id);
 	int code = ERR_NOT_FOUND;
@@ -544,11 +669,6 @@ int mosquitto_kick_client_by_clientid(const char *id, bool with_will)
 const iotda_kick_client_by_clientid kick_client_by_clientid_type = mosquitto_kick_client_by_clientid;
 
 #ifdef HOST_2_1
-/* The last name that a session was given, and whether it gets none. */
-static char session_id[64];
-static int session_id_count;
-static int session_id_refusal;
-
 /* As a broker does, it frees the ClientId. */
 int mosquitto_set_clientid(struct mosquitto *client, const char *id)
 {
@@ -607,11 +727,24 @@ static void check_refused(mosquitto_plugin_id_t *plugin, const struct mosquitto 
 {
 	forget_log();
 	CHECK_CODE(ask(plugin, client, username, password), REFUSED);
-	if(refused_before(reason) >= 10 && line_count == 0) return; /* ten of a reason are told, each minute */
+	leave_out("iotda-auth: reloaded in "); /* where no TICK comes */
+	if(refused_before(reason) >= 10 && line_count == 0) return; /* ten of a reason are told, each minute, at the least */
 	CHECK(line_count == 1);
 	CHECK(lines[0].level == IOTDA_LOG_NOTICE);
 	CHECK(logged(" refused client="));
 	CHECK(logged(reason));
+}
+
+/* A session that is online, and is refused in a sweep: it ends. */
+static void check_ended(mosquitto_plugin_id_t *plugin, const struct mosquitto *client, const char *username,
+		const char *password, const char *reason)
+{
+	forget_log();
+	int kicks = kick_count;
+	CHECK_CODE(ask_again(plugin, client, ONLINE, username, password), REFUSED);
+	CHECK(kick_count == kicks);
+	if(refused_before(reason) >= 10 && line_count == 0) return;
+	CHECK(line_count == 1 && lines[0].level == IOTDA_LOG_NOTICE && logged(" refused client=") && logged(reason));
 }
 
 /* A text of one character. */
@@ -650,12 +783,13 @@ static void init_and_cleanup(void)
 {
 	mosquitto_plugin_id_t plugin = {0};
 	start(&plugin);
-	CHECK(plugin.count == (IS_2_1 ? 5 : 4));
+	CHECK(plugin.count == (IS_2_1 ? 6 : 4));
 	CHECK(callback_of(&plugin, IOTDA_EVT_BASIC_AUTH) == plugin.count - 1);
 	CHECK(callback_of(&plugin, IOTDA_EVT_RELOAD) >= 0);
 	CHECK(callback_of(&plugin, IOTDA_EVT_TICK) >= 0);
 	CHECK(callback_of(&plugin, IOTDA_EVT_DISCONNECT) >= 0);
 	CHECK((callback_of(&plugin, IOTDA_EVT_CLIENT_OFFLINE) >= 0) == IS_2_1);
+	CHECK((callback_of(&plugin, IOTDA_EVT_CONNECT) >= 0) == IS_2_1);
 	for(int i = 0; i < plugin.count; i++) CHECK(plugin.callbacks[i].userdata == plugin.userdata);
 	CHECK(strcmp(plugin.name, IS_2_1 ? "iotda-auth" : "") == 0);
 	CHECK(strcmp(plugin.version, IS_2_1 ? argument("version") : "") == 0);
@@ -879,6 +1013,8 @@ static void null_events(void)
 	int offline = IS_2_1 ? IOTDA_SUCCESS : UNREGISTERED;
 	CHECK_CODE(deliver(&plugin, IOTDA_EVT_CLIENT_OFFLINE, NULL), offline);
 	CHECK_CODE(gone(&plugin, IOTDA_EVT_CLIENT_OFFLINE, NULL), offline);
+	CHECK_CODE(deliver(&plugin, IOTDA_EVT_CONNECT, NULL), offline);
+	CHECK_CODE(deliver(&plugin, IOTDA_EVT_CONNECT, &(struct iotda_evt_connect){0}), offline);
 	CHECK_CODE(deliver(&plugin, IOTDA_EVT_TICK, NULL), IOTDA_SUCCESS);
 	CHECK_CODE(deliver(&plugin, IOTDA_EVT_RELOAD, NULL), IS_2_1 ? IOTDA_SUCCESS : IOTDA_ERR_PLUGIN_DEFER);
 	CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
@@ -958,6 +1094,9 @@ static void other_clients(void)
 
 /* ---- scenarios: sessions ---- */
 
+static void put_file(const char *name);
+static void tick_until_told(mosquitto_plugin_id_t *plugin);
+
 static void reload_answers(void)
 {
 	mosquitto_plugin_id_t plugin = {0};
@@ -992,6 +1131,7 @@ static void wait_until_stale(mosquitto_plugin_id_t *plugin)
 		int code = fresh_login(plugin, &probe);
 		if(code == REFUSED){
 			CHECK(logged("reason=stale_timestamp") && logged("password=right"));
+			refused_before("reason=stale_timestamp");
 			return;
 		}
 		CHECK_CODE(code, IOTDA_SUCCESS);
@@ -1001,29 +1141,56 @@ static void wait_until_stale(mosquitto_plugin_id_t *plugin)
 	CHECK(!"stale at last");
 }
 
-/* A SIGHUP hours after a login does not end the session; a new login with the old credentials is refused. */
+static int fresh_again(mosquitto_plugin_id_t *plugin, struct mosquitto *client, enum standing standing)
+{
+	return ask_again(plugin, client, standing, argument("device"), argument("fresh_password"));
+}
+
+/* A CONNECT whose hour has passed gets in at no time, over no transport. */
+static void check_stale(mosquitto_plugin_id_t *plugin)
+{
+	for(int protocol = 0; protocol <= IOTDA_PROTOCOL_WEBSOCKETS; protocol += IOTDA_PROTOCOL_WEBSOCKETS){
+		for(int version = 3; version <= 4; version++){
+			struct mosquitto late = client(argument("fresh_client"));
+			late.protocol = protocol;
+			late.protocol_version = version;
+			check_refused(plugin, &late, argument("device"), argument("fresh_password"), "reason=stale_timestamp");
+		}
+	}
+}
+
+/* A SIGHUP hours after a login does not end the session; a new login with the old credentials is refused, whenever it
+ * comes. */
 static void sweep(void)
 {
 	mosquitto_plugin_id_t plugin = {0};
 	start_with_short_hour(&plugin);
 	CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
 	struct mosquitto session = client(argument("fresh_client")), other = client(CLIENT_ID);
+	struct mosquitto away = client(argument("fresh_client"));
 	CHECK_CODE(fresh_login(&plugin, &session), IOTDA_SUCCESS);
 	CHECK_CODE(ask(&plugin, &other, DEVICE, PASSWORD), IOTDA_SUCCESS);
 	wait_until_stale(&plugin);
 
-	for(int round = 0; round < 2; round++){
+	for(int round = 0; round < 3; round++){
+		if(round){
+			hang_up(&plugin);
+			check_stale(&plugin);
+		}
 		hang_up(&plugin);
 		forget_log();
-		CHECK_CODE(fresh_login(&plugin, &session), IOTDA_SUCCESS);
-		CHECK_CODE(ask(&plugin, &other, DEVICE, PASSWORD), IOTDA_SUCCESS);
+		CHECK_CODE(fresh_again(&plugin, &session, ONLINE), IOTDA_SUCCESS);
+		if(!IS_2_1) CHECK_CODE(fresh_again(&plugin, &session, CLOSING), IOTDA_SUCCESS);
+		CHECK_CODE(ask_again(&plugin, &other, ONLINE, DEVICE, PASSWORD), IOTDA_SUCCESS);
+		/* It waits for its device, and was never seen here. */
+		CHECK_CODE(fresh_again(&plugin, &away, OFFLINE), IOTDA_SUCCESS);
 		CHECK(line_count == 0);
+		check_stale(&plugin);
 		CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
-
-		struct mosquitto late = client(argument("fresh_client"));
-		check_refused(&plugin, &late, argument("device"), argument("fresh_password"), "reason=stale_timestamp");
+		check_stale(&plugin);
 	}
-	/* And where the session itself asks again outside of a sweep, it is a new login. */
+	CHECK(kick_count == 0);
+	/* And where the session itself sends a CONNECT, it is a new login. */
 	check_refused(&plugin, &session, argument("device"), argument("fresh_password"), "reason=stale_timestamp");
 	stop(&plugin);
 }
@@ -1033,43 +1200,77 @@ static void sweep_without_ticks(void)
 {
 	mosquitto_plugin_id_t plugin = {0};
 	start_with_short_hour(&plugin);
-	struct mosquitto session = client(argument("fresh_client"));
+	struct mosquitto session = client(argument("fresh_client")), away = client(argument("fresh_client"));
 	CHECK_CODE(fresh_login(&plugin, &session), IOTDA_SUCCESS);
 	wait_until_stale(&plugin);
-	hang_up(&plugin);
-	CHECK_CODE(fresh_login(&plugin, &session), IOTDA_SUCCESS);
-	struct mosquitto late = client(argument("fresh_client"));
-	check_refused(&plugin, &late, argument("device"), argument("fresh_password"), "reason=stale_timestamp");
-	/* It can only be a session that waits for its device: a CONNECT has no subscriptions. */
-	late.sub_count = 1;
-	CHECK_CODE(fresh_login(&plugin, &late), IOTDA_SUCCESS);
+	for(int round = 0; round < 2; round++){
+		hang_up(&plugin);
+		forget_log();
+		CHECK_CODE(fresh_again(&plugin, &session, ONLINE), IOTDA_SUCCESS);
+		CHECK_CODE(fresh_again(&plugin, &away, OFFLINE), IOTDA_SUCCESS);
+		CHECK(line_count == 0);
+		check_stale(&plugin);
+		/* Nothing of that has made a session of the one that is not known. */
+		hang_up(&plugin);
+		check_ended(&plugin, &away, argument("device"), argument("fresh_password"), "reason=stale_timestamp");
+		check_stale(&plugin);
+	}
 	stop(&plugin);
 }
 
-/* Sessions that came back from the persistence file have no password. */
+/* Sessions that wait are never refused, and nobody is told anything of them: not those that came back from the persistence
+ * file without a password, nor those of devices that are no longer there. */
 static void sweep_of_restored_sessions(void)
 {
 	mosquitto_plugin_id_t plugin = {0};
-	start(&plugin);
+	keep_counters = true;
+	CHECK_CODE(INIT(&plugin, {"secrets_file", file("secrets")}, {"failure_limit", "1/1h"}), IOTDA_SUCCESS);
 	CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
-	struct mosquitto known = {.id = CLIENT_ID}, unknown = {.id = "nobody_0_0_2999010100"};
-	check_refused(&plugin, &known, DEVICE, NULL, "reason=bad_keepalive");
+	struct mosquitto known = client(CLIENT_ID), unknown = client("nobody_0_0_2999010100"), other = client("someone");
 	hang_up(&plugin);
-	CHECK_CODE(ask(&plugin, &known, DEVICE, NULL), IOTDA_SUCCESS);
-	check_refused(&plugin, &unknown, "nobody", NULL, "reason=unknown_device");
-	check_refused(&plugin, &known, "nobody", NULL, "reason=user_mismatch");
-	check_refused(&plugin, &known, DEVICE, "wrong-password", "reason=wrong_password");
+	forget_log();
+	for(int standing = OFFLINE; standing <= RESTORED; standing++){
+		CHECK_CODE(ask_again(&plugin, &known, standing, DEVICE, NULL), IOTDA_SUCCESS);
+		CHECK_CODE(ask_again(&plugin, &known, standing, DEVICE, "wrong-password"), IOTDA_SUCCESS);
+		CHECK_CODE(ask_again(&plugin, &known, standing, "nobody", NULL), IOTDA_SUCCESS);
+		CHECK_CODE(ask_again(&plugin, &known, standing, NULL, NULL), IOTDA_SUCCESS);
+		CHECK_CODE(ask_again(&plugin, &unknown, standing, "nobody", NULL), IOTDA_SUCCESS);
+		CHECK_CODE(ask_again(&plugin, &other, standing, "name", NULL), IOTDA_SUCCESS);
+	}
+	CHECK(line_count == 0 && kick_count == 0);
+	/* None of these was held against the address. */
+	CHECK_CODE(right_login(&plugin), IOTDA_SUCCESS);
+	stop(&plugin);
+	CHECK(logged("accepted=1 deferred=0 refused=0 rechecked=12 ") == 1);
+	keep_counters = false;
 
-	/* With an address, or a version, it is a session that once logged in. */
-	struct mosquitto online = {.id = CLIENT_ID, .address = "203.0.113.7"};
-	check_refused(&plugin, &online, DEVICE, NULL, "reason=wrong_password");
-	struct mosquitto spoken = {.id = CLIENT_ID, .protocol_version = 4};
-	check_refused(&plugin, &spoken, DEVICE, NULL, "reason=wrong_password");
+	/* What was allowed to wait is a login like any other once it comes, in the sweep and after it. */
+	start(&plugin);
+	for(int round = 0; round < 3; round++){
+		if(round == 1) hang_up(&plugin);
+		if(round == 2) CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
+		struct mosquitto restored = {.numbers = {2, 900}, .id = CLIENT_ID, .with_adns = true};
+		if(round == 1) CHECK_CODE(ask_again(&plugin, &restored, RESTORED, DEVICE, NULL), IOTDA_SUCCESS);
+		check_refused(&plugin, &restored, DEVICE, NULL, "reason=bad_keepalive");
+		restored.keepalive = 120;
+		check_refused(&plugin, &restored, DEVICE, NULL, "reason=wrong_password");
+		/* One that is online is none of them, whatever it lacks. */
+		hang_up(&plugin);
+		check_ended(&plugin, &restored, DEVICE, NULL, "reason=wrong_password");
+		restored.address = "203.0.113.7";
+		check_ended(&plugin, &restored, DEVICE, NULL, "reason=wrong_password");
+	}
+	stop(&plugin);
 
-	CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
-	check_refused(&plugin, &known, DEVICE, NULL, "reason=bad_keepalive");
-	known.keepalive = 120;
-	check_refused(&plugin, &known, DEVICE, NULL, "reason=wrong_password");
+	/* Others decide about the rest, if they may, but not about who waits. */
+	CHECK_CODE(INIT(&plugin, {"secrets_file", file("secrets")}, {"other_clients", "defer"}), IOTDA_SUCCESS);
+	hang_up(&plugin);
+	for(int standing = OFFLINE; standing <= RESTORED; standing++){
+		CHECK_CODE(ask_again(&plugin, &other, standing, "name", NULL), IOTDA_SUCCESS);
+		CHECK_CODE(ask_again(&plugin, &unknown, standing, "nobody", NULL), IOTDA_SUCCESS);
+		CHECK_CODE(ask_again(&plugin, &known, standing, "name", NULL), IOTDA_SUCCESS);
+	}
+	CHECK_CODE(ask_again(&plugin, &other, ONLINE, "name", NULL), IOTDA_ERR_PLUGIN_DEFER);
 	stop(&plugin);
 }
 
@@ -1077,37 +1278,208 @@ static void sweep_of_restored_sessions(void)
 static void reused_pointers(void)
 {
 	const char *device = argument("device"), *stale_id = argument("stale_client");
+	const char *stale = argument("stale_password"), *fresh = argument("fresh_password");
 	mosquitto_plugin_id_t plugin = {0};
 	start(&plugin);
 	struct mosquitto place = client(argument("fresh_client"));
 
-	/* What was known of the first client does not help the second. No TICK has been seen: what is not known is a new
-	 * login, in a sweep as well. */
+	/* What was known of the first client does not help the second, be it a login or a session. */
 	int events[] = {IOTDA_EVT_DISCONNECT, IS_2_1 ? IOTDA_EVT_CLIENT_OFFLINE : IOTDA_EVT_DISCONNECT, 0};
-	for(int i = 0; i < 3; i++){
+	for(int i = 0; i < 6; i++){
+		bool ticks = i >= 3;
 		place.id = argument("fresh_client");
 		CHECK_CODE(fresh_login(&plugin, &place), IOTDA_SUCCESS);
-		if(events[i]) CHECK_CODE(gone(&plugin, events[i], &place), IOTDA_SUCCESS);
+		if(events[i % 3]) CHECK_CODE(gone(&plugin, events[i % 3], &place), IOTDA_SUCCESS);
 		place.id = stale_id;
-		check_refused(&plugin, &place, device, argument("stale_password"), "reason=stale_timestamp");
+		if(i % 2){
+			hang_up(&plugin);
+			check_ended(&plugin, &place, device, stale, "reason=stale_timestamp");
+		}
+		check_refused(&plugin, &place, device, stale, "reason=stale_timestamp");
 		hang_up(&plugin);
-		check_refused(&plugin, &place, device, argument("stale_password"), "reason=stale_timestamp");
-		check_refused(&plugin, &place, device, argument("fresh_password"), "reason=stale_timestamp");
+		check_refused(&plugin, &place, device, stale, "reason=stale_timestamp");
+		check_refused(&plugin, &place, device, fresh, "reason=stale_timestamp");
+		hang_up(&plugin);
+		check_ended(&plugin, &place, device, stale, "reason=stale_timestamp");
 		/* The refusal has made the place anyone's: the first client's credentials are checked again, and are right. */
 		place.id = CLIENT_ID;
-		check_refused(&plugin, &place, DEVICE, argument("fresh_password"), "reason=wrong_password");
+		check_ended(&plugin, &place, DEVICE, fresh, "reason=wrong_password");
+		check_refused(&plugin, &place, DEVICE, fresh, "reason=wrong_password");
+		/* To be checked again in a sweep makes no session that is known. */
+		hang_up(&plugin);
+		place.id = argument("fresh_client");
+		CHECK_CODE(ask_again(&plugin, &place, ONLINE, device, fresh), IOTDA_SUCCESS);
+		if(ticks) CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
+		place.id = stale_id;
+		check_refused(&plugin, &place, device, stale, "reason=stale_timestamp");
+		/* One that waits may wait, and is no login either. */
+		hang_up(&plugin);
+		CHECK_CODE(ask_again(&plugin, &place, OFFLINE, device, stale), IOTDA_SUCCESS);
+		check_refused(&plugin, &place, device, stale, "reason=stale_timestamp");
+		if(ticks) CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
 	}
+	stop(&plugin);
+}
 
-	/* With a TICK it is known to be no login, but a session that is offline: only its hour is forgiven. */
-	CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
-	check_refused(&plugin, &place, DEVICE, argument("fresh_password"), "reason=wrong_password");
-	place.id = stale_id;
-	check_refused(&plugin, &place, device, argument("stale_password"), "reason=stale_timestamp");
+/* What a 2.0's client begins with is believed if all of it is as it should be, and not if any of it is not. */
+static void heads(void)
+{
+	struct mosquitto away = client("nobody_0_1_2020010100"), place = client(argument("fresh_client"));
+	for(int with_adns = 0; with_adns < 2; with_adns++){
+		for(int wrong = NOWHERE; wrong < PLACES; wrong++){
+			mosquitto_plugin_id_t plugin = {0};
+			start(&plugin);
+			CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
+			away.with_adns = place.with_adns = with_adns;
+			away.wrong = place.wrong = NOWHERE;
+			hang_up(&plugin);
+			CHECK_CODE(ask_again(&plugin, &away, OFFLINE, "nobody", "wrong-password"), IOTDA_SUCCESS);
+			away.wrong = place.wrong = wrong;
+			/* A 2.1 says itself which sessions it has, and only whether one waits is looked up there. */
+			bool proved = wrong == NOWHERE || (IS_2_1 && wrong != IDENT);
+			for(int standing = OFFLINE; standing <= RESTORED; standing++){
+				if(proved){
+					CHECK_CODE(ask_again(&plugin, &away, standing, "nobody", "wrong-password"), IOTDA_SUCCESS);
+				}else{
+					CHECK_CODE(ask_again(&plugin, &away, standing, "nobody", "wrong-password"), REFUSED);
+				}
+			}
+			/* Whoever logged in here goes on either way. */
+			CHECK_CODE(fresh_login(&plugin, &place), IOTDA_SUCCESS);
+			hang_up(&plugin);
+			CHECK_CODE(fresh_again(&plugin, &place, ONLINE), IOTDA_SUCCESS);
+			CHECK_CODE(fresh_again(&plugin, &place, OFFLINE), IOTDA_SUCCESS);
+			if(!IS_2_1) CHECK_CODE(fresh_again(&plugin, &place, CLOSING), IOTDA_SUCCESS);
+			/* Nobody else gets in, whenever it is. */
+			for(int moment = 0; moment < 2; moment++){
+				for(int protocol = 0; protocol <= IOTDA_PROTOCOL_WEBSOCKETS; protocol += IOTDA_PROTOCOL_WEBSOCKETS){
+					struct mosquitto late = client(argument("stale_client"));
+					late.with_adns = with_adns;
+					late.wrong = wrong;
+					late.protocol = protocol;
+					CHECK_CODE(ask(&plugin, &late, argument("device"), argument("stale_password")), REFUSED);
+				}
+				CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
+			}
+			forget_log();
+			stop(&plugin);
+		}
+	}
+	/* A ClientId that is not there is proof of nothing. */
+	mosquitto_plugin_id_t plugin = {0};
+	start(&plugin);
+	struct mosquitto nameless = client(NULL);
+	nameless.numbers[1] = -1;
+	nameless.state = STATE_DISCONNECTED;
 	hang_up(&plugin);
-	check_refused(&plugin, &place, device, argument("fresh_password"), "reason=wrong_password");
-	CHECK_CODE(ask(&plugin, &place, device, argument("stale_password")), IOTDA_SUCCESS);
+	check_refused(&plugin, &nameless, DEVICE, PASSWORD, "reason=bad_client_id");
+	stop(&plugin);
+}
+
+/* A client that a broker lets in without asking: a 2.1 says so, and it has to go; a 2.0 says nothing until it leaves. */
+static void not_asked(void)
+{
+	mosquitto_plugin_id_t plugin = {0};
+	const char *ids[] = {CLIENT_ID, "nobody_0_1_2020010100", DEVICE "_0_1_9999999999"};
+	start(&plugin);
+	struct mosquitto right = client(CLIENT_ID), other = client("someone"), device = client(DEVICE);
+	log_in(&plugin, &right, DEVICE, PASSWORD);
+	forget_log();
+	/* A name that no device's session has is another's. */
+	let_in(&plugin, &other);
+	let_in(&plugin, &device);
+	CHECK(kick_count == 0 && line_count == 0 && connected_count == 3);
+	log_out(&device);
+	log_out(&right);
+	CHECK(line_count == 0);
+	for(int i = 0; i < 3; i++){
+		struct mosquitto unasked = client(ids[i]);
+		unasked.username = "a certificate's name";
+		forget_log();
+		let_in(&plugin, &unasked);
+		if(IS_2_1){
+			CHECK(kick_count == i + 1 && was_kicked(ids[i]) && kicks_without_will == kick_count && connected_count == 1);
+			CHECK(line_count == 1 && lines[0].level == IOTDA_LOG_NOTICE);
+			CHECK(logged("user=\"a certificate's name\" address=203.0.113.7 reason=not_asked") == 1);
+			continue;
+		}
+		CHECK(kick_count == 0 && line_count == 0 && connected_count == 2);
+		/* One that was refused, and one that has long been offline, are no such clients. */
+		struct mosquitto refused = client(ids[i]), away = client(ids[i]);
+		away.numbers[1] = -1;
+		away.state = STATE_DISCONNECTED;
+		CHECK_CODE(gone(&plugin, IOTDA_EVT_DISCONNECT, &refused), IOTDA_SUCCESS);
+		CHECK_CODE(gone(&plugin, IOTDA_EVT_DISCONNECT, &away), IOTDA_SUCCESS);
+		/* Nor is one of which nothing is proved. */
+		for(int wrong = IDENT; wrong < PLACES; wrong++){
+			struct mosquitto unproved = client(ids[i]);
+			unproved.state = STATE_ACTIVE;
+			unproved.wrong = wrong;
+			CHECK_CODE(gone(&plugin, IOTDA_EVT_DISCONNECT, &unproved), IOTDA_SUCCESS);
+		}
+		CHECK(line_count == 0);
+		log_out(&unasked);
+		/* It is told once: the broker's configuration is to be mended. */
+		CHECK(line_count == (i == 0) && logged_at(IOTDA_LOG_ERR) == line_count);
+		CHECK(logged("not asked about client=\"" CLIENT_ID "\" address=203.0.113.7: ") == line_count);
+	}
+	log_out(&other);
+	stop(&plugin);
+
+	/* A WebSocket that has closed; one that was told to close may be one that was refused. */
+	start(&plugin);
+	struct mosquitto closed = client(CLIENT_ID);
+	closed.protocol = IOTDA_PROTOCOL_WEBSOCKETS;
+	closed.numbers[1] = -1;
+	closed.state = STATE_CLOSING;
+	closed.with_adns = false;
+	forget_log();
+	CHECK_CODE(gone(&plugin, IOTDA_EVT_DISCONNECT, &closed), IOTDA_SUCCESS);
+	CHECK(line_count == 0);
+	closed.state = STATE_ACTIVE;
+	CHECK_CODE(gone(&plugin, IOTDA_EVT_DISCONNECT, &closed), IOTDA_SUCCESS);
+	CHECK(logged("not asked about client=") == !IS_2_1);
+	stop(&plugin);
+
+	/* Where sessions are known by their devices' ids, those are devices' names. */
+	if(!IS_2_1) return;
+	CHECK_CODE(INIT(&plugin, {"secrets_file", file("secrets")}, {"session_id", "device"}, {"other_clients", "defer"}),
+			IOTDA_SUCCESS);
+	forget_kicks();
+	log_in(&plugin, &right, DEVICE, PASSWORD);
+	CHECK(kick_count == 0);
+	log_out(&right);
+	let_in(&plugin, &device);
+	CHECK(kick_count == 1 && was_kicked(DEVICE) && kicks_without_will == 1);
+	stop(&plugin);
+}
+
+/* Another plugin keeps RELOAD from this one: the sweep itself says that there was one. */
+static void missed_reload(void)
+{
+	mosquitto_plugin_id_t plugin = {0};
+	keep_counters = true;
+	put_file("secrets");
+	CHECK_CODE(INIT(&plugin, {"secrets_file", file("table")}), IOTDA_SUCCESS);
 	CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
-	check_refused(&plugin, &place, device, argument("stale_password"), "reason=stale_timestamp");
+	struct mosquitto first = client(CLIENT_ID), second = client(argument("fresh_client"));
+	log_in(&plugin, &first, DEVICE, PASSWORD);
+	log_in(&plugin, &second, argument("device"), argument("fresh_password"));
+	forget_log();
+	for(int round = 0; round < 3; round++){
+		put_file(round == 2 ? "others" : "secrets");
+		forget_log();
+		CHECK_CODE(ask_again(&plugin, &first, round == 1 ? OFFLINE : ONLINE, DEVICE, PASSWORD), IOTDA_SUCCESS);
+		CHECK_CODE(fresh_again(&plugin, &second, ONLINE), IOTDA_SUCCESS);
+		/* Told once since the start, and each time the file is read, once. */
+		CHECK(line_count == 1 + (round == 0) && logged("iotda-auth: since the start: ") == 1);
+		CHECK(logged_at(IOTDA_LOG_WARNING) == (round == 0));
+		CHECK(logged("the broker reloads and has not said so") == (round == 0));
+		CHECK(kick_count == 0);
+		tick_until_told(&plugin);
+		CHECK(logged("reloaded in") == 1 && kick_count == (round == 2 ? 2 : 0));
+	}
+	CHECK(logged("2 removed, 0 changed; 0 logged in, 2 disconnected") == 1 && kicks_without_will == 0);
 	stop(&plugin);
 }
 
@@ -1115,7 +1487,7 @@ static void reused_pointers(void)
 static void many_clients(void)
 {
 	mosquitto_plugin_id_t plugin = {0};
-	start(&plugin);
+	CHECK_CODE(INIT(&plugin, {"secrets_file", file("secrets")}, {"takeover_limit", "off"}), IOTDA_SUCCESS);
 	struct mosquitto *clients = calloc(500, sizeof(*clients));
 	CHECK(clients);
 	for(int round = 0; round < 3; round++){
@@ -1124,7 +1496,9 @@ static void many_clients(void)
 			CHECK_CODE(ask(&plugin, &clients[i], DEVICE, PASSWORD), IOTDA_SUCCESS);
 		}
 		hang_up(&plugin);
-		for(int i = 0; i < 500; i++) CHECK_CODE(ask(&plugin, &clients[i], DEVICE, PASSWORD), IOTDA_SUCCESS);
+		for(int i = 0; i < 500; i++) {
+			CHECK_CODE(ask_again(&plugin, &clients[i], ONLINE, DEVICE, PASSWORD), IOTDA_SUCCESS);
+		}
 		CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
 		for(int i = round; i < 500; i += 2) gone(&plugin, IOTDA_EVT_DISCONNECT, &clients[i]);
 	}
@@ -1254,10 +1628,13 @@ static const struct {
 	SCENARIO(sweep_without_ticks),
 	SCENARIO(sweep_of_restored_sessions),
 	SCENARIO(reused_pointers),
+	SCENARIO(heads),
+	SCENARIO(not_asked),
+	SCENARIO(missed_reload),
 	SCENARIO(many_clients),
 	SCENARIO(reload_at_a_tick),
 	SCENARIO(reload_at_a_login),
-	SCENARIO(reload_at_the_next_reload),
+	SCENARIO(reload_at_no_reload),
 	SCENARIO(reload_of_bad_files),
 	SCENARIO(reload_interval),
 	SCENARIO(cleanup_after_reload),
@@ -1277,9 +1654,13 @@ static const struct {
 	SCENARIO(connack_on_plain_connections),
 	SCENARIO(connack_of_known_versions),
 	SCENARIO(connack_to_a_peer_that_is_gone),
+	SCENARIO(connack_behind_a_proxy),
+	SCENARIO(connack_doubts),
 	SCENARIO(connack_in_a_sweep),
 	SCENARIO(session_by_device),
 	SCENARIO(one_connection),
+	SCENARIO(takeovers),
+	SCENARIO(hearsay),
 	SCENARIO(stats),
 	SCENARIO(thinned_log),
 	SCENARIO(certificates),

@@ -1,8 +1,15 @@
 //! What is played over which listener: tests/broker/matrix.rs plays it, and tests/docs.rs holds the README's table to it.
 
-/// The kinds of listener.
-pub const LISTENERS: [&str; 6] =
-    ["IPv4", "IPv6", "Unix socket", "TLS", "TLS with certificates", "WebSocket"];
+/// The kinds of listener. A name that ends in a version's number stands for those brokers alone.
+pub const LISTENERS: [&str; 7] = [
+    "IPv4",
+    "IPv6",
+    "Unix socket",
+    "TLS",
+    "TLS with certificates",
+    "WebSocket",
+    "PROXY v2, on 2.1",
+];
 
 /// A behaviour, and over which of [`LISTENERS`] it is played.
 pub struct Row {
@@ -17,11 +24,11 @@ pub const MATRIX: [Row; 7] = [
     Row { behaviour: "a refusal has its code, and its line with the address", listeners: ALL },
     Row {
         behaviour: "a refusal has the platform's exact code",
-        listeners: [true, true, false, false, false, false],
+        listeners: [true, true, false, false, false, false, true],
     },
     Row {
         behaviour: "a device logs in by its certificate",
-        listeners: [false, false, false, false, true, false],
+        listeners: [false, false, false, false, true, false, false],
     },
     Row { behaviour: "a SIGHUP disconnects nobody", listeners: ALL },
     Row { behaviour: "a reload disconnects the devices that were removed", listeners: ALL },

@@ -19,6 +19,15 @@ pub struct Connect {
     pub password: Option<Vec<u8>>,
     pub keep_alive: u16,
     pub clean: bool,
+    pub will: Option<Will>,
+}
+
+/// What is published when a connection breaks, at QoS 0.
+#[derive(Clone)]
+pub struct Will {
+    pub topic: String,
+    pub payload: Vec<u8>,
+    pub retain: bool,
 }
 
 impl Connect {
@@ -31,6 +40,7 @@ impl Connect {
             password: None,
             keep_alive: 120,
             clean: true,
+            will: None,
         }
     }
 
@@ -55,6 +65,11 @@ impl Connect {
         Self { clean: false, ..self }
     }
 
+    pub fn will(self, topic: &str, payload: &[u8], retain: bool) -> Self {
+        let will = Will { topic: topic.into(), payload: payload.into(), retain };
+        Self { will: Some(will), ..self }
+    }
+
     /// What the plugin is told of it.
     pub fn borrowed(&self) -> login::Connect<'_> {
         login::Connect {
@@ -73,6 +88,8 @@ impl Connect {
         body.push(
             flag(self.username.is_some(), 7)
                 | flag(self.password.is_some(), 6)
+                | flag(self.will.as_ref().is_some_and(|will| will.retain), 5)
+                | flag(self.will.is_some(), 2)
                 | flag(self.clean, 1),
         );
         body.extend(self.keep_alive.to_be_bytes());
@@ -81,6 +98,12 @@ impl Connect {
             body.extend(if self.clean { vec![0] } else { vec![5, 0x11, 0, 0, 0x0E, 0x10] });
         }
         body.extend(string(&self.client_id));
+        if let Some(will) = &self.will {
+            // No properties of its own.
+            body.extend((self.level == 5).then_some(0));
+            body.extend(string(will.topic.as_bytes()));
+            body.extend(string(&will.payload));
+        }
         for text in [&self.username, &self.password].into_iter().flatten() {
             body.extend(string(text));
         }
@@ -229,6 +252,13 @@ impl Client {
         assert_eq!(puback[0], 0x40, "{puback:02x?}");
     }
 
+    /// Publishes at QoS 1 a message that is kept for later subscribers, and waits for the PUBACK.
+    pub fn publish_retained(&mut self, topic: &str, payload: &[u8]) {
+        self.send(&packet(0x33, &[&string(topic.as_bytes()), [0, 7].as_slice(), payload].concat()));
+        let puback = self.receive().expect("a PUBACK");
+        assert_eq!(puback[0], 0x40, "{puback:02x?}");
+    }
+
     /// Publishes at QoS 0; what comes meanwhile is left unread.
     pub fn publish_unread(&mut self, level: u8, topic: &str) {
         let properties: &[u8] = if level == 5 { &[0] } else { &[] };
@@ -239,6 +269,13 @@ impl Client {
     pub fn acknowledge(&mut self, publish: &[u8]) {
         let topic_end = 4 + usize::from(publish[3]);
         self.send(&packet(0x40, &publish[topic_end..topic_end + 2]));
+    }
+
+    /// Acknowledges a PUBLISH of QoS 1, and does nothing for one of QoS 0.
+    pub fn acknowledge_if_asked(&mut self, publish: &[u8]) {
+        if publish[0] & 0b110 == 0b010 {
+            self.acknowledge(publish);
+        }
     }
 
     /// Ends the connection as a client should.

@@ -13,7 +13,9 @@ impl Host for Silent {
 
     fn log_acceptance(&self, _acceptance: Acceptance<'_>) {}
 
-    fn disconnect(&self, _client_id: &CStr) {}
+    fn disconnect(&self, _client_id: &CStr, _with_will: bool) -> bool {
+        true
+    }
 
     fn publish(&self, _topic: &CStr, _payload: &[u8]) {}
 

@@ -1,9 +1,9 @@
-//! The ways to a broker: TCP, a Unix socket, TLS, a WebSocket.
+//! The ways to a broker: TCP, a Unix socket, TLS, a WebSocket, by a proxy.
 
 use super::scratch::Scratch;
 use std::{
     io::{self, Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
     os::fd::OwnedFd,
     os::unix::net::UnixStream,
     path::Path,
@@ -36,6 +36,49 @@ pub fn unix(path: &Path) -> UnixStream {
     stream
 }
 
+/// What a PROXY v2 header says of a connection: the low half of its 13th byte.
+#[derive(Clone, Copy)]
+pub enum ProxyCommand {
+    /// The proxy's own, a check of health.
+    Local = 0,
+    /// A client's.
+    Proxy = 1,
+}
+
+/// The family byte of a PROXY v2 header.
+pub const UNSPEC: u8 = 0x00;
+pub const TCP_IPV4: u8 = 0x11;
+pub const UDP_IPV4: u8 = 0x12;
+pub const TCP_IPV6: u8 = 0x21;
+pub const UNIX_STREAM: u8 = 0x31;
+
+/// A PROXY v2 header: signature, version and command, family, length, and what is behind that.
+pub fn proxy_header(command: ProxyCommand, family: u8, rest: &[u8]) -> Vec<u8> {
+    let mut header = b"\r\n\r\n\0\r\nQUIT\n".to_vec();
+    header.extend([0x20 | command as u8, family]);
+    header.extend(u16::try_from(rest.len()).unwrap().to_be_bytes());
+    header.extend(rest);
+    header
+}
+
+/// The header for a client at an address, with nothing behind the addresses and ports.
+pub fn proxy_header_from(client: SocketAddr, listener: SocketAddr) -> Vec<u8> {
+    let (family, mut rest) = match (client.ip(), listener.ip()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => (TCP_IPV4, [from.octets(), to.octets()].concat()),
+        (IpAddr::V6(from), IpAddr::V6(to)) => (TCP_IPV6, [from.octets(), to.octets()].concat()),
+        _ => panic!("addresses of two families"),
+    };
+    rest.extend([client.port(), listener.port()].map(u16::to_be_bytes).concat());
+    proxy_header(ProxyCommand::Proxy, family, &rest)
+}
+
+/// A connection of a proxy's, with its header sent.
+pub fn by_proxy(port: u16, header: &[u8]) -> TcpStream {
+    let mut stream = tcp(local(port));
+    stream.write_all(header).unwrap();
+    stream
+}
+
 /// TLS, spoken by openssl's own client.
 pub struct Tls {
     client: Child,
@@ -57,6 +100,13 @@ pub fn tls(port: u16, extra: &[&str]) -> Tls {
         .expect("openssl runs: ./dev test brings it");
     let input = client.stdin.take().unwrap();
     Tls { client, input, output }
+}
+
+impl Tls {
+    /// How long to wait for what comes.
+    pub fn set_patience(&self, patience: Option<Duration>) {
+        self.output.set_read_timeout(patience).unwrap();
+    }
 }
 
 impl Read for Tls {
@@ -112,12 +162,24 @@ pub struct WebSocket {
     frame: Vec<u8>,
 }
 
+/// The request that opens a WebSocket.
+pub const UPGRADE: &str = "GET /mqtt HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                           Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\
+                           Sec-WebSocket-Protocol: mqtt\r\n\r\n";
+
 pub fn web_socket(port: u16) -> WebSocket {
-    let mut stream = tcp(local(port));
-    let request = "GET /mqtt HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                   Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\
-                   Sec-WebSocket-Protocol: mqtt\r\n\r\n";
-    stream.write_all(request.as_bytes()).unwrap();
+    web_socket_with(port, "")
+}
+
+/// A WebSocket whose request has more headers, each with its CR LF.
+pub fn web_socket_with(port: u16, headers: &str) -> WebSocket {
+    web_socket_over(tcp(local(port)), headers)
+}
+
+/// A WebSocket over a connection that is there, with more headers in its request.
+pub fn web_socket_over(mut stream: TcpStream, headers: &str) -> WebSocket {
+    let (request, end) = UPGRADE.split_at(UPGRADE.len() - 2);
+    stream.write_all(format!("{request}{headers}{end}").as_bytes()).unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -128,15 +190,20 @@ pub fn web_socket(port: u16) -> WebSocket {
     WebSocket { stream, frame: Vec::new() }
 }
 
+/// A binary frame of a client's.
+pub fn frame(bytes: &[u8]) -> Vec<u8> {
+    // A client masks what it sends; with zeroes, here.
+    let length = u16::try_from(bytes.len()).expect("a frame of at most 65,535 bytes");
+    let mut frame = vec![0x82, 0xFE];
+    frame.extend(length.to_be_bytes());
+    frame.extend([0; 4]);
+    frame.extend(bytes);
+    frame
+}
+
 impl Write for WebSocket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // A client masks what it sends; with zeroes, here.
-        let length = u16::try_from(bytes.len()).expect("a frame of at most 65,535 bytes");
-        let mut frame = vec![0x82, 0xFE];
-        frame.extend(length.to_be_bytes());
-        frame.extend([0; 4]);
-        frame.extend(bytes);
-        self.stream.write_all(&frame)?;
+        self.stream.write_all(&frame(bytes))?;
         Ok(bytes.len())
     }
 

@@ -1,5 +1,6 @@
 //! The types and functions of `host.c`, and those of the plugin.
 
+use super::head::Head;
 use std::{
     ffi::{c_char, c_int, c_uchar, c_void},
     ptr,
@@ -15,20 +16,21 @@ pub struct Host {
     pub register: extern "C" fn(c_int, Callback, *mut c_void) -> c_int,
     pub unregister: extern "C" fn(c_int, Callback) -> c_int,
     pub log: extern "C" fn(c_int, *const c_char),
-    pub kick: extern "C" fn(*const c_char),
+    pub kick: extern "C" fn(*const c_char, c_int),
     pub set_clientid: extern "C" fn(*mut Client, *const c_char) -> c_int,
+    pub client: extern "C" fn(*const c_char) -> *mut Client,
 }
 
 /// `struct mosquitto`.
 #[repr(C)]
 pub struct Client {
-    pub numbers: [c_int; 2],
+    pub head: Head,
     pub id: *mut c_char,
     pub address: *mut c_char,
+    pub username: *mut c_char,
     pub keepalive: c_int,
     pub protocol: c_int,
     pub protocol_version: c_int,
-    pub sub_count: c_int,
     pub port: c_int,
     pub certificate: *mut Certificate,
 }
@@ -37,13 +39,13 @@ impl Default for Client {
     /// What a client is outside of a call: nothing that could be mistaken for one.
     fn default() -> Self {
         Self {
-            numbers: [-1; 2],
+            head: [u64::MAX; 12],
             id: ptr::null_mut(),
             address: ptr::null_mut(),
+            username: ptr::null_mut(),
             keepalive: -1,
             protocol: -1,
             protocol_version: -1,
-            sub_count: -1,
             port: -1,
             certificate: ptr::null_mut(),
         }
@@ -106,6 +108,14 @@ impl Default for Gone {
             future2: [ptr::null_mut(); 4],
         }
     }
+}
+
+/// `struct iotda_evt_connect`.
+#[repr(C)]
+pub struct Connected {
+    pub future: *mut c_void,
+    pub client: *mut Client,
+    pub future2: [*mut c_void; 4],
 }
 
 unsafe extern "C" {

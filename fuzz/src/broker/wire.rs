@@ -43,6 +43,17 @@ impl Wire {
         [-1, 0, i32::MIN, i32::MAX, 1_000_000, listener, quiet, self.local.1.as_raw_fd()]
     }
 
+    /// Numbers that are open or may be, and nobody's connection from elsewhere.
+    pub fn sockets(&self) -> [i32; 4] {
+        let (listener, quiet) = (self.listener.as_raw_fd(), self.quiet.1.as_raw_fd());
+        [1_000_000, quiet, listener, self.local.1.as_raw_fd()]
+    }
+
+    /// Whether this is the number of a connection from the loopback interface.
+    pub fn is_connection(&self, number: i32) -> bool {
+        number == self.quiet.1.as_raw_fd()
+    }
+
     pub fn dial(&self) -> Call {
         let (mut client, server) = connect(&self.listener);
         client.write_all(&[0x10, 0x10]).expect("a peer");

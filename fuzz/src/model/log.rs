@@ -10,15 +10,24 @@ use mosquitto_iotda_auth::{
     log_line::{self, Sent as Told},
     login::verify::Detail,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const NOTICE: i32 = 2;
+/// So long counts what was told, in microseconds.
+const MINUTE: i64 = 60_000_000;
 
 /// What is known of the log.
 #[derive(Debug, Default)]
 pub struct Log {
-    /// How often each reason was given since the start: the first ten of a minute are told.
-    told: BTreeMap<&'static str, u32>,
+    /// When the minute began whose refusals are counted, by the clock that only goes on.
+    began: Option<i64>,
+    /// The reasons and clients that were told for the first time in it, a hundred at the most.
+    told: BTreeSet<(&'static str, Vec<u8>)>,
+    /// How often each reason was given besides: ten times it is told.
+    again: BTreeMap<&'static str, u32>,
+    /// Who is asked about now, and when.
+    client: Vec<u8>,
+    now: i64,
     /// Whether somebody has sent, or is called, what looks like one of our secrets.
     marked_by_others: bool,
 }
@@ -29,8 +38,14 @@ impl Log {
         self.marked_by_others |= is_marked(text);
     }
 
-    /// What a client sends may be told, but for its password.
-    pub fn note_what_was_sent(&mut self, sent: &Sent, around: &Around) {
+    /// What a client sends may be told, but for its password. `now` is by the clock that only goes on.
+    pub fn note_what_was_sent(&mut self, sent: &Sent, around: &Around, now: i64) {
+        let client = sent.client_id.as_deref().unwrap_or_default();
+        self.client = client.iter().take(256).copied().collect();
+        self.now = now;
+        if self.began.is_some_and(|began| now - began >= MINUTE) {
+            (self.began, self.told, self.again) = Default::default();
+        }
         let texts = [&sent.client_id, &sent.username, &around.address];
         texts.into_iter().flatten().for_each(|text| self.allow(text));
     }
@@ -47,7 +62,7 @@ impl Log {
         }
     }
 
-    /// The line about a refusal, which may be left out once there were ten.
+    /// The line about a refusal, which is there or not as the minute's budgets have it.
     pub fn check_refusal(
         &mut self,
         seen: &Seen,
@@ -55,12 +70,16 @@ impl Log {
         detail: &Detail,
         sent: &Sent,
         around: &Around,
+        is_hearsay: bool,
     ) {
-        self.check(seen);
         let lines: Vec<&Vec<u8>> = refusals(seen).collect();
-        let count = self.told.entry(slug).or_default();
-        *count += 1;
-        check!(lines.len() == 1 || lines.is_empty() && *count > 10, "{slug}: {seen:?}");
+        check!(lines.len() == usize::from(!self.is_thinned(slug)), "{slug}: {seen:?}");
+        self.began.get_or_insert(self.now);
+        if self.is_first(slug) {
+            self.told.insert((slug, self.client.clone()));
+        } else {
+            *self.again.entry(slug).or_default() += 1;
+        }
         let Some(line) = lines.first() else { return };
         check!(line.len() < 700 && line.is_ascii(), "{line:?}");
         // A line is read back, and each field of it is what it should be: so it has no password.
@@ -68,35 +87,52 @@ impl Log {
         let told = log_line::parse(text);
         check!(told.is_ok(), "{told:?}: {text}");
         let Ok(told) = told else { return };
+        let (address, said) = match is_hearsay {
+            true => (None, log_field(" forwarded_for=", &around.address)),
+            false => (shown(&around.address), String::new()),
+        };
         check!(
-            told.reason.slug() == slug && told.detail == detail.to_string(),
-            "{slug} {detail:?}: {text}"
+            told.reason.slug() == slug && told.detail == format!("{detail}{said}"),
+            "{slug} {detail:?} {said}: {text}"
         );
         check!(is_told(&told.client, &sent.client_id), "{sent:?}: {text}");
         check!(is_told(&told.user, &sent.username), "{sent:?}: {text}");
-        let address: Option<String> = around.address.as_ref().map(|address| {
-            let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/.:%_-".contains(byte);
-            let shown = |byte: &u8| if plain(byte) { char::from(*byte) } else { '?' };
-            address.iter().take(108).map(shown).collect()
-        });
-        // A dash stands for no address.
-        let address = address.filter(|address| !["", "-"].contains(&address.as_str()));
         check!(told.address == address.as_deref(), "{around:?}: {text}");
     }
 
     pub fn says_reason(&self, seen: &Seen, slug: &str) -> bool {
         let field = format!(" reason={slug}");
-        refusals(seen).any(|line| line.ends_with(field.as_bytes()))
+        let field = field.as_bytes();
+        refusals(seen).any(|line| line.windows(field.len()).any(|part| part == field))
     }
 
     pub fn says_any_reason(&self, seen: &Seen) -> bool {
         refusals(seen).next().is_some()
     }
 
-    /// Whether a refusal for this reason may be left out.
-    pub fn is_thinned(&self, slug: &str) -> bool {
-        self.told.get(slug).is_some_and(|count| *count >= 10)
+    /// Whether a refusal of the client that is asked about is left out, if it is for this reason.
+    pub fn is_thinned(&self, slug: &'static str) -> bool {
+        !self.is_first(slug) && self.again.get(slug).is_some_and(|count| *count >= 10)
     }
+
+    /// Whether a refusal of that client for this reason is told for the first time.
+    fn is_first(&self, slug: &'static str) -> bool {
+        self.told.len() < 100 && !self.told.contains(&(slug, self.client.clone()))
+    }
+}
+
+/// An address as a line has it; a dash stands for none.
+pub fn shown(address: &Option<Vec<u8>>) -> Option<String> {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/.:%_-".contains(byte);
+    let one = |byte: &u8| if plain(byte) { char::from(*byte) } else { '?' };
+    let text: String = address.iter().flatten().take(108).map(one).collect();
+    Some(text).filter(|text| !["", "-"].contains(&text.as_str()))
+}
+
+/// What a WebSocket says of where it comes from.
+fn log_field(name: &str, address: &Option<Vec<u8>>) -> String {
+    let text = shown(address).unwrap_or("-".into());
+    name.chars().chain(text.chars().take(64)).collect()
 }
 
 /// The lines about refused logins, without those about how many were left out.

@@ -1,25 +1,27 @@
 //! What the plugin should do: who is logged in, and what that means for each event.
 
+mod failures;
 mod log;
 mod reload;
+mod takeovers;
 
 pub use log::Log;
 pub use reload::Content;
 
 use crate::{
     answer::{Answer, answer},
-    broker::{AUTH, Around, DEFER, Kick, SUCCESS, Seen},
+    broker::{AUTH, Around, DEFER, Kick, Known, SUCCESS, Seen, Stands, WEB_SOCKET},
     check,
     rules::Wanted,
     secrets::is_certificate_of,
     sent::{Sent, password},
     twins::{ClientIdTwin, FileTwin, ProofTwin, client_id_twin},
 };
-use mosquitto_iotda_auth::login::{Occasion, verify::Detail};
-use std::collections::BTreeMap;
-
-/// No sweep takes as long, in microseconds.
-const SWEEP_AT_MOST: i64 = 2_000_000;
+use failures::Failures;
+use mosquitto_iotda_auth::login::verify::Detail;
+use reload::check_no_news;
+use std::{collections::BTreeMap, net::IpAddr};
+use takeovers::Takeovers;
 
 /// A running plugin.
 pub struct Model {
@@ -41,12 +43,23 @@ pub struct Model {
     pub steady: i64,
     /// When the last TICK came, by the wall's clock.
     last_tick: Option<i64>,
-    /// When the RELOAD came that was not yet followed by a TICK, in microseconds that only go on.
-    sweeps_since: Option<i64>,
-    refusals: u64,
+    /// Whether it is known that the broker asks for its sessions: since RELOAD, or since it was asked for the first of them,
+    /// until the next CONNECT or TICK.
+    sweep_is_known: bool,
+    /// Whether the log has been told that RELOAD was kept from the plugin.
+    missed_reload_told: bool,
+    /// Whether the log has been told that a broker lets devices in without asking.
+    unasked_told: bool,
+    /// When the plugin started, in microseconds that only go on.
+    started: i64,
+    failures: Failures,
+    /// Whether a device has taken itself over so often that it is told.
+    often: bool,
+    /// Clients that are to be told during this call, for nobody was asked about them.
+    unasked: usize,
 }
 
-/// A login that was accepted.
+/// A login that was accepted, and whose client is not known to be gone.
 #[derive(Clone, Debug)]
 pub struct Session {
     client_id: Vec<u8>,
@@ -56,15 +69,21 @@ pub struct Session {
     /// If it had the length of one.
     password: Option<Vec<u8>>,
     certificate: Option<Vec<u8>>,
+    /// Where it came from, if that is certain.
+    address: Option<Vec<u8>>,
+    /// Neither told to end nor taken over.
+    is_live: bool,
+    /// Whether a kick only marks it.
+    closes_late: bool,
+    takeovers: Takeovers,
 }
 
-/// What a session should come to.
-enum Outcome {
-    /// It is known, and goes on.
-    Known,
-    Connects(Answer),
-    /// A second look at a session that is not known.
-    Again(Answer),
+/// Why the broker asks, as far as the plugin can know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    Connect,
+    Online,
+    Offline,
 }
 
 /// The codes of a refusal, as the contract's table has them.
@@ -100,85 +119,280 @@ impl Model {
             wall,
             steady,
             last_tick: None,
-            sweeps_since: None,
-            refusals: 0,
+            sweep_is_known: false,
+            missed_reload_told: false,
+            unasked_told: false,
+            started: steady,
+            failures: Failures::default(),
+            often: false,
+            unasked: 0,
         }
     }
 
-    /// A client is gone, if it was there.
-    pub fn gone(&mut self, slot: usize) {
-        self.sessions.remove(&slot);
+    /// DISCONNECT or CLIENT_OFFLINE, of which the plugin was told.
+    pub fn gone(&mut self, slot: usize, known: Option<&Known>, seen: &Seen) {
+        check!(seen.code == SUCCESS && seen.kicks.is_empty(), "a client that is gone: {seen:?}");
+        self.log.check(seen);
+        self.leaves(slot, known);
+        check!(seen.log.len() == self.unasked, "a client that is gone: {seen:?}");
+        self.check_unasked(seen);
     }
 
-    /// RELOAD.
+    /// A client is gone, if it was there. If nobody had checked it, that should be told: a 2.0 says nothing when it comes.
+    fn leaves(&mut self, slot: usize, known: Option<&Known>) {
+        let was_there = self.sessions.remove(&slot).is_some();
+        let Some(known) = known.filter(|_| !was_there && !self.is_2_1) else { return };
+        let was_let_in = matches!(known.stands, Stands::Online | Stands::Closing);
+        let is_told = was_let_in
+            && is_proved(known)
+            && self.is_name_of_a_device(&known.sent.client_id)
+            && !self.unasked_told;
+        self.unasked_told |= is_told;
+        self.unasked += usize::from(is_told);
+    }
+
+    fn check_unasked(&mut self, seen: &Seen) {
+        let told = std::mem::take(&mut self.unasked);
+        let lines = lines(seen, "not asked about client=");
+        check!(lines.len() == told, "{told} clients that were let in unasked: {seen:?}");
+        check!(lines.iter().all(|(level, _)| *level == ERROR), "{seen:?}");
+    }
+
+    /// Those whose ends the plugin was told of while it was at something else.
+    fn were_kicked<'a>(&mut self, kicks: impl IntoIterator<Item = &'a Kick>) {
+        for (slot, known) in kicks.into_iter().filter_map(|kick| kick.gone.as_ref()) {
+            self.leaves(*slot, Some(known));
+        }
+    }
+
+    /// Whether a device's session would go by this name.
+    fn is_name_of_a_device(&self, name: &Option<Vec<u8>>) -> bool {
+        let Some(name) = name else { return false };
+        client_id_twin(name) != ClientIdTwin::Other
+            || self.wanted.sessions_by_device && self.devices.contains_key(name)
+    }
+
+    /// RELOAD. Nothing comes into force, and nobody is ended.
     pub fn reload(&mut self, seen: &Seen) {
         let code = if self.is_2_1 { SUCCESS } else { DEFER };
-        check!(seen.code == code, "RELOAD: {seen:?}");
-        self.news(seen, &mut seen.kicks.iter());
-        self.sweeps_since = Some(self.steady);
+        check!(seen.code == code && seen.kicks.is_empty(), "RELOAD: {seen:?}");
+        self.log.check(seen);
+        check_no_news(seen);
+        self.sweep_is_known = true;
         self.requests += 1;
     }
 
     /// TICK. Says whether there was news of the file.
     pub fn tick(&mut self, seen: &Seen) -> bool {
         check!(seen.code == SUCCESS, "TICK: {seen:?}");
-        self.sweeps_since = None;
+        self.log.check(seen);
+        self.sweep_is_known = false;
         self.last_tick = Some(self.wall);
         let mut kicks = seen.kicks.iter();
         let news = self.news(seen, &mut kicks);
         check!(kicks.next().is_none(), "{seen:?}");
+        self.check_unasked(seen);
         news
+    }
+
+    /// CONNECT, of a client that a 2.1 has let in.
+    pub fn connected(&mut self, slot: usize, known: &Known, seen: &Seen) {
+        let name = &known.sent.client_id;
+        let has_logged_in = self.sessions.get(&slot).map(|session| &session.name) == name.as_ref();
+        check!(seen.code == SUCCESS, "{seen:?}");
+        self.log.note_what_was_sent(&known.sent, &known.around, self.steady);
+        self.log.check(seen);
+        if has_logged_in || !self.is_name_of_a_device(name) {
+            check!(seen.kicks.is_empty() && seen.log.is_empty(), "{known:?}: {seen:?}");
+            return;
+        }
+        let kicked: Vec<_> =
+            seen.kicks.iter().map(|kick| (Some(&kick.name), kick.with_will)).collect();
+        check!(kicked == [(name.as_ref(), false)], "nobody was asked about {known:?}: {seen:?}");
+        self.were_kicked(&seen.kicks);
+        self.unasked = 0;
+        self.log.check_refusal(seen, "not_asked", &Detail::None, &known.sent, &known.around, false);
     }
 
     /// BASIC_AUTH. Gives what the client's connection is sent, if it is one on which that may be: as a rule there is one
     /// thing that it may be.
-    pub fn asked(
-        &mut self,
-        slot: usize,
-        sent: &Sent,
-        around: &Around,
-        seen: &Seen,
-    ) -> Vec<Vec<u8>> {
-        let mut kicks = seen.kicks.iter();
-        self.log.note_what_was_sent(sent, around);
-        self.news(seen, &mut kicks);
-        let outcome = self.outcome(slot, sent, around);
-        let limited =
-            self.wanted.failure_limit.is_some_and(|(free, _)| self.refusals >= free.into());
+    pub fn asked(&mut self, slot: usize, known: &Known, seen: &Seen) -> Vec<Vec<u8>> {
+        let Known { sent, around, .. } = known;
+        self.log.note_what_was_sent(sent, around, self.steady);
+        self.log.check(seen);
+        let remembered = self.sessions.get(&slot).is_some_and(|session| session.began_with(sent));
+        let why = self.why(known, remembered);
         let mut exact = Vec::new();
-        match outcome {
-            Outcome::Known => {
-                check!(seen.code == SUCCESS && seen.names.is_empty(), "{sent:?}: {seen:?}");
-            }
-            Outcome::Again(answer) => {
-                let code = match &answer {
-                    Answer::Accept => SUCCESS,
-                    Answer::Defer => DEFER,
-                    Answer::Refuse(..) => AUTH,
-                };
-                check!(seen.code == code && seen.names.is_empty(), "{answer:?} {sent:?}: {seen:?}");
-                if let Answer::Refuse(slug, detail) = &answer {
-                    self.gone(slot);
-                    self.log.check_refusal(seen, slug, detail, sent, around);
-                }
-            }
+        if why == Why::Connect {
+            exact = self.connect(slot, known, seen);
+        } else {
+            self.session(slot, known, why, remembered, seen);
+        }
+        // Below a session that goes on or waits there is nothing to be told.
+        self.often(seen);
+        exact
+    }
+
+    /// Why the broker asks. What is no CONNECT is proved to be none, or remembered.
+    fn why(&self, known: &Known, remembered: bool) -> Why {
+        let facts_are_known = self.is_known(known);
+        match known.stands {
+            // In a broker whose inside is not known, one with the very credentials of the session that was at its address, and
+            // of which nobody has said that it is gone, counts as that session.
+            Stands::New if !facts_are_known && remembered => Why::Online,
+            Stands::New => Why::Connect,
+            _ if !facts_are_known && (self.is_2_1 || remembered) => Why::Online,
+            _ if !facts_are_known => Why::Connect,
+            Stands::Online | Stands::Closing => Why::Online,
+            Stands::Offline | Stands::Restored => Why::Offline,
+        }
+    }
+
+    /// A session that the broker asks about once more. Nothing begins or ends with it, and no table comes into force.
+    fn session(&mut self, slot: usize, known: &Known, why: Why, remembered: bool, seen: &Seen) {
+        let Known { sent, around, .. } = known;
+        check!(
+            seen.kicks.is_empty() && seen.names.is_empty(),
+            "inside of a sweep: {known:?}: {seen:?}"
+        );
+        check_no_news(seen);
+        let is_missed = !self.sweep_is_known;
+        let is_told = is_missed && !self.missed_reload_told;
+        check!(
+            lines(seen, "the broker reloads and has not said so").len() == usize::from(is_told),
+            "{is_missed} {seen:?}"
+        );
+        self.missed_reload_told |= is_told;
+        self.requests += u32::from(is_missed);
+        self.sweep_is_known = true;
+        let name = sent.client_id.as_deref().unwrap_or_default();
+        let rules = &self.wanted.rules;
+        let said = match why {
+            Why::Offline => Answer::Accept,
+            _ if remembered => Answer::Accept,
+            _ => answer(sent, &self.devices, rules, self.wall),
+        };
+        let code = match &said {
+            Answer::Accept => SUCCESS,
+            Answer::Defer => DEFER,
+            Answer::Refuse(..) => AUTH,
+        };
+        check!(seen.code == code, "{why:?} {said:?} {name:?} {known:?}: {seen:?}");
+        if let Answer::Refuse(slug, detail) = &said {
+            self.sessions.remove(&slot);
+            let is_hearsay = self.is_hearsay(known);
+            self.log.check_refusal(seen, slug, detail, sent, around, is_hearsay);
+        } else {
+            check!(!self.log.says_any_reason(seen), "{known:?}: {seen:?}");
+        }
+    }
+
+    /// Whether the plugin can tell what this client is to the broker.
+    pub fn is_known(&self, known: &Known) -> bool {
+        if self.is_2_1 {
+            // It is asked which sessions there are, and what it begins with says whether one has a connection.
+            known.stands == Stands::New || known.around.build.says_client()
+        } else {
+            is_proved(known)
+        }
+    }
+
+    fn connect(&mut self, slot: usize, known: &Known, seen: &Seen) -> Vec<Vec<u8>> {
+        let Known { sent, around, .. } = known;
+        self.sweep_is_known = false;
+        check!(lines(seen, "the broker reloads").is_empty(), "{seen:?}");
+        let mut kicks = seen.kicks.iter();
+        // A broker that keeps by a clock which was set back when the next TICK is due does not send it in time.
+        if self.last_tick.is_some_and(|last| last <= self.wall) {
+            check_no_news(seen);
+        } else {
+            self.news(seen, &mut kicks);
+        }
+        let is_hearsay = self.is_hearsay(known);
+        let limited = !is_hearsay
+            && self
+                .wanted
+                .failure_limit
+                .is_some_and(|(free, _)| self.failures.count() >= u64::from(free));
+        let mut exact = Vec::new();
+        let said = self.answer_to_connect(slot, known);
+        // This above all: nobody is let in whom the contract's table refuses, whenever the CONNECT comes.
+        check!(
+            said == Answer::Accept || seen.code != SUCCESS,
+            "a CONNECT is let in that should not be: {said:?} {known:?}: {seen:?}"
+        );
+        let mut refuse = |model: &mut Self, slug, detail: &Detail| {
+            exact.extend(model.refused(slot, slug, detail, known, seen));
+        };
+        match said {
             // Which it is, the limiter of the plugin's own knows; this one merely counts.
-            Outcome::Connects(answer) if limited && !self.is_answer(&answer, around, seen) => {
-                exact.extend(self.refused(slot, "rate_limited", &Detail::None, sent, around, seen));
+            said if limited && !self.is_answer(&said, around, seen) => {
+                refuse(self, "rate_limited", &Detail::None);
             }
-            Outcome::Connects(Answer::Accept) => {
-                exact.extend(self.accepted(slot, sent, around, seen, &mut kicks));
-            }
-            Outcome::Connects(Answer::Defer) => check!(seen.code == DEFER, "{sent:?}: {seen:?}"),
-            Outcome::Connects(Answer::Refuse(slug, detail)) => {
-                exact.extend(self.refused(slot, slug, &detail, sent, around, seen));
+            Answer::Accept => self.accepted(slot, known, seen, &mut kicks, &mut refuse),
+            Answer::Defer => check!(seen.code == DEFER, "{sent:?}: {seen:?}"),
+            Answer::Refuse(slug, detail) => {
+                refuse(self, slug, &detail);
                 if limited && !self.log.says_any_reason(seen) {
                     exact.extend(self.connack("rate_limited", around));
                 }
             }
         }
         check!(kicks.next().is_none(), "more are ended than should be: {seen:?}");
+        self.check_unasked(seen);
         exact
+    }
+
+    /// What is said to a CONNECT, but for the limit of failures.
+    fn answer_to_connect(&self, slot: usize, known: &Known) -> Answer {
+        let sent = &known.sent;
+        let said = answer(sent, &self.devices, &self.wanted.rules, self.wall);
+        let name = sent.client_id.as_deref().unwrap_or_default();
+        let by_device = self.wanted.sessions_by_device;
+        match said {
+            // It would be taken for the device.
+            Answer::Defer if by_device && self.devices.contains_key(name) => {
+                Answer::Refuse("bad_client_id", Detail::None)
+            }
+            Answer::Accept => {
+                let new = self.session_of(known);
+                let rival = self.rival_of(slot, &new).map(|rival| &self.sessions[&rival].takeovers);
+                let now = self.steady - self.started;
+                match (rival, self.wanted.takeover_limit) {
+                    (Some(takeovers), Some(limit)) if takeovers.are_too_many(limit, now) => {
+                        Answer::Refuse("rate_limited", Detail::Takeovers)
+                    }
+                    _ => Answer::Accept,
+                }
+            }
+            said => said,
+        }
+    }
+
+    /// The session that a new one takes the place of.
+    fn rival_of(&self, slot: usize, new: &Session) -> Option<usize> {
+        let is_rival = |other: &Session| match self.wanted.many_connections {
+            true => other.name == new.name,
+            false => other.device_id == new.device_id,
+        };
+        let mut rivals = self
+            .sessions
+            .iter()
+            .filter(|(at, other)| **at != slot && other.is_live && is_rival(other))
+            .map(|(at, _)| *at);
+        let rival = rivals.next();
+        check!(rivals.next().is_none(), "there is one at most: {:?}", self.sessions);
+        rival
+    }
+
+    /// Devices that have logged in often may be told at the end of a minute, and no others.
+    fn often(&self, seen: &Seen) {
+        check!(self.often || lines(seen, "device \"").is_empty(), "{seen:?}");
+    }
+
+    /// Whether the client may have chosen its address: a WebSocket of a 2.0 whose socket does not show it.
+    fn is_hearsay(&self, known: &Known) -> bool {
+        is_hearsay(known, self.is_2_1)
     }
 
     /// Whether this is the answer that was given, and not that there were too many before it.
@@ -187,6 +401,14 @@ impl Model {
         match answer {
             Answer::Accept => seen.code == SUCCESS,
             Answer::Defer => seen.code == DEFER,
+            // Two limits, of which the line says which it is.
+            Answer::Refuse("rate_limited", detail) => {
+                let detail = detail.to_string();
+                !self.log.says_any_reason(seen)
+                    || lines(seen, "refused client=")
+                        .iter()
+                        .any(|(_, line)| line.ends_with(&detail))
+            }
             Answer::Refuse(slug, _) => {
                 if self.log.says_any_reason(seen) {
                     !self.log.says_reason(seen, limited)
@@ -208,101 +430,79 @@ impl Model {
         }
     }
 
-    fn outcome(&self, slot: usize, sent: &Sent, around: &Around) -> Outcome {
-        // A broker that keeps by a clock which was set back when the next TICK is due does not send it in time.
-        let ticks = self.last_tick.is_some_and(|last| last <= self.wall);
-        let Some(since) = self.sweeps_since else {
-            return self.outcome_of(sent, Occasion::Connect);
-        };
-        let occasion = if self.sessions.get(&slot).is_some_and(|session| session.began_with(sent)) {
-            return Outcome::Known;
-        } else if around.address.is_none()
-            && sent.password.is_none()
-            && around.protocol_version == 0
-        {
-            Occasion::Restored
-        } else if around.subscriptions > 0 || ticks && self.steady - since < SWEEP_AT_MOST {
-            Occasion::Recheck
-        } else {
-            Occasion::Connect
-        };
-        self.outcome_of(sent, occasion)
-    }
-
-    fn outcome_of(&self, sent: &Sent, occasion: Occasion) -> Outcome {
-        let said = answer(sent, &self.devices, &self.wanted.rules, self.wall, occasion);
-        let name = sent.client_id.as_deref().unwrap_or_default();
-        let is_device = self.devices.get(name).filter(|_| self.wanted.sessions_by_device);
-        let is_client_id = matches!(client_id_twin(name), ClientIdTwin::Device { .. });
-        match (occasion, is_device) {
-            // It would be taken for the device.
-            (Occasion::Connect, Some(_)) if said == Answer::Defer => {
-                Outcome::Connects(Answer::Refuse("bad_client_id", Detail::None))
-            }
-            (Occasion::Connect, _) => Outcome::Connects(said),
-            // A session that is known by its device's id.
-            (_, Some(device)) if !is_client_id => {
-                let refuse = |slug| Outcome::Again(Answer::Refuse(slug, Detail::None));
-                if sent.username.as_deref() != Some(name) {
-                    refuse("user_mismatch")
-                } else if device.frozen {
-                    refuse("frozen")
-                } else {
-                    Outcome::Again(Answer::Accept)
-                }
-            }
-            _ => Outcome::Again(said),
-        }
-    }
-
     fn accepted<'a>(
         &mut self,
         slot: usize,
-        sent: &Sent,
-        around: &Around,
+        known: &Known,
         seen: &Seen,
         kicks: &mut impl Iterator<Item = &'a Kick>,
-    ) -> Option<Vec<u8>> {
-        let new = Session::of(sent, self.wanted.sessions_by_device);
-        // What was at the same address is gone, whether or not anybody has said so.
-        self.gone(slot);
-        if !self.wanted.many_connections {
-            let others =
-                |session: &Session| session.device_id == new.device_id && session.name != new.name;
-            let ended: Vec<usize> = self
-                .sessions
-                .iter()
-                .filter(|(_, session)| others(session))
-                .map(|(at, _)| *at)
-                .collect();
-            self.ended(&ended, kicks);
+        refuse: &mut impl FnMut(&mut Self, &'static str, &Detail),
+    ) {
+        let mut new = self.session_of(known);
+        let now = self.steady - self.started;
+        let (mut told, mut kicked) = (Vec::new(), None);
+        if let Some(rival) = self.rival_of(slot, &new) {
+            let old = self.sessions.get_mut(&rival).expect("a session");
+            old.is_live = false;
+            new.takeovers = old.takeovers.clone();
+            let logins = new.takeovers.note(self.wanted.takeover_limit, now);
+            self.often |= logins >= 6;
+            // One of the same name is taken over by the broker itself.
+            if old.name != new.name {
+                kicked = Some((old.name.clone(), !old.closes_late));
+                let shown = |address: &Option<Vec<u8>>| log::shown(address).unwrap_or("-".into());
+                let (from, to) = (shown(&old.address), shown(&new.address));
+                told.extend(
+                    (logins <= 5)
+                        .then(|| format!("reason=new_login address={from} new_address={to}")),
+                );
+            }
         }
-        if self.wanted.sessions_by_device && around.naming != SUCCESS {
-            return self.refused(slot, "internal_error", &Detail::None, sent, around, seen);
-        }
-        check!(seen.code == SUCCESS, "{sent:?}: {seen:?}");
-        let names: Vec<&Vec<u8>> =
-            self.wanted.sessions_by_device.then_some(&new.device_id).into_iter().collect();
+        let lines: Vec<_> = lines(seen, "disconnected client=")
+            .into_iter()
+            .filter(|(_, line)| line.contains(" reason=new_login "))
+            .collect();
+        check!(
+            lines.len() == told.len() && told.iter().all(|end| lines[0].1.ends_with(end)),
+            "{told:?}: {seen:?}"
+        );
+        let ended = kicked.is_some().then(|| kicks.next()).flatten();
+        check!(
+            ended.map(|kick| (kick.name.clone(), kick.with_will)) == kicked,
+            "{kicked:?} should be ended: {seen:?}"
+        );
+        let names: Vec<&Vec<u8>> = self
+            .wanted
+            .sessions_by_device
+            .then_some(&new.device_id)
+            .filter(|_| known.around.naming == SUCCESS)
+            .into_iter()
+            .collect();
         check!(seen.names.iter().collect::<Vec<_>>() == names, "{seen:?}");
+        // What was at the same address is gone, whether or not anybody has said so.
         self.sessions.insert(slot, new);
-        None
+        self.were_kicked(ended);
+        if self.wanted.sessions_by_device && known.around.naming != SUCCESS {
+            refuse(self, "internal_error", &Detail::None);
+        } else {
+            check!(seen.code == SUCCESS, "{known:?}: {seen:?}");
+        }
     }
 
-    /// These sessions are ended, in any order.
+    /// These sessions are ended, with their wills, in any order. The broker says of some that they are gone.
     fn ended<'a>(&mut self, slots: &[usize], kicks: &mut impl Iterator<Item = &'a Kick>) {
-        let mut names: Vec<Vec<u8>> =
-            slots.iter().map(|slot| self.sessions[slot].name.clone()).collect();
+        let mut names: Vec<(Vec<u8>, bool)> =
+            slots.iter().map(|slot| (self.sessions[slot].name.clone(), true)).collect();
         let kicks: Vec<&Kick> = kicks.by_ref().take(names.len()).collect();
-        let mut kicked: Vec<&Vec<u8>> = kicks.iter().map(|kick| &kick.name).collect();
+        let mut kicked: Vec<(Vec<u8>, bool)> =
+            kicks.iter().map(|kick| (kick.name.clone(), kick.with_will)).collect();
         names.sort();
         kicked.sort();
-        check!(
-            names.iter().eq(kicked.iter().copied()),
-            "{names:?} should be ended, not {kicked:?}"
-        );
-        for slot in slots.iter().copied().chain(kicks.iter().filter_map(|kick| kick.gone)) {
-            self.gone(slot);
+        check!(names == kicked, "{names:?} should be ended, not {kicked:?}");
+        for slot in slots {
+            self.sessions.get_mut(slot).expect("a session").is_live = false;
         }
+        self.were_kicked(kicks);
     }
 
     /// A CONNECT that is refused. Gives what an exact CONNACK is, where one may be sent.
@@ -311,16 +511,20 @@ impl Model {
         slot: usize,
         slug: &'static str,
         detail: &Detail,
-        sent: &Sent,
-        around: &Around,
+        known: &Known,
         seen: &Seen,
     ) -> Option<Vec<u8>> {
+        let Known { sent, around, .. } = known;
         let code = self.code(slug, around);
         check!(seen.code == code, "{slug} {detail:?} {sent:?} {around:?}: {seen:?}");
         check!(seen.names.is_empty(), "{seen:?}");
-        self.gone(slot);
-        self.refusals += 1;
-        self.log.check_refusal(seen, slug, detail, sent, around);
+        self.sessions.remove(&slot);
+        let is_told = self.log.says_any_reason(seen);
+        let is_hearsay = self.is_hearsay(known);
+        if let Some((_, seconds)) = self.wanted.failure_limit.filter(|_| !is_hearsay) {
+            self.failures.note(slug, detail, sent, around, self.steady, seconds, is_told);
+        }
+        self.log.check_refusal(seen, slug, detail, sent, around, is_hearsay);
         self.connack(slug, around)
     }
 
@@ -336,22 +540,66 @@ impl Model {
     }
 }
 
-impl Session {
-    fn of(sent: &Sent, by_device: bool) -> Self {
+/// The broker's number for an error.
+const ERROR: i32 = 8;
+
+/// The lines that begin so, and their levels.
+fn lines(seen: &Seen, begin: &str) -> Vec<(i32, String)> {
+    let text = |line: &[u8]| String::from_utf8_lossy(line).into_owned();
+    let begins =
+        |line: &str| line.strip_prefix("iotda-auth: ").is_some_and(|line| line.starts_with(begin));
+    seen.log
+        .iter()
+        .map(|(level, line)| (*level, text(line)))
+        .filter(|(_, line)| begins(line))
+        .collect()
+}
+
+/// Whether a 2.0's own structure can be told to be what one takes it for.
+fn is_proved(known: &Known) -> bool {
+    known.around.build.is_known() && known.sent.client_id.is_some()
+}
+
+fn is_hearsay(known: &Known, is_2_1: bool) -> bool {
+    let around = &known.around;
+    let has_web_socket = around.protocol == WEB_SOCKET
+        && !matches!(known.stands, Stands::Offline | Stands::Restored);
+    let is_loopback = |address: &[u8]| {
+        let address =
+            std::str::from_utf8(address).ok().and_then(|text| text.parse::<IpAddr>().ok());
+        address.is_some_and(|address| address.to_canonical() == IpAddr::from([127, 0, 0, 1]))
+    };
+    let is_shown = is_proved(known)
+        && around.is_from_here
+        && known.stands != Stands::Closing
+        && around.address.as_deref().is_some_and(is_loopback);
+    !is_2_1 && has_web_socket && around.address.is_some() && !is_shown
+}
+
+impl Model {
+    fn session_of(&self, known: &Known) -> Session {
+        let Known { sent, around, .. } = known;
         let client_id = sent.client_id.clone().unwrap_or_default();
         let ClientIdTwin::Device { device_id, .. } = client_id_twin(&client_id) else {
             panic!("accepted {sent:?}")
         };
         let device_id = device_id.to_vec();
-        Self {
+        let by_device = self.wanted.sessions_by_device;
+        Session {
             name: if by_device { device_id.clone() } else { client_id.clone() },
             client_id,
             device_id,
             password: sent.password.clone().filter(|text| has_length(text)),
             certificate: sent.certificate.clone(),
+            address: around.address.clone().filter(|_| !self.is_hearsay(known)),
+            is_live: true,
+            closes_late: !self.is_2_1 && around.protocol == WEB_SOCKET,
+            takeovers: Takeovers::default(),
         }
     }
+}
 
+impl Session {
     fn began_with(&self, sent: &Sent) -> bool {
         sent.client_id.as_ref() == Some(&self.name)
             && sent.password.as_ref().filter(|text| has_length(text)) == self.password.as_ref()

@@ -28,6 +28,17 @@ impl Content {
     }
 }
 
+/// No table has come into force, and none was found wrong.
+pub(super) fn check_no_news(seen: &Seen) {
+    let is_news = |line: &[u8]| {
+        let line = String::from_utf8_lossy(line);
+        ["reloaded in ", "not reloaded, ", "disconnected client="].iter().any(|begin| {
+            line.strip_prefix("iotda-auth: ").is_some_and(|line| line.starts_with(begin))
+        }) && !line.contains(" reason=new_login ")
+    };
+    check!(!seen.log.iter().any(|(_, line)| is_news(line)), "no time for another table: {seen:?}");
+}
+
 impl Model {
     /// Takes in what the log says of the file. Says whether that is anything.
     pub(super) fn news<'a>(
@@ -35,7 +46,6 @@ impl Model {
         seen: &Seen,
         kicks: &mut impl Iterator<Item = &'a Kick>,
     ) -> bool {
-        self.log.check(seen);
         let mut news = false;
         for (_, line) in &seen.log {
             let line = String::from_utf8_lossy(line);
@@ -73,6 +83,7 @@ impl Model {
         let ended: Vec<usize> = self
             .sessions
             .iter()
+            .filter(|(_, session)| session.is_live)
             .filter(|(_, session)| match now.get(&session.device_id) {
                 Some(device) => {
                     let is_changed = before.get(&session.device_id) != Some(device);
@@ -89,7 +100,7 @@ impl Model {
             now.len() - kept,
             before.len() - kept,
             changed.count(),
-            self.sessions.len(),
+            self.sessions.values().filter(|session| session.is_live).count(),
             count,
         ];
         let told: Vec<usize> =

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use mosquitto_iotda_auth::{
     journal::Span,
     login::{
-        ClientId, Connect, HourKeys, Occasion, Policy, Refusal, Verdict,
+        ClientId, Connect, HourKeys, Policy, Refusal, Verdict,
         policy::KeepAlive,
         signature::Password,
         steps::Step,
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &args::Explain) -> Result<Answer, Failure> {
     };
     let now = args.at.unwrap_or_else(Timestamp::now).as_second();
     let keys = &mut HourKeys::default();
-    let verdict = verify(&connect, &table, &policy, now, Occasion::Connect, keys);
+    let verdict = verify(&connect, &table, &policy, now, keys);
     let story = Story::new(connect, &table, &policy, verdict);
     terminal::write(|out| story.write(out))?;
     Ok(if matches!(verdict, Verdict::Accept(_)) { Answer::Yes } else { Answer::No })

@@ -1,0 +1,36 @@
+//! Behind PROXY (2.1) a device's address is what the proxy says, for whoever asks.
+
+use crate::support::{
+    broker::{Setup, free_port},
+    device::{LAMP, METER, secrets},
+    mqtt::{ACCEPTED, Answer, Client, Connect, refused},
+    transport,
+};
+use std::net::SocketAddr;
+
+#[test]
+fn a_limit_is_on_the_address_that_the_proxy_says_on_2_1_2() {
+    let port = free_port();
+    let broker = Setup::new("2.1.2")
+        .secrets(secrets())
+        .option("failure_limit", "3/1h")
+        .line(&format!("listener {port} 127.0.0.1\nenable_proxy_protocol 2"))
+        .start();
+    let knock = |last: u8, connect: &Connect| -> Answer {
+        let device = SocketAddr::from(([203, 0, 113, last], 50_000));
+        let header = transport::proxy_header_from(device, transport::local(port));
+        let mut client = Client::over(transport::by_proxy(port, &header));
+        client.send(&connect.packet());
+        client.answer()
+    };
+    for number in 0..3 {
+        let wrong = LAMP.connect_now().password(format!("{number:064}"));
+        assert_eq!(knock(9, &wrong), refused("2.1.2", 4, "wrong_password"));
+    }
+    assert_eq!(knock(9, &METER.connect_now()), refused("2.1.2", 4, "rate_limited"));
+    let told = broker.refusals();
+    assert!(told[3].ends_with(" address=203.0.113.9 reason=rate_limited"), "{told:?}");
+    assert_eq!(knock(10, &METER.connect_now()), ACCEPTED, "{}", broker.log());
+    // Nor is it on the proxy.
+    assert_eq!(Client::connect(&broker, &LAMP.connect_now()).1, ACCEPTED, "{}", broker.log());
+}

@@ -1,0 +1,73 @@
+//! A plugin that is loaded before ours and keeps RELOAD from us: a 2.0 tells no other plugin once one has answered 0, and
+//! looks at its sessions all the same.
+
+use crate::support::{
+    broker::{Broker, Setup, on_every_broker},
+    c,
+    device::{LAMP, METER, now, secrets, stamp},
+    library,
+    mqtt::{ACCEPTED, Client, Connect, refused},
+};
+use mosquitto_iotda_auth::login::SignType::Sha256Timestamp;
+use std::{fs, thread::sleep, time::Duration};
+
+on_every_broker!(nobody_is_dropped_and_the_file_is_read);
+
+/// A broker with a plugin before ours that answers 0 to RELOAD and does nothing else.
+fn start(version: &str, options: &str) -> Broker {
+    let setup = Setup::new(version);
+    let scratch = setup.scratch();
+    let source = library::crate_directory().join("tests/broker/answers_reload.c");
+    let include = library::crate_directory().join("include");
+    let other = c::build(
+        &source,
+        scratch.path().join("answers_reload.so"),
+        ["-shared", "-fPIC", "-I", include.to_str().unwrap()],
+    );
+    let secrets = scratch.file("secrets", secrets());
+    let port = crate::support::broker::free_port();
+    let config = format!(
+        "listener {port} 127.0.0.1\nplugin {}\nplugin {}\nplugin_opt_secrets_file {}\n{options}",
+        other.display(),
+        library::release().display(),
+        secrets.display()
+    );
+    setup.whole_config(&config, port).secrets_file(&secrets).start()
+}
+
+fn nobody_is_dropped_and_the_file_is_read(version: &str) {
+    const FRESH: u64 = 3;
+    let begin = now();
+    let max_age = begin % 3600 + i64::try_from(FRESH).unwrap();
+    let broker = start(version, &format!("plugin_opt_timestamp_max_age {max_age}\n"));
+    let login = |device: crate::support::device::Device| -> Connect {
+        device.connect(Sha256Timestamp, &stamp(begin))
+    };
+    let mut clients: Vec<Client> = [LAMP, METER]
+        .map(|device| {
+            let (client, answer) = Client::connect(&broker, &login(device));
+            assert_eq!(answer, ACCEPTED, "{}", broker.log());
+            client
+        })
+        .into();
+    sleep(Duration::from_secs(FRESH + 1));
+    for round in 1..=3 {
+        let added = format!("{}new-{round}:a-new-secret\n", secrets());
+        fs::write(broker.secrets(), added).unwrap();
+        broker.reload();
+        broker.wait_for_log_count("1 added", round.min(1));
+        assert!(clients.iter_mut().all(Client::is_alive), "{}", broker.log());
+        // Whoever comes with the old hour right after that is refused.
+        let stale = Client::connect(&broker, &login(LAMP)).1;
+        assert_eq!(stale, refused(version, 4, "stale_timestamp"), "{}", broker.log());
+        assert!(clients.iter_mut().all(Client::is_alive), "{}", broker.log());
+    }
+    // Removed devices go, here too.
+    fs::write(broker.secrets(), format!("{}:{}\n", METER.id, METER.secret)).unwrap();
+    broker.reload();
+    broker.wait_for_log("1 logged in, 1 disconnected");
+    clients.remove(0).rest();
+    assert!(clients[0].is_alive(), "{}", broker.log());
+    let warnings = broker.log().matches("put this plugin's line above the other's").count();
+    assert_eq!(warnings, usize::from(version != "2.1.2"), "{}", broker.log());
+}
