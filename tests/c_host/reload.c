@@ -532,6 +532,11 @@ static void end_without_an_answer(void)
 	CHECK(tasks_become(1));
 	threads = 0;
 	library = there;
+	/* It stays although nobody holds it any more, the thread's own destructors included, of which nothing is promised. */
+	if(IS_2_1 || keep_loaded) return;
+	CHECK(dlclose(there) == 0);
+	library = dlopen(library_path, RTLD_NOW | RTLD_NOLOAD);
+	CHECK(library);
 }
 
 static void no_file_descriptors(void)
