@@ -63,6 +63,19 @@ fn listed_verbs() -> Vec<String> {
     output_of("./dev", &[]).lines().filter_map(indented).collect()
 }
 
+/// Half of a merge reads like text to whoever made it.
+#[test]
+fn documents_hold_no_marks_of_a_merge() {
+    let documents = ["README.md", "CHANGELOG.md", "SECURITY.md", "CONTRIBUTING.md"];
+    for name in documents.into_iter().chain(["mosquitto.conf.example", "mosquitto.acl.example"]) {
+        for (number, line) in (1..).zip(file(name).lines()) {
+            let is_mark =
+                ["<<<<<<<", "=======", ">>>>>>>"].iter().any(|mark| line.starts_with(mark));
+            assert!(!is_mark, "{name}:{number}: {line}");
+        }
+    }
+}
+
 #[test]
 fn readme_has_every_refusal_in_order() {
     let rows = table("| reason | meaning | MQTT 3.1, 3.1.1 | MQTT 5 |");
