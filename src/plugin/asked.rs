@@ -40,6 +40,8 @@ pub enum Treatment {
     Stays,
     /// Others decide, as they did when it logged in.
     Deferred,
+    /// It is no client. It is answered as another client is, refused or deferred, and nothing is looked at or noted.
+    LeftAlone,
 }
 
 /// A shape that a call of BASIC_AUTH can have.
@@ -59,11 +61,9 @@ pub struct Shape {
 
 /// All shapes; tests/broker/shapes.rs plays each of them on real brokers.
 ///
-/// "new" is the state of a client whose CONNECT has not been answered (`mosq_cs_new` in `mosquitto_internal.h`), "listed" is
-/// that [`mosquitto_client`] gives this client for its id.
-///
-/// [`mosquitto_client`]: https://mosquitto.org/api2/files/mosquitto_broker-h.html
-pub const SHAPES: [Shape; 16] = [
+/// "new" is the state of a client whose CONNECT has not been answered (`mosq_cs_new` in `mosquitto_internal.h`); "listed" means
+/// that `mosquitto_client` gives this very client for its id.
+pub const SHAPES: [Shape; 17] = [
     Shape::new("CONNECT over TCP", "new, socket", "not listed", Asked::Connect, Treatment::Checked),
     Shape::new("CONNECT over TLS", "new, socket", "not listed", Asked::Connect, Treatment::Checked),
     Shape::new(
@@ -163,6 +163,13 @@ pub const SHAPES: [Shape; 16] = [
         "listed, no socket",
         Asked::Offline,
         Treatment::Stays,
+    ),
+    Shape::new(
+        "user of the broker's pages (protocol http_api)",
+        "does not exist",
+        "on another thread",
+        Asked::Unproved,
+        Treatment::LeftAlone,
     ),
 ];
 

@@ -44,7 +44,7 @@ fn another_thread_touches_nothing_on_2_1_2() {
 }
 
 /// What a page answers to the user name and password of a device.
-fn get(port: u16) -> String {
+pub(crate) fn get(port: u16) -> String {
     let mut stream = transport::tcp(transport::local(port));
     // 64a1f0c2_lamp-01:5f2b9c0e7d
     let request = "GET /api/v1/version HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\

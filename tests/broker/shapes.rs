@@ -1,6 +1,7 @@
 //! Each shape that a call of BASIC_AUTH can have, as `plugin::asked` lists them, on a broker that really makes it.
 
 use crate::{
+    http_api,
     other_clients::{backend, with_password_file},
     support::{
         authority::Authority,
@@ -29,6 +30,7 @@ struct Ground {
     tls: u16,
     web_socket: u16,
     proxy: u16,
+    pages: u16,
     socket: PathBuf,
     stamp: String,
     played: BTreeSet<&'static str>,
@@ -41,7 +43,7 @@ fn device(id: &'static str) -> Device {
 
 impl Ground {
     fn new(version: &str) -> Self {
-        let [tls, web_socket, proxy] = [(); 3].map(|()| free_port());
+        let [tls, web_socket, proxy, pages] = [(); 4].map(|()| free_port());
         let is_2_1 = version == "2.1.2";
         let setup = with_password_file(version, "defer");
         let folder = setup.scratch().path().to_path_buf();
@@ -65,10 +67,12 @@ impl Ground {
                 server.certificate, server.key
             ));
         if is_2_1 {
-            setup = setup.line(&format!("listener {proxy} 127.0.0.1\nenable_proxy_protocol 2"));
+            setup = setup
+                .line(&format!("listener {proxy} 127.0.0.1\nenable_proxy_protocol 2"))
+                .line(&format!("listener {pages} 127.0.0.1\nprotocol http_api"));
         }
         let (broker, stamp, played) = (setup.start(), stamp(begin), BTreeSet::new());
-        Self { broker, is_2_1, tls, web_socket, proxy, socket, stamp, played }
+        Self { broker, is_2_1, tls, web_socket, proxy, pages, socket, stamp, played }
     }
 
     fn dial(&self, way: &str) -> Client {
@@ -189,6 +193,8 @@ fn each_shape_comes_to_what_the_table_says(version: &str) {
     }
     if ground.is_2_1 {
         ground.plays("device online behind PROXY");
+        assert!(http_api::get(ground.pages).starts_with("HTTP/1.1 401 "));
+        ground.plays("user of the broker's pages (protocol http_api)");
     }
     assert!(ground.broker.refusals().is_empty(), "{:?}", ground.broker.refusals());
 
