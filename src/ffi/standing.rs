@@ -77,16 +77,19 @@ const ACTIVE: c_uint = 3;
 impl Head {
     /// The head of a client of a 2.0; `None` if it is not proved to be one.
     pub(super) fn of(client: &Client<'_>) -> Option<Self> {
+        let [address, id, username] = client.texts();
+        if id.is_null() {
+            return None;
+        }
+        let (protocol, keep_alive) = (protocol_of(client), client.keep_alive());
         macro_rules! proved {
             ($head:expr) => {{
                 let head = $head;
-                let [address, id, username] = client.texts();
                 let proved = head.ident == CLIENT
-                    && head.protocol == protocol_of(client)
-                    && head.keepalive == client.keep_alive()
+                    && head.protocol == protocol
+                    && head.keepalive == keep_alive
                     && head.address == address
                     && head.id == id
-                    && !id.is_null()
                     && head.username == username;
                 proved.then_some(Self { sock: head.sock, state: head.state })
             }};

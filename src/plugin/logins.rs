@@ -47,6 +47,7 @@ impl Plugin {
         self.sweep_is_known.set(false);
         if !self.ticks(now) {
             self.look_for_news(host);
+            self.end_of_minute(host);
         }
         if self.is_limited(login) {
             return self.refuse(host, login, Refusal::RateLimited);
@@ -205,7 +206,6 @@ impl Plugin {
     /// right after this.
     fn take_over(&self, host: &dyn Host, login: &Login<'_>, replaced: &Replaced) {
         self.counters.takeovers.add();
-        self.end_of_minute(host);
         if replaced.by_the_broker {
             return;
         }
@@ -252,7 +252,6 @@ impl Plugin {
         refused: Refused,
     ) {
         self.counters.add_refusal(refused.reason);
-        self.end_of_minute(host);
         let now = self.started.elapsed();
         let client = connect.client_id;
         let told = self.flood.try_borrow_mut();
