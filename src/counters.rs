@@ -1,6 +1,6 @@
 //! What has happened since the start, in numbers.
 
-use crate::login::Refusal;
+use iotda_core::login::Refusal;
 use std::{cell::Cell, fmt};
 
 /// The counters of one instance. They only grow; a counter that is full stays so.

@@ -13,7 +13,11 @@
 //! they come again: nobody gets a guess by that. Two addresses whose 64-bit hashes are equal share a bucket, and two such
 //! logins are one; the hash is keyed, so nobody can choose that.
 
-use crate::login::{Connect, connect::MAX_FIELD};
+use crate::bucket::{Bucket, micros};
+use iotda_core::{
+    login::{Connect, connect::MAX_FIELD},
+    options::Limit,
+};
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
@@ -21,21 +25,11 @@ use std::{
     time::Duration,
 };
 
-/// After so many failures within so long, an address is limited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FailureLimit {
-    /// How many failures are free, at least 1.
-    pub failures: u32,
-    /// How long it takes until all of them are forgiven.
-    pub within: Duration,
-}
-
 /// Addresses that have failed, and when all they did will be forgiven; and the logins with which they did.
 ///
-/// Each failure puts that time off by an equal share of the limit's time, so the one number says how full a bucket is.
+/// Each failure puts that time off, as a [`Bucket`] has it.
 pub struct Limiter {
-    share: u64,
-    full: u64,
+    bucket: Bucket,
     hasher: RandomState,
     addresses: Places,
     /// Until when the same login is no further failure.
@@ -44,18 +38,16 @@ pub struct Limiter {
 
 impl fmt::Debug for Limiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Limiter").field("full", &self.full).finish_non_exhaustive()
+        f.debug_struct("Limiter").field("bucket", &self.bucket).finish_non_exhaustive()
     }
 }
 
 impl Limiter {
     /// A limiter that knows nobody. It takes 512 KiB, now and for ever.
     #[must_use]
-    pub fn new(limit: FailureLimit) -> Self {
-        let full = u64::try_from(limit.within.as_micros()).unwrap_or(u64::MAX >> 1);
+    pub fn new(limit: Limit) -> Self {
         Self {
-            share: (full / u64::from(limit.failures.max(1))).max(1),
-            full,
+            bucket: limit.into(),
             hasher: RandomState::new(),
             addresses: Places::new(),
             logins: Places::new(),
@@ -65,21 +57,19 @@ impl Limiter {
     /// Whether an address has used up its failures. `now` counts from any fixed point.
     #[must_use]
     pub fn is_limited(&self, address: &[u8], now: Duration) -> bool {
-        // One more failure would overflow the bucket.
-        let full = micros(now).saturating_add(self.full - self.share);
-        self.addresses.until(self.hash(address)).is_some_and(|forgiven| forgiven > full)
+        let forgiven = self.addresses.until(self.hash(address));
+        forgiven.is_some_and(|forgiven| self.bucket.is_full(forgiven, now))
     }
 
     /// Notes that a login of an address has failed.
     pub fn note_failure(&mut self, address: &[u8], connect: &Connect<'_>, now: Duration) {
-        let now = micros(now);
         let address = self.hash(address);
         let login = self.hash_of_login(address, connect);
-        let is_known = self.logins.until(login).is_some_and(|until| until > now);
-        self.logins.set(login, now.saturating_add(self.full));
+        let is_known = self.logins.until(login).is_some_and(|until| until > micros(now));
+        self.logins.set(login, self.bucket.full_at(now));
         if !is_known {
-            let since = self.addresses.until(address).map_or(now, |forgiven| forgiven.max(now));
-            self.addresses.set(address, since.saturating_add(self.share));
+            let forgiven = self.addresses.until(address).unwrap_or_default();
+            self.addresses.set(address, self.bucket.after_one_more(forgiven, now));
         }
     }
 
@@ -155,18 +145,14 @@ fn length_and_start(text: &[u8]) -> (usize, &[u8]) {
     (text.len(), text.get(..MAX_FIELD).unwrap_or(text))
 }
 
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    fn limiter(failures: u32) -> Limiter {
-        Limiter::new(FailureLimit { failures, within: MINUTE })
+    fn limiter(count: u32) -> Limiter {
+        Limiter::new(Limit { count, within: MINUTE })
     }
 
     fn at(seconds: u64) -> Duration {

@@ -9,10 +9,8 @@
 //! Who asks has the file read at once. What is only seen to have changed may be half written: it is read once it has stood
 //! still for [`STILL`], but for a file that was moved into place, which is whole.
 
-use crate::registry::{
-    self, Cancel, Changes, Exposure, Identity, LoadError, Loaded, Table, Watch,
-    load::{MAX_ERRORS, PAUSE, TRIES},
-};
+use iotda_core::registry::{Cancel, Changes, LoadError, Table, Watch, read::MAX_ERRORS};
+use iotda_files::{Exposure, Identity, Loaded, PAUSE, TRIES, load};
 use std::{
     fmt, io,
     path::PathBuf,
@@ -43,7 +41,7 @@ pub const LONG: Duration = Duration::from_secs(30);
 pub struct NewTable {
     /// The devices.
     pub table: Arc<Table>,
-    /// How they differ from those of the table in force; [`registry::Device::changed`] marks the changed ones.
+    /// How they differ from those of the table in force; [`Device::changed`](iotda_core::registry::Device::changed) marks the changed ones.
     pub changes: Changes,
     /// Who else may read or change the secrets.
     pub exposure: Exposure,
@@ -481,7 +479,7 @@ impl Worker {
         loop {
             let (before, loaded, after) = self.shared.at_the_file(|cancel| {
                 let before = Identity::of(&self.path);
-                (before, registry::load(&self.path, MAX_ERRORS, cancel), Identity::of(&self.path))
+                (before, load(&self.path, MAX_ERRORS, cancel), Identity::of(&self.path))
             });
             let moves = before != after || matches!(loaded, Err(LoadError::Changing));
             let ends = tries >= TRIES && begin.elapsed() >= PATIENCE
@@ -590,7 +588,7 @@ mod tests {
         fs::write(&path, "lamp:5f2b9c0e7d\n").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         let Loaded { table, identity, ends_in_newline, .. } =
-            registry::load(&path, MAX_ERRORS, Cancel::NEVER).unwrap();
+            load(&path, MAX_ERRORS, Cancel::NEVER).unwrap();
         let mut in_force = Arc::new(table);
         let table = Arc::clone(&in_force);
         let source =

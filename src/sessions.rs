@@ -10,17 +10,18 @@
 //! device, otherwise the one of the same name, which the broker itself takes over. The index is keyed by just that, so
 //! there is one entry for each key, however many sessions a device has.
 
-use crate::{
+use crate::takeovers::{self, Takeovers, minute};
+use hashbrown::HashTable;
+use iotda_core::{
+    log::Often,
     login::{
         Connect,
         certificate::Digests,
         signature::{MAC_LENGTH, Password},
         verify::Proofs,
     },
-    options::SessionId,
-    takeovers::{self, TakeoverLimit, Takeovers, minute},
+    options::{Limit, SessionId},
 };
-use hashbrown::HashTable;
 use rustc_hash::FxBuildHasher;
 use std::{
     collections::HashMap,
@@ -116,17 +117,6 @@ pub struct Replaced {
     pub by_the_broker: bool,
     /// How often the device has logged in during this minute.
     pub logins: u32,
-}
-
-/// A device that has logged in often during a minute.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Often {
-    /// The device id.
-    pub device_id: Box<[u8]>,
-    /// How often.
-    pub logins: u32,
-    /// The address of its session, and another one that it came from, which may be empty.
-    pub addresses: [Box<[u8]>; 2],
 }
 
 /// So many devices that log in too often are told by name, each minute.
@@ -244,7 +234,7 @@ impl Sessions {
         &mut self,
         client: ClientHandle,
         mut new: Session,
-        limit: Option<TakeoverLimit>,
+        limit: Option<Limit>,
         now: impl FnOnce() -> Duration,
     ) -> Begun {
         let rival = self.rival_of(&new).filter(|rival| *rival != client);
@@ -509,7 +499,7 @@ mod tests {
 
     #[test]
     fn a_device_that_takes_itself_over_is_limited_and_told() {
-        let limit = TakeoverLimit { takeovers: 6, within: Duration::from_secs(60) };
+        let limit = Limit { count: 6, within: Duration::from_secs(60) };
         let mut sessions = sessions(true);
         let mut log_in = |client: usize, now| {
             let (client_id, address) = if client % 2 == 0 {

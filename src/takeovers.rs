@@ -8,16 +8,9 @@
 //! What is known of a device lies in its session and moves on to the session that takes it over, so the memory is bounded
 //! by the devices that are logged in.
 
+use crate::bucket::Bucket;
+use iotda_core::options::Limit;
 use std::time::Duration;
-
-/// After so many take-overs within so long, a device's next logins are refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TakeoverLimit {
-    /// How many take-overs are free, at least 1.
-    pub takeovers: u32,
-    /// How long it takes until all of them are forgiven.
-    pub within: Duration,
-}
 
 /// So many logins of a device that each ended a live connection are told one by one, each minute. A device that has more
 /// of them is told once, with their number.
@@ -26,7 +19,7 @@ pub const IN_FULL: u32 = 4;
 /// The take-overs of one device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Takeovers {
-    /// When all of them are forgiven, in microseconds: each puts that off by an equal share of the limit's time.
+    /// When all of them are forgiven, as a [`Bucket`] has it.
     forgiven: u64,
     /// Which minute since the start `logins` belongs to.
     minute: u64,
@@ -39,16 +32,14 @@ pub struct Takeovers {
 impl Takeovers {
     /// Whether one more take-over is one too many. `now` counts from any fixed point.
     #[must_use]
-    pub fn are_too_many(&self, limit: TakeoverLimit, now: Duration) -> bool {
-        let (share, full) = limit.in_micros();
-        self.forgiven > micros(now).saturating_add(full - share)
+    pub fn are_too_many(&self, limit: Limit, now: Duration) -> bool {
+        Bucket::from(limit).is_full(self.forgiven, now)
     }
 
     /// Notes a take-over of a connection from one address by a login from another.
-    pub fn note(&mut self, limit: Option<TakeoverLimit>, now: Duration, from: &[u8], to: &[u8]) {
+    pub fn note(&mut self, limit: Option<Limit>, now: Duration, from: &[u8], to: &[u8]) {
         if let Some(limit) = limit {
-            let (share, _) = limit.in_micros();
-            self.forgiven = self.forgiven.max(micros(now)).saturating_add(share);
+            self.forgiven = Bucket::from(limit).after_one_more(self.forgiven, now);
         }
         let minute = minute(now);
         if self.minute != minute || self.logins == 0 {
@@ -74,29 +65,17 @@ impl Takeovers {
     }
 }
 
-impl TakeoverLimit {
-    /// A take-over's share of the time, and the whole time, in microseconds.
-    fn in_micros(self) -> (u64, u64) {
-        let full = micros(self.within).min(u64::MAX >> 1);
-        ((full / u64::from(self.takeovers.max(1))).max(1), full)
-    }
-}
-
 /// Which minute since the start a time is in.
 #[must_use]
 pub fn minute(now: Duration) -> u64 {
     now.as_secs() / 60
 }
 
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const LIMIT: TakeoverLimit = TakeoverLimit { takeovers: 20, within: Duration::from_secs(60) };
+    const LIMIT: Limit = Limit { count: 20, within: Duration::from_secs(60) };
 
     fn at(seconds: u64) -> Duration {
         Duration::from_secs(600 + seconds)
@@ -117,13 +96,13 @@ mod tests {
 
     #[test]
     fn one_is_a_limit_and_the_largest_is_one() {
-        let one = TakeoverLimit { takeovers: 1, within: Duration::from_secs(60) };
+        let one = Limit { count: 1, within: Duration::from_secs(60) };
         let mut device = Takeovers::default();
         assert!(!device.are_too_many(one, at(0)));
         device.note(Some(one), at(0), b"a", b"b");
         assert!(device.are_too_many(one, at(59)) && !device.are_too_many(one, at(60)));
 
-        let most = TakeoverLimit { takeovers: u32::MAX, within: Duration::MAX };
+        let most = Limit { count: u32::MAX, within: Duration::MAX };
         for _ in 0..100 {
             device.note(Some(most), Duration::MAX, b"a", b"b");
         }

@@ -6,14 +6,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod support;
-
 use sha2::{Digest, Sha256};
 use std::{
     fs,
     path::{Path, PathBuf},
 };
-use support::{broker, c, library::crate_directory, scratch::Scratch};
+use support::{broker, c, library::root, scratch::Scratch};
 
 const HEADERS: [&str; 3] = ["mosquitto.h", "mosquitto_broker.h", "mosquitto_plugin.h"];
 
@@ -45,7 +43,7 @@ fn check(headers: &Headers, ours: &Path) -> Result<(), String> {
     command.args(["-fsyntax-only", "-Wno-cpp", "-I"]).arg(ours);
     command.arg("-isystem").arg(&headers.folder);
     command.args(headers.number.map(|number| format!("-DEXPECTED_VERSION={number}")));
-    let output = c::run(command.arg(crate_directory().join("tests/abi/check.c")));
+    let output = c::run(command.arg(root().join("tests/abi/check.c")));
     if output.status.success() {
         Ok(())
     } else {
@@ -54,7 +52,7 @@ fn check(headers: &Headers, ours: &Path) -> Result<(), String> {
 }
 
 fn our_folder() -> PathBuf {
-    crate_directory().join("include")
+    root().join("include")
 }
 
 fn our_header() -> String {
@@ -87,7 +85,7 @@ fn agrees_on_2_1_2() {
 fn bindings_were_made_from_our_header() {
     let sum = hex::encode(Sha256::digest(our_header()));
     for bits in ["64", "32"] {
-        let path = crate_directory().join(format!("src/ffi/bindings/{bits}_bit.rs"));
+        let path = root().join(format!("src/ffi/bindings/{bits}_bit.rs"));
         let bindings = fs::read_to_string(&path).unwrap();
         assert!(
             bindings.contains(&format!("SHA-256 of include/iotda_broker.h: {sum}\n")),
@@ -185,7 +183,7 @@ fn declared(header: &str) -> Vec<String> {
 
 #[test]
 fn leaves_nothing_of_our_header_out() {
-    let check = fs::read_to_string(crate_directory().join("tests/abi/check.c")).unwrap();
+    let check = fs::read_to_string(root().join("tests/abi/check.c")).unwrap();
     let names = declared(&our_header());
     assert!(names.len() >= 30, "{names:?}");
     // Libcrypto's, not the broker's: tests/broker/certificates.rs has real brokers call them.
@@ -201,8 +199,8 @@ fn leaves_nothing_of_our_header_out() {
 
 #[test]
 fn looks_up_only_functions_that_are_held_against_the_header() {
-    let source = fs::read_to_string(crate_directory().join("src/ffi/broker.rs")).unwrap();
-    let check = fs::read_to_string(crate_directory().join("tests/abi/check.c")).unwrap();
+    let source = fs::read_to_string(root().join("src/ffi/broker.rs")).unwrap();
+    let check = fs::read_to_string(root().join("tests/abi/check.c")).unwrap();
     let names: Vec<&str> = source
         .split("c\"")
         .skip(1)

@@ -3,14 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod support;
-
-use mosquitto_iotda_auth::{
-    journal::Origin,
+use iotda_core::{
+    log::Origin,
     login::{
         ClientId, Connect, Refusal, SignType, certificate::Digests, signature::HourKey,
         timestamp::HOUR,
     },
+};
+use iotda_plugin::{
     plugin::{Answer, Asked, Login, Plugin},
     sessions::ClientHandle,
 };
@@ -152,7 +152,7 @@ fn answer(options: &[(&str, &str)], secrets: &str, sent: &Sent) -> String {
 
 /// What the tool says.
 fn explanation(options: &[(&str, &str)], secrets: &str, certificate: &str, sent: &Sent) -> String {
-    let mut tool = Command::new(env!("CARGO_BIN_EXE_iotda-auth"));
+    let mut tool = Command::new(support::library::tool());
     tool.args(["explain", "--secrets-file", secrets, "--keepalive", &sent.keep_alive.to_string()]);
     let mut give = |name: &str, value: Option<&[u8]>| {
         if let Some(value) = value {

@@ -2,14 +2,13 @@
 
 #![allow(unsafe_code, clippy::unwrap_used, clippy::expect_used)]
 
-#[path = "support/mod.rs"]
-mod support;
-
-use mosquitto_iotda_auth::{
-    journal::Origin,
+use iotda_core::{
+    log::Origin,
     login::{HourKeys, Policy, SignType, Verdict, verify},
+    registry::{Cancel, read::read},
+};
+use iotda_plugin::{
     plugin::{Answer, Asked, Login, Plugin},
-    registry::{Cancel, load},
     sessions::ClientHandle,
 };
 use std::{
@@ -77,7 +76,7 @@ fn the_counter_counts() {
 #[test]
 fn a_verdict_allocates_nothing() {
     let file = secrets();
-    let table = load::read(file.as_bytes(), file.len() as u64, 1, Cancel::NEVER).unwrap().table;
+    let table = read(file.as_bytes(), file.len() as u64, 1, Cancel::NEVER).unwrap().table;
     let mut keys = HourKeys::default();
     for connect in connects() {
         let connect = connect.borrowed();

@@ -7,9 +7,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod support;
-
-use mosquitto_iotda_auth::login::{ClientId, SignType, signature::HourKey, timestamp::HOUR};
+use iotda_core::login::{ClientId, SignType, signature::HourKey, timestamp::HOUR};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -18,7 +16,7 @@ use std::{
 };
 use support::{
     c, device, library,
-    library::crate_directory,
+    library::root,
     scratch::{Scratch, set_mode},
 };
 
@@ -127,14 +125,14 @@ impl Host {
     }
 
     fn build(&self) -> PathBuf {
-        let source = crate_directory().join("tests/c_host/host.c");
-        let include = format!("-I{}", crate_directory().join("include").display());
+        let source = root().join("tests/c_host/host.c");
+        let include = format!("-I{}", root().join("include").display());
         let flags = ["-rdynamic", include.as_str()].into_iter().chain(self.flags.iter().copied());
         let scratch = Scratch::new();
         // Libraries come after what needs them.
         let built = c::build(&source, scratch.path().join("host"), flags.chain(["-ldl"]));
         // Another run of these tests may be using the one that is there.
-        let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("c_host-{}", self.kind));
+        let place = support::library::temporary_directory().join(format!("c_host-{}", self.kind));
         fs::rename(built, &place).unwrap();
         place
     }

@@ -2,12 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "support/matrix.rs"]
-#[allow(unreachable_pub)] // for the broker's tests it is one module of many
-mod matrix;
-
-use matrix::{LISTENERS, MATRIX};
-use mosquitto_iotda_auth::{login::Refusal, options::Options};
+use iotda_core::{login::Refusal, options::Options};
 use std::{
     collections::BTreeSet,
     env, fs,
@@ -15,6 +10,7 @@ use std::{
     path::Path,
     process::{Command, Output},
 };
+use support::matrix::{LISTENERS, MATRIX};
 
 fn file(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
@@ -47,13 +43,14 @@ fn words_after(text: &str, before: &str) -> BTreeSet<String> {
 }
 
 /// What a program prints on standard output.
-fn output_of(program: &str, arguments: &[&str]) -> String {
+fn output_of(program: impl AsRef<Path>, arguments: &[&str]) -> String {
+    let program = program.as_ref();
     let output = Command::new(program)
         .args(arguments)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
-        .unwrap_or_else(|error| panic!("{program}: {error}"));
-    assert!(output.status.success(), "{program} {arguments:?}: {}", output.status);
+        .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+    assert!(output.status.success(), "{program:?} {arguments:?}: {}", output.status);
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -118,7 +115,7 @@ fn readme_says_what_to_do_about_every_refusal() {
 /// What the advice tells to use exists, or the operator is sent astray.
 #[test]
 fn advice_names_what_there_is() {
-    let help = output_of(env!("CARGO_BIN_EXE_iotda-auth"), &["--help"]);
+    let help = output_of(support::library::tool(), &["--help"]);
     for refusal in Refusal::ALL {
         for verb in words_after(refusal.advice(), "iotda-auth ") {
             assert!(help.contains(&format!("\n  {verb} ")), "{verb}");
@@ -136,12 +133,12 @@ fn readme_shows_a_csv_file_that_can_be_imported() {
     let readme = file("README.md");
     let (_, csv) = readme.split_once("```\ndevice_id,").unwrap();
     let csv = format!("device_id,{}", csv.split_once("```").unwrap().0);
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let folder = support::library::temporary_directory();
     let (secrets, path) = (folder.join("docs-none.secrets"), folder.join("docs-readme.csv"));
     fs::write(&path, csv).unwrap();
     let arguments =
         ["import", secrets.to_str().unwrap(), path.to_str().unwrap(), "--create", "--dry-run"];
-    let said = output_of(env!("CARGO_BIN_EXE_iotda-auth"), &arguments);
+    let said = output_of(support::library::tool(), &arguments);
     assert!(said.ends_with(": 2 would be added, 0 would be changed\n"), "{said}");
 }
 
@@ -209,7 +206,7 @@ fn readme_names_verbs_of_dev() {
 /// something was called.
 fn dev_that_can_do_nothing(arguments: &[&str]) -> (Output, bool) {
     let folder =
-        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("docs-dev-{}", arguments.join("")));
+        support::library::temporary_directory().join(format!("docs-dev-{}", arguments.join("")));
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(folder.join("bin")).unwrap();
     for name in ["apt-get", "sudo", "cargo"] {
@@ -267,7 +264,7 @@ fn dev_refuses_an_unknown_verb() {
 
 #[test]
 fn readme_names_verbs_of_the_tool() {
-    let help = output_of(env!("CARGO_BIN_EXE_iotda-auth"), &["--help"]);
+    let help = output_of(support::library::tool(), &["--help"]);
     let known: BTreeSet<_> = help
         .lines()
         .filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next())

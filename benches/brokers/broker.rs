@@ -1,14 +1,7 @@
 //! How is a broker run that is measured? As for the tests, but timed from its first moment, with any of the subjects,
 //! and with no line in its log for each client.
 
-use super::{
-    process::Process,
-    subject::Subject,
-    support::{
-        broker::{free_port, installation, spawn, user_line, wait},
-        scratch::Scratch,
-    },
-};
+use super::{process::Process, subject::Subject};
 use std::{
     fs,
     io::{ErrorKind, Read, Write},
@@ -17,6 +10,10 @@ use std::{
     process::{Child, Command},
     thread,
     time::{Duration, Instant},
+};
+use support::{
+    broker::{free_port, installation, spawn, user_line, wait},
+    scratch::Scratch,
 };
 
 /// A running broker, killed with the value.

@@ -1,6 +1,5 @@
 //! How long is a message under way? A client that publishes to itself each millisecond, at QoS 0.
 
-use super::support::mqtt::{packet, string};
 use std::{
     io::{BufReader, Read, Write},
     net::TcpStream,
@@ -11,6 +10,7 @@ use std::{
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
+use support::mqtt::{packet, string};
 
 const TOPIC: &[u8] = b"echo";
 

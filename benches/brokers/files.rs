@@ -1,13 +1,6 @@
 //! Which devices and users? The same names in all kinds of files.
 
-use super::support::{
-    broker::installation,
-    c::text_of,
-    device::{now, stamp},
-    mqtt::Connect,
-    scratch::Scratch,
-};
-use mosquitto_iotda_auth::login::{
+use iotda_core::login::{
     ClientId, SignType,
     signature::HourKey,
     timestamp::{HOUR, UnixSeconds},
@@ -19,6 +12,13 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::Command,
+};
+use support::{
+    broker::installation,
+    c::text_of,
+    device::{now, stamp},
+    mqtt::Connect,
+    scratch::Scratch,
 };
 
 /// The password of all users.

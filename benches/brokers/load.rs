@@ -6,7 +6,8 @@ use super::{
     process::own_cpu,
     report::{Bound, Report, least, median, ms, short},
 };
-use mosquitto_iotda_auth::registry::{self, Cancel, Loaded};
+use iotda_core::registry::{Cancel, read::MAX_ERRORS};
+use iotda_files::{Loaded, load};
 use std::path::Path;
 
 const HOW: &str =
@@ -43,5 +44,5 @@ pub fn measure(plan: &Plan, files: &Files, report: &mut Report) {
 
 /// The table of a file that has no errors.
 pub fn loaded(path: &Path) -> Loaded {
-    registry::load(path, registry::load::MAX_ERRORS, Cancel::NEVER).expect("a good file")
+    load(path, MAX_ERRORS, Cancel::NEVER).expect("a good file")
 }

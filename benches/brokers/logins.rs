@@ -8,13 +8,13 @@ use super::{
     random::{random, shuffled},
     report::{Bound, Report, median, short, tenth},
     subject::Subject,
-    support::mqtt::Connect,
 };
 use std::{
     collections::VecDeque,
     thread,
     time::{Duration, Instant},
 };
+use support::mqtt::Connect;
 
 const HOW: &str = "Clients come one after another, 32 of them on their way at any time; each sends its CONNECT, reads the \
 CONNACK and goes. They are drawn at random from 10000, with dynamic-security from 4000. CPU is the broker's, above what it \
@@ -113,7 +113,8 @@ pub fn measure(plan: &Plan, files: &Files, report: &mut Report) {
         report.target(what, ratio(&rounds, ours, nothing), Bound::AtMost(1.07), "times");
         let refused = CASES.iter().enumerate().filter(|(_, case)| case.is_ours_and_refused());
         let worst = refused.map(|(n, _)| ratio(&rounds, n, case(Subject::NothingRefusing, 5)));
-        let what = format!("login refused, CPU of ours to the plugin that refuses all's, {version}");
+        let what =
+            format!("login refused, CPU of ours to the plugin that refuses all's, {version}");
         report.target(what, worst.fold(0.0, f64::max), Bound::AtMost(1.10), "times");
         let what = format!("login accepted, CPU of password_file to ours, {version}");
         let bound = Bound::AtLeast(if version == "2.0.11" { 3.0 } else { 15.0 });

@@ -7,7 +7,7 @@ use super::{
     random::random,
     report::{Bound, Report, least, median, short},
 };
-use mosquitto_iotda_auth::registry::Table;
+use iotda_core::registry::Table;
 use std::{hint::black_box, time::Instant};
 
 const HOW: &str = "In this process, in random order, wall time: the least and the median of nine rounds. Build is the \

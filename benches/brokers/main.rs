@@ -55,8 +55,6 @@ mod reload;
 mod report;
 mod start;
 mod subject;
-#[path = "../../tests/support/mod.rs"]
-mod support;
 mod sweep;
 
 use files::Files;
@@ -104,7 +102,7 @@ fn main() {
     report.targets();
     eprintln!("{:.0} s in all", begin.elapsed().as_secs_f64());
     if all && !quick {
-        let path = support::library::crate_directory().join("benches/RESULTS.md");
+        let path = support::library::root().join("benches/RESULTS.md");
         fs::write(path, report.document()).expect("benches/RESULTS.md can be written");
     }
 }

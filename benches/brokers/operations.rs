@@ -4,25 +4,27 @@ use super::{
     files::{self, Content, Files, secret},
     load::loaded,
     random::random,
-    support::{
-        device::{now, stamp},
-        mqtt,
-        silent::Silent,
-    },
 };
-use mosquitto_iotda_auth::{
-    journal::Origin,
+use iotda_core::{
+    log::Origin,
     login::{
         HourKeys, Policy, SignType, Verdict,
         signature::{HourKey, Password},
         timestamp::{Stamp, UnixSeconds},
         verify,
     },
-    plugin::{Answer, Asked, Login, Plugin},
     registry::Table,
+};
+use iotda_plugin::{
+    plugin::{Answer, Asked, Login, Plugin},
     sessions::ClientHandle,
 };
 use std::{cell::RefCell, hint::black_box};
+use support::{
+    device::{now, stamp},
+    mqtt,
+    silent::Silent,
+};
 
 /// Devices in the table.
 pub const DEVICES: usize = 10_000;

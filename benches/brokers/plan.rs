@@ -78,7 +78,7 @@ fn enough_room(bytes: u64) -> bool {
     let memory = fs::read_to_string("/proc/meminfo").unwrap();
     let available = memory.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
     let available = available.and_then(|kb| kb.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    let folder = super::support::library::target_directory();
+    let folder = support::library::target_directory();
     let disk = Command::new("df").args(["--output=avail", "-B1"]).arg(folder).output().unwrap();
     let disk = String::from_utf8_lossy(&disk.stdout).lines().last().map(str::trim).map(str::parse);
     available.is_some_and(|kb| kb * 1024 >= bytes)

@@ -1,6 +1,6 @@
 //! Which of many? The same in each run, and in no order that a cache could know.
 
-use super::support::random::Random;
+use support::random::Random;
 
 /// Numbers below a bound.
 pub fn random(seed: u64, bound: usize) -> impl Iterator<Item = usize> {

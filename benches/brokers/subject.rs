@@ -1,11 +1,9 @@
 //! What lets clients in? The subjects that are compared.
 
-use super::{
-    files::{self, Content, Files},
-    support::{broker::dynamic_security, c, library, mqtt::Connect},
-};
+use super::files::{self, Content, Files};
 use once_cell::sync::OnceCell;
 use std::path::{Path, PathBuf};
+use support::{broker::dynamic_security, c, library, mqtt::Connect};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
@@ -84,7 +82,7 @@ impl Subject {
 fn noop() -> &'static Path {
     static PATH: OnceCell<PathBuf> = OnceCell::new();
     PATH.get_or_init(|| {
-        let root = library::crate_directory();
+        let root = library::root();
         let include = format!("-I{}", root.join("include").display());
         let result = library::target_directory().join("noop.so");
         let source = root.join("benches/brokers/noop.c");

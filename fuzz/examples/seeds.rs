@@ -3,15 +3,15 @@
 //!
 //!     cargo run --example seeds
 
-use mosquitto_iotda_auth::options::Options;
+use iotda_core::options::Options;
 use mosquitto_iotda_auth_fuzz::{
     answer::{Answer, answer},
     input::Input,
     rules::Rules,
     secrets,
     sent::Sent,
-    twins::{date_twin, file_twin, is_name},
 };
+use reference_model::{is_name, reference_date, reference_file};
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// A login of `tests/data/device-connects.json`.
@@ -160,14 +160,14 @@ fn verify(login: &Login) -> Vec<u8> {
 
     let mut input = Input::new(&seed);
     let rules = Rules::choose(&mut input);
-    let (devices, wrong) = file_twin(&secrets::file(&mut input));
+    let (devices, wrong) = reference_file(&secrets::file(&mut input));
     let (sent, stamp) = Sent::choose(&mut input, &devices);
     assert!(wrong.is_empty());
     assert_eq!(sent.client_id.as_deref(), Some(login.client_id.as_bytes()));
     assert_eq!(sent.username.as_deref(), Some(login.username.as_bytes()));
     assert_eq!(sent.password.as_deref(), login.password.as_ref().map(String::as_bytes));
     assert_eq!(sent.keep_alive, login.keep_alive);
-    let now = date_twin(&stamp).unwrap_or_default();
+    let now = reference_date(&stamp).unwrap_or_default();
     let said = answer(&sent, &devices, &rules, now);
     assert_eq!(said == Answer::Accept, is_registered(login), "{said:?}");
     seed

@@ -1,12 +1,12 @@
-//! The options, from any names and values: what they mean is what their twin says, and an error is one line.
+//! The options, from any names and values: what they mean is what the reference model says, and an error is one line.
 //!
 //! The input has `name=value` between NULs. The one that is required is put before them, unless there is one, or a NUL at
 //! the end says that there shall be none.
 
 #![no_main]
 
+use iotda_core::options::Options;
 use libfuzzer_sys::fuzz_target;
-use mosquitto_iotda_auth::options::Options;
 use mosquitto_iotda_auth_fuzz::rules::Wanted;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -5,8 +5,8 @@
 
 #![no_main]
 
+use iotda_core::options::Options;
 use libfuzzer_sys::fuzz_target;
-use mosquitto_iotda_auth::options::Options;
 use mosquitto_iotda_auth_fuzz::{
     broker::{
         AUTH, Around, BASIC_AUTH, Broker, Build, CLIENT_OFFLINE, CONNECT, Call, DEFER, DISCONNECT,

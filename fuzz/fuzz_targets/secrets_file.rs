@@ -4,17 +4,17 @@
 
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use mosquitto_iotda_auth::registry::{
+use iotda_core::registry::{
     Cancel, Changes, LoadError, Table,
     edit::{self, Change, Order, Problem, Proof, Settings},
     line::LineFault,
-    load::{self, Content},
+    read::{Content, read as read_file},
 };
-use mosquitto_iotda_auth_fuzz::{
-    input::Input,
-    secrets,
-    twins::{DeviceTwin, FileTwin, LineTwin, ProofTwin, file_twin, is_name, line_twin},
+use libfuzzer_sys::fuzz_target;
+use mosquitto_iotda_auth_fuzz::{input::Input, secrets};
+use reference_model::{
+    ReferenceDevice, ReferenceFile, ReferenceLine, ReferenceProof, is_name, reference_file,
+    reference_line,
 };
 use std::{
     collections::BTreeSet,
@@ -27,13 +27,13 @@ fuzz_target!(|bytes: &[u8]| {
     let wishes: Vec<Wish> = (0..input.below(4)).map(|_| Wish::choose(&mut input)).collect();
     let file = input.rest();
 
-    let (devices, wrong) = file_twin(file);
+    let (devices, wrong) = reference_file(file);
     let loaded = read(file);
     assert_eq!(format!("{:?}", loaded), format!("{:?}", load_by_steps(file, step)));
     match loaded {
         Ok(Content { table, ends_in_newline }) => {
             assert!(wrong.is_empty(), "lines {wrong:?} went unnoticed");
-            assert_eq!(twin_of(&table), devices);
+            assert_eq!(reference_of(&table), devices);
             let text = file.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(file);
             assert_eq!(ends_in_newline, text.is_empty() || text.ends_with(b"\n"));
             edit(file, &table, &devices, &wishes);
@@ -52,7 +52,7 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 fn read(file: &[u8]) -> Result<Content, LoadError> {
-    load::read(file, file.len() as u64, usize::MAX, Cancel::NEVER)
+    read_file(file, file.len() as u64, usize::MAX, Cancel::NEVER)
 }
 
 /// Gives so many bytes at a time.
@@ -68,15 +68,15 @@ impl Read for Steps<'_> {
 }
 
 fn load_by_steps(file: &[u8], step: usize) -> Result<Content, LoadError> {
-    load::read(Steps(file, step.max(1)), file.len() as u64, usize::MAX, Cancel::NEVER)
+    read_file(Steps(file, step.max(1)), file.len() as u64, usize::MAX, Cancel::NEVER)
 }
 
-fn twin_of(table: &Table) -> FileTwin {
-    let devices: FileTwin =
-        table.iter().map(|(id, device)| (id.to_vec(), DeviceTwin::of(&device))).collect();
+fn reference_of(table: &Table) -> ReferenceFile {
+    let devices: ReferenceFile =
+        table.iter().map(|(id, device)| (id.to_vec(), ReferenceDevice::of(&device))).collect();
     assert_eq!(table.len(), devices.len());
     for (id, device) in &devices {
-        assert_eq!(DeviceTwin::of(&table.find(id).expect("the device")), *device);
+        assert_eq!(ReferenceDevice::of(&table.find(id).expect("the device")), *device);
     }
     devices
 }
@@ -171,7 +171,7 @@ impl Wish {
         }
     }
 
-    fn device_id<'a>(&'a self, devices: &'a FileTwin) -> &'a [u8] {
+    fn device_id<'a>(&'a self, devices: &'a ReferenceFile) -> &'a [u8] {
         devices.keys().nth(usize::from(self.which) % (devices.len() + 1)).unwrap_or(&self.name)
     }
 
@@ -187,7 +187,7 @@ impl Wish {
     }
 
     /// What the device is to be; `None` if that cannot be.
-    fn device(&self, before: Option<&DeviceTwin>) -> Option<DeviceTwin> {
+    fn device(&self, before: Option<&ReferenceDevice>) -> Option<ReferenceDevice> {
         let old = before.map(|device| &device.proof);
         let second = self.secondary.as_ref().and_then(Option::as_ref);
         let good = |secret: &Vec<u8>| is_name(secret, 8, 32);
@@ -196,21 +196,23 @@ impl Wish {
         }
         let first = match (&self.proof, old) {
             (Some(Either::Secret(secret)), _) => Some(secret),
-            (None, Some(ProofTwin::Secrets(secrets))) => secrets.first(),
+            (None, Some(ReferenceProof::Secrets(secrets))) => secrets.first(),
             _ => None,
         };
         let proof = match (&self.proof, old) {
-            (Some(Either::Certificate(_, digests)), _) => ProofTwin::Certificates(digests.clone()?),
-            (None, Some(ProofTwin::Certificates(digests))) => {
-                ProofTwin::Certificates(digests.clone())
+            (Some(Either::Certificate(_, digests)), _) => {
+                ReferenceProof::Certificates(digests.clone()?)
+            }
+            (None, Some(ReferenceProof::Certificates(digests))) => {
+                ReferenceProof::Certificates(digests.clone())
             }
             _ => {
                 let kept = match old {
-                    Some(ProofTwin::Secrets(secrets)) => secrets.get(1),
+                    Some(ReferenceProof::Secrets(secrets)) => secrets.get(1),
                     _ => None,
                 };
                 let second = if self.secondary.is_some() { second } else { kept };
-                ProofTwin::Secrets(
+                ReferenceProof::Secrets(
                     [Some(first.filter(|secret| good(secret))?), second]
                         .into_iter()
                         .flatten()
@@ -219,15 +221,15 @@ impl Wish {
                 )
             }
         };
-        if matches!(proof, ProofTwin::Certificates(_)) && second.is_some() {
+        if matches!(proof, ReferenceProof::Certificates(_)) && second.is_some() {
             return None;
         }
         let was_frozen = before.is_some_and(|device| device.frozen);
-        Some(DeviceTwin { proof, frozen: self.frozen.unwrap_or(was_frozen) })
+        Some(ReferenceDevice { proof, frozen: self.frozen.unwrap_or(was_frozen) })
     }
 }
 
-fn orders<'a>(wishes: &'a [Wish], devices: &'a FileTwin) -> Vec<Order<'a>> {
+fn orders<'a>(wishes: &'a [Wish], devices: &'a ReferenceFile) -> Vec<Order<'a>> {
     let order = |wish: &'a Wish| Order {
         device_id: wish.device_id(devices),
         change: match wish.kind {
@@ -241,7 +243,7 @@ fn orders<'a>(wishes: &'a [Wish], devices: &'a FileTwin) -> Vec<Order<'a>> {
 }
 
 /// The devices after all changes; `None` if one of them cannot be.
-fn changed(devices: &FileTwin, wishes: &[Wish]) -> Option<FileTwin> {
+fn changed(devices: &ReferenceFile, wishes: &[Wish]) -> Option<ReferenceFile> {
     let mut after = devices.clone();
     let mut asked = BTreeSet::new();
     for wish in wishes {
@@ -251,7 +253,7 @@ fn changed(devices: &FileTwin, wishes: &[Wish]) -> Option<FileTwin> {
         }
         let before = devices.get(id);
         let has_certificate =
-            before.is_some_and(|device| matches!(device.proof, ProofTwin::Certificates(_)));
+            before.is_some_and(|device| matches!(device.proof, ReferenceProof::Certificates(_)));
         let asks_secret = matches!(wish.proof, Some(Either::Secret(_))) || wish.secondary.is_some();
         match wish.kind {
             0 if before.is_some() => return None,
@@ -264,7 +266,7 @@ fn changed(devices: &FileTwin, wishes: &[Wish]) -> Option<FileTwin> {
 }
 
 /// Edits a file without wrong lines.
-fn edit(file: &[u8], table: &Table, devices: &FileTwin, wishes: &[Wish]) {
+fn edit(file: &[u8], table: &Table, devices: &ReferenceFile, wishes: &[Wish]) {
     let orders = orders(wishes, devices);
     let expected = changed(devices, wishes);
     let edited = match edit::apply(file, &orders) {
@@ -272,7 +274,7 @@ fn edit(file: &[u8], table: &Table, devices: &FileTwin, wishes: &[Wish]) {
         Err(problems) => {
             let too_long =
                 |(_, problem): &(usize, Problem)| *problem == Problem::Line(LineFault::TooLong);
-            // Blanks count, and the twin does not know how many a line has.
+            // Blanks count, and the reference model does not know how many a line has.
             assert!(expected.is_none() || problems.first.iter().any(too_long), "{problems:?}");
             return;
         }
@@ -280,7 +282,7 @@ fn edit(file: &[u8], table: &Table, devices: &FileTwin, wishes: &[Wish]) {
     let expected = expected.expect("a change that cannot be");
     let content = edited.content.as_ref();
     let loaded = read(content).unwrap_or_else(|error| panic!("made a file that {error}"));
-    assert_eq!(twin_of(&loaded.table), expected);
+    assert_eq!(reference_of(&loaded.table), expected);
     assert_eq!((edited.devices, edited.is_unchanged()), (expected.len(), content == file));
     if content != file {
         assert!(content.is_empty() || content == b"\xEF\xBB\xBF" || content.ends_with(b"\n"));
@@ -311,8 +313,8 @@ fn other_lines<'a>(file: &'a [u8], asked: &BTreeSet<&[u8]>) -> Vec<&'a [u8]> {
     if lines.last() == Some(&b"".as_slice()) {
         lines.pop();
     }
-    lines.retain(|line| match line_twin(line) {
-        LineTwin::Device(id, _) => !asked.contains(id.as_slice()),
+    lines.retain(|line| match reference_line(line) {
+        ReferenceLine::Device(id, _) => !asked.contains(id.as_slice()),
         _ => true,
     });
     lines.into_iter().map(|line| line.strip_suffix(b"\r").unwrap_or(line)).collect()

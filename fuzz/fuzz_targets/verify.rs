@@ -2,27 +2,30 @@
 
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use mosquitto_iotda_auth::{
+use iotda_core::{
     login::{HourKeys, Verdict, verify},
-    registry::{Cancel, load},
+    registry::{
+        Cancel,
+        read::{Content, read},
+    },
 };
+use libfuzzer_sys::fuzz_target;
 use mosquitto_iotda_auth_fuzz::{
     answer::{Answer, answer},
     input::Input,
     rules::Rules,
     secrets,
     sent::Sent,
-    twins::{date_twin, file_twin},
 };
+use reference_model::{reference_date, reference_file};
 
 fuzz_target!(|bytes: &[u8]| {
     let mut input = Input::new(bytes);
     let rules = Rules::choose(&mut input);
     let file = secrets::file(&mut input);
-    let (devices, wrong) = file_twin(&file);
-    let table = load::read(file.as_slice(), file.len() as u64, 1, Cancel::NEVER);
-    let Ok(load::Content { table, .. }) = table else {
+    let (devices, wrong) = reference_file(&file);
+    let table = read(file.as_slice(), file.len() as u64, 1, Cancel::NEVER);
+    let Ok(Content { table, .. }) = table else {
         assert!(!wrong.is_empty(), "{table:?}");
         return;
     };
@@ -32,7 +35,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut keys = HourKeys::default();
     for _ in 0..6 {
         let (sent, stamp) = Sent::choose(&mut input, &devices);
-        let now = now(&mut input, date_twin(&stamp).unwrap_or_default(), &rules);
+        let now = now(&mut input, reference_date(&stamp).unwrap_or_default(), &rules);
         let expected = answer(&sent, &devices, &rules, now);
         let connect = sent.connect();
         let found = match verify(&connect, &table, &rules.policy(), now, &mut keys) {

@@ -4,9 +4,11 @@ use crate::{
     rules::Rules,
     secrets::is_certificate_of,
     sent::{Sent, password},
-    twins::{ClientIdTwin, FileTwin, ProofTwin, client_id_twin, date_twin},
 };
-use mosquitto_iotda_auth::login::verify::Detail;
+use iotda_core::login::verify::Detail;
+use reference_model::{
+    ReferenceClientId, ReferenceFile, ReferenceProof, reference_client_id, reference_date,
+};
 use sha2::{Digest, Sha256};
 
 /// What is said to a client.
@@ -18,12 +20,14 @@ pub enum Answer {
 }
 
 /// What the contract says to a login.
-pub fn answer(sent: &Sent, devices: &FileTwin, rules: &Rules, now: i64) -> Answer {
+pub fn answer(sent: &Sent, devices: &ReferenceFile, rules: &Rules, now: i64) -> Answer {
     let refuse = |slug| Answer::Refuse(slug, Detail::None);
     let (device_id, sign_digit, stamp) =
-        match client_id_twin(sent.client_id.as_deref().unwrap_or_default()) {
-            ClientIdTwin::Device { device_id, sign_digit, stamp } => (device_id, sign_digit, stamp),
-            ClientIdTwin::Other if rules.defers_others => return Answer::Defer,
+        match reference_client_id(sent.client_id.as_deref().unwrap_or_default()) {
+            ReferenceClientId::Device { device_id, sign_digit, stamp } => {
+                (device_id, sign_digit, stamp)
+            }
+            ReferenceClientId::Other if rules.defers_others => return Answer::Defer,
             _ => return refuse("bad_client_id"),
         };
     if !rules.sign_types.contains(&sign_digit) {
@@ -38,13 +42,13 @@ pub fn answer(sent: &Sent, devices: &FileTwin, rules: &Rules, now: i64) -> Answe
     }
     let Some(device) = devices.get(device_id) else { return refuse("unknown_device") };
     match &device.proof {
-        ProofTwin::Secrets(secrets) => {
+        ReferenceProof::Secrets(secrets) => {
             let right = secrets
                 .iter()
                 .map(|secret| password(sign_digit, stamp, secret).into_bytes())
                 .any(|right| sent.password.as_ref() == Some(&right));
             if sign_digit != b'0' {
-                let begin = i128::from(date_twin(stamp).expect("a date"));
+                let begin = i128::from(reference_date(stamp).expect("a date"));
                 let now = i128::from(now);
                 let age = i64::try_from(now - begin).unwrap_or(if now < begin {
                     i64::MIN

@@ -6,7 +6,6 @@
 //! | module | the question it answers |
 //! |---|---|
 //! | [`input`] | what does the fuzzer choose? |
-//! | [`twins`] | what is a ClientId, a timestamp, a secrets file? |
 //! | [`rules`] | what do the options mean? |
 //! | [`secrets`] | what may a secrets file look like? |
 //! | [`sent`] | what may a client send, right or nearly? |
@@ -22,5 +21,3 @@ pub mod model;
 pub mod rules;
 pub mod secrets;
 pub mod sent;
-#[path = "../../tests/support/twins.rs"]
-pub mod twins;

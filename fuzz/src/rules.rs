@@ -1,7 +1,7 @@
 //! What the options mean, by splitting and with numbers that have no end.
 
 use crate::input::Input;
-use mosquitto_iotda_auth::{
+use iotda_core::{
     login::{
         Policy, SignType,
         policy::{KeepAlive, OtherClients, SignTypes},
@@ -188,12 +188,10 @@ impl Wanted {
             sessions_by_device: options.session_id == SessionId::Device,
             exact_ports: options.exact_connack_ports.clone(),
             reload_seconds: options.reload_interval.map(|interval| interval.as_secs()),
-            failure_limit: options
-                .failure_limit
-                .map(|limit| (limit.failures, limit.within.as_secs())),
+            failure_limit: options.failure_limit.map(|limit| (limit.count, limit.within.as_secs())),
             takeover_limit: options
                 .takeover_limit
-                .map(|limit| (limit.takeovers, limit.within.as_secs())),
+                .map(|limit| (limit.count, limit.within.as_secs())),
             stats_seconds: options.stats_interval.map(|interval| interval.as_secs()),
         }
     }

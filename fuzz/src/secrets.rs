@@ -1,9 +1,7 @@
 //! Secrets files that are right, nearly, or not at all.
 
-use crate::{
-    input::Input,
-    twins::{ProofTwin, certificates_twin},
-};
+use crate::input::Input;
+use reference_model::{ReferenceProof, reference_certificates};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
@@ -87,8 +85,8 @@ fn fingerprint(input: &mut Input<'_>) -> Vec<u8> {
 }
 
 /// Whether a certificate is one of a device's.
-pub fn is_certificate_of(der: &[u8], proof: &ProofTwin) -> bool {
-    let ProofTwin::Certificates(digests) = proof else { return false };
+pub fn is_certificate_of(der: &[u8], proof: &ReferenceProof) -> bool {
+    let ReferenceProof::Certificates(digests) = proof else { return false };
     let own = [Sha1::digest(der).to_vec(), Sha256::digest(der).to_vec()];
     own.iter().any(|digest| digests.contains(digest))
 }
@@ -100,6 +98,6 @@ pub fn fingerprints(input: &mut Input<'_>) -> (Vec<u8>, Option<Vec<Vec<u8>>>) {
         list.push(b',');
         list.extend(fingerprint(input));
     }
-    let digests = certificates_twin(&list);
+    let digests = reference_certificates(&list);
     (list, digests)
 }

@@ -3,10 +3,10 @@
 use crate::{
     input::Input,
     secrets::{CERTIFICATES, is_certificate_of},
-    twins::{DeviceTwin, FileTwin, ProofTwin},
 };
 use hmac::{Hmac, Mac};
-use mosquitto_iotda_auth::login::Connect;
+use iotda_core::login::Connect;
+use reference_model::{ReferenceDevice, ReferenceFile, ReferenceProof};
 use sha2::Sha256;
 use sm3::Sm3;
 
@@ -48,7 +48,7 @@ impl Sent {
     }
 
     /// A login of one of the devices, and the timestamp that it is signed with.
-    pub fn choose(input: &mut Input<'_>, devices: &FileTwin) -> (Self, Vec<u8>) {
+    pub fn choose(input: &mut Input<'_>, devices: &ReferenceFile) -> (Self, Vec<u8>) {
         let which = usize::from(input.byte());
         let (device_id, device) = match devices.iter().nth(which % (devices.len() + 1)) {
             Some((id, device)) => (id.clone(), Some(device)),
@@ -99,12 +99,12 @@ fn username(input: &mut Input<'_>, device_id: &[u8]) -> Option<Vec<u8>> {
 
 fn sent_password(
     input: &mut Input<'_>,
-    device: Option<&DeviceTwin>,
+    device: Option<&ReferenceDevice>,
     sign_digit: u8,
     stamp: &[u8],
 ) -> Option<Vec<u8>> {
     let secrets: &[Vec<u8>] = match device.map(|device| &device.proof) {
-        Some(ProofTwin::Secrets(secrets)) => secrets,
+        Some(ReferenceProof::Secrets(secrets)) => secrets,
         _ => &[],
     };
     let first = secrets.first().map_or(b"".as_slice(), Vec::as_slice);
@@ -127,7 +127,7 @@ fn sent_password(
     Some(text.into_bytes())
 }
 
-fn certificate(input: &mut Input<'_>, device: Option<&DeviceTwin>) -> Option<Vec<u8>> {
+fn certificate(input: &mut Input<'_>, device: Option<&ReferenceDevice>) -> Option<Vec<u8>> {
     let own = |der: &&&[u8]| device.is_some_and(|device| is_certificate_of(der, &device.proof));
     match input.below(4) {
         0 => CERTIFICATES.iter().find(own).map(|der| der.to_vec()),

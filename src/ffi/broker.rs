@@ -3,11 +3,9 @@
 //! A library that refers to a function by name is refused as a whole by a broker that lacks it (both 2.0 and 2.1 load
 //! with `RTLD_NOW`, `lib_load.h`). Looked up at run time, a newer function can be missing.
 
-use super::{bindings as c, standing::RawHead};
-use crate::{
-    journal::{Acceptance, Line},
-    plugin::{Host, Level},
-};
+use super::{bindings as c, layout::Head};
+use crate::plugin::{Host, Level};
+use iotda_core::log::{Acceptance, Line};
 use std::{
     ffi::{CStr, c_char, c_int, c_uchar, c_void},
     fmt,
@@ -293,6 +291,16 @@ fn der(
     (written == length && length > 0).then_some(der)
 }
 
+/// The bytes of a C string, without its NUL; `None` for a null pointer.
+///
+/// # Safety
+///
+/// The pointer must be null or point to a NUL-terminated string that does not change for `'a`.
+pub(super) unsafe fn bytes<'a>(text: *const c_char) -> Option<&'a [u8]> {
+    // SAFETY: just what the caller promises.
+    (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_bytes())
+}
+
 /// A client connection, for the time of a callback.
 pub(super) struct Client<'a> {
     broker: &'a Broker,
@@ -361,10 +369,10 @@ impl<'a> Client<'a> {
     }
 
     /// What stands at the beginning of the broker's private structure.
-    pub(super) fn head(&self) -> RawHead {
+    pub(super) fn head(&self) -> Head {
         // SAFETY: the structure has several hundred bytes in every version (struct mosquitto in mosquitto_internal.h), and
         // any bytes are a head. What they mean is for the caller to prove; the pointers are compared, and never followed.
-        unsafe { self.client.as_ptr().cast::<RawHead>().read() }
+        unsafe { self.client.as_ptr().cast::<Head>().read() }
     }
 
     /// The port that the client connected to (so 2.1.2 answers, not the client's own), where the broker tells it.
@@ -422,7 +430,7 @@ impl<'a> Client<'a> {
         let text = unsafe { function?(self.client.as_ptr()) };
         // SAFETY: a string of the client's own, null or NUL-terminated, which the broker changes only after the
         // callback.
-        unsafe { super::event::bytes(text) }
+        unsafe { bytes(text) }
     }
 
     fn number(&self, function: c::iotda_client_int) -> i32 {

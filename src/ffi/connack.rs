@@ -33,8 +33,8 @@
 //! why. A client that has hung up raises none.
 
 use super::broker::Client;
-use crate::{
-    journal::Line,
+use iotda_core::{
+    log::Line,
     login::{Connect, refusal::ConnackCode},
 };
 use std::{

@@ -3,30 +3,19 @@
 use super::standing::{self, Head};
 use super::{
     bindings as c,
-    broker::{Broker, Client},
+    broker::{Broker, Client, bytes},
 };
 use crate::{
-    journal::Origin,
-    login::Connect,
     plugin::{Asked, Login, Peer},
     sessions::ClientHandle,
 };
+use iotda_core::{log::Origin, login::Connect};
 use std::{
     borrow::Cow,
-    ffi::{CStr, c_char, c_int, c_void},
+    ffi::{c_char, c_int, c_void},
     net::IpAddr,
     ptr::NonNull,
 };
-
-/// The bytes of a C string, without its NUL; `None` for a null pointer.
-///
-/// # Safety
-///
-/// The pointer must be null or point to a NUL-terminated string that does not change for `'a`.
-pub(super) unsafe fn bytes<'a>(text: *const c_char) -> Option<&'a [u8]> {
-    // SAFETY: just what the caller promises.
-    (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_bytes())
-}
 
 /// What a BASIC_AUTH event is about.
 pub(super) struct BasicAuth<'a> {

@@ -1,6 +1,6 @@
 //! Nothing unwinds into the broker.
 
-use crate::journal::Line;
+use iotda_core::log::Line;
 use std::{
     cell::RefCell,
     panic::{self, AssertUnwindSafe, PanicHookInfo},

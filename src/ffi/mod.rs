@@ -16,17 +16,20 @@ mod broker;
 mod connack;
 mod event;
 mod guard;
+mod layout;
 mod standing;
 
 use crate::{
-    journal::Line,
-    login::{Refusal, policy::OtherClients, refusal::ConnackCode},
     plugin::{Answer, Host, Level, Login, Plugin},
     sessions::ClientHandle,
 };
 use bindings as c;
 use broker::{Broker, Client};
 use guard::{Failure, guarded};
+use iotda_core::{
+    log::Line,
+    login::{Refusal, policy::OtherClients, refusal::ConnackCode},
+};
 use standing::Head;
 use std::{
     cell::Cell,

@@ -5,59 +5,14 @@
 //! # The proof
 //!
 //! Nobody promises the layout of `struct mosquitto`. In 2.0.11 to 2.0.22, built with epoll as it is on Linux, it begins as one
-//! of the two heads below (`mosquitto_internal.h`): Debian builds with ADNS, others do not. What is read there is used only
+//! of the two heads in `layout` (`mosquitto_internal.h`): Debian builds with ADNS, others do not. What is read there is used only
 //! when all that the broker's public functions say of the same client stands in its place: the protocol, the keep alive, and
 //! where in memory the address, the ClientId and the user name lie, of which the ClientId is not null. A client chooses the
 //! texts and not where they lie. Otherwise nothing is proved, and the client counts as one that has just sent its CONNECT.
 
 use super::broker::Client;
 use crate::plugin::Asked;
-use std::ffi::{c_char, c_int, c_uint, c_void};
-
-/// How a 2.0 begins its structure of a client.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Plain {
-    /// Which of the things that epoll reports it is: 2, a client (`mosquitto_broker_internal.h`).
-    ident: c_int,
-    /// Below 0 where there is none.
-    sock: c_int,
-    maximum_packet_size: u32,
-    protocol: c_uint,
-    address: *const c_char,
-    id: *const c_char,
-    username: *const c_char,
-    password: *const c_char,
-    keepalive: u16,
-    last_mid: u16,
-    state: c_uint,
-}
-
-/// The same, built with ADNS.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct WithAdns {
-    ident: c_int,
-    sock: c_int,
-    maximum_packet_size: u32,
-    adns: *const c_void,
-    protocol: c_uint,
-    address: *const c_char,
-    id: *const c_char,
-    username: *const c_char,
-    password: *const c_char,
-    keepalive: u16,
-    last_mid: u16,
-    state: c_uint,
-}
-
-/// The beginning of a client's structure, in bytes that may be either.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub(super) union RawHead {
-    plain: Plain,
-    with_adns: WithAdns,
-}
+use std::ffi::{c_int, c_uint};
 
 /// What is taken from a head that is proved.
 #[derive(Clone, Copy, Debug)]

@@ -2,8 +2,12 @@
 
 use super::{Answer, Asked, Host, Level, Login, Peer, Plugin, stack::wiped_after};
 use crate::{
-    journal::{self, Acceptance, Line, Origin},
     limiter::Limiter,
+    sessions::{Begun, Replaced, Session, Whence},
+    takeovers,
+};
+use iotda_core::{
+    log::{self, Acceptance, Line, Origin},
     login::{
         ClientId, Connect, Refusal, Verdict,
         client_id::ClientIdError,
@@ -12,8 +16,6 @@ use crate::{
         verify::{Detail, Refused},
     },
     options::SessionId,
-    sessions::{Begun, Replaced, Session, Whence},
-    takeovers,
 };
 use std::{ffi::CString, time::SystemTime};
 
@@ -139,7 +141,7 @@ impl Plugin {
     pub fn left_unasked(&self, host: &dyn Host, peer: &Peer<'_>) {
         let Some(id) = peer.client_id.filter(|_| self.is_stranger(peer)) else { return };
         if !self.unasked_told.replace(true) {
-            host.log(Level::Error, &journal::unasked(id, peer.origin));
+            host.log(Level::Error, &log::write::unasked(id, peer.origin));
         }
     }
 
@@ -181,7 +183,7 @@ impl Plugin {
         self.counters.accepted.add();
         match Acceptance::of(&login.connect, login.origin) {
             Some(acceptance) => host.log_acceptance(acceptance),
-            None => host.log(Level::Debug, &journal::acceptance(&login.connect, login.origin)),
+            None => host.log(Level::Debug, &log::write::acceptance(&login.connect, login.origin)),
         }
         if let Some(replaced) = replaced {
             self.take_over(host, login, &replaced);
@@ -210,7 +212,10 @@ impl Plugin {
             return;
         }
         if replaced.logins <= takeovers::IN_FULL + 1 {
-            host.log(Level::Info, &journal::replacement(replaced, login.origin));
+            let Replaced { session, .. } = replaced;
+            let line =
+                log::write::replacement(session.client_id(), session.address(), login.origin);
+            host.log(Level::Info, &line);
         }
         // Where it closes late, its will would come after what the new session has to say.
         self.end(host, &replaced.session, !replaced.session.closes_late());
@@ -226,7 +231,7 @@ impl Plugin {
         if CString::new(id).is_ok_and(|id| host.disconnect(&id, with_will)) {
             self.counters.disconnected.add();
         } else {
-            host.log(Level::Error, &journal::not_found(id));
+            host.log(Level::Error, &log::write::not_found(id));
         }
     }
 
@@ -254,9 +259,9 @@ impl Plugin {
         self.counters.add_refusal(refused.reason);
         let now = self.started.elapsed();
         let client = connect.client_id;
-        let told = self.flood.try_borrow_mut();
-        if told.is_ok_and(|mut flood| flood.tell(refused.reason, client, now)) {
-            host.log(Level::Notice, &journal::refusal(connect, origin, refused));
+        let told = self.log_budget.try_borrow_mut();
+        if told.is_ok_and(|mut log_budget| log_budget.tell(refused.reason, client, now)) {
+            host.log(Level::Notice, &log::write::refusal(connect, origin, refused));
         }
     }
 

@@ -13,15 +13,17 @@ pub use asked::Asked;
 
 use crate::{
     counters::Counters,
-    flood::Flood,
-    journal::{Acceptance, Line, Origin},
     limiter::Limiter,
-    login::{Connect, HourKeys, Refusal},
-    options::{OptionError, Options, SessionId},
-    registry::{LoadError, Loaded, Table},
     reloader::{ReloadError, Reloader},
     sessions::{ClientHandle, Sessions},
 };
+use iotda_core::{
+    log::{Acceptance, Line, LogBudget, Origin},
+    login::{Connect, HourKeys, Refusal},
+    options::{OptionError, Options, SessionId},
+    registry::{LoadError, Table},
+};
+use iotda_files::Loaded;
 use stats::Stats;
 use std::{
     cell::{Cell, RefCell},
@@ -199,7 +201,7 @@ pub struct Plugin {
     trap_told: Cell<bool>,
     reloader: RefCell<Reloading>,
     counters: Counters,
-    flood: RefCell<Flood>,
+    log_budget: RefCell<LogBudget>,
     limiter: RefCell<Option<Limiter>>,
     stats: RefCell<Stats>,
     /// When the plugin started: what is counted by time counts from here.
@@ -246,7 +248,7 @@ impl Plugin {
             sessions: RefCell::new(sessions),
             limiter: RefCell::new(options.failure_limit.map(Limiter::new)),
             counters: Counters::default(),
-            flood: RefCell::default(),
+            log_budget: RefCell::default(),
             stats: RefCell::default(),
             started: now,
             table_since: Cell::new(now),
@@ -302,7 +304,8 @@ impl Plugin {
 
     /// The broker ends.
     pub fn stop(&self, host: &dyn Host) {
-        let left_out = self.flood.try_borrow_mut().ok().and_then(|mut flood| flood.end());
+        let left_out =
+            self.log_budget.try_borrow_mut().ok().and_then(|mut log_budget| log_budget.end());
         self.tell_left_out(host, left_out);
         self.tell_counters(host);
         self.end_reloader(host);

@@ -1,9 +1,8 @@
 //! The counters, in the log and below `$SYS/broker/iotda-auth/`.
 
 use super::{Host, Level, Plugin};
-use crate::{
-    flood::LeftOut,
-    journal::{self, Line},
+use iotda_core::{
+    log::{self, LeftOut, Line},
     login::Refusal,
 };
 use std::{ffi::CString, time::Duration};
@@ -27,12 +26,15 @@ impl Plugin {
     /// Tells, once a minute, how many refusals were left out, and which devices logged in too often.
     pub(super) fn end_of_minute(&self, host: &dyn Host) {
         let now = || self.started.elapsed();
-        let left_out =
-            self.flood.try_borrow_mut().ok().and_then(|mut flood| flood.minute_over(now));
+        let left_out = self
+            .log_budget
+            .try_borrow_mut()
+            .ok()
+            .and_then(|mut log_budget| log_budget.minute_over(now));
         self.tell_left_out(host, left_out);
         let often = self.sessions.try_borrow_mut().map(|mut sessions| sessions.often(now));
         for often in often.unwrap_or_default() {
-            host.log(Level::Notice, &journal::often(&often));
+            host.log(Level::Notice, &log::write::often(&often));
         }
     }
 

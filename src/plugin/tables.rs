@@ -2,16 +2,15 @@
 
 use super::{Host, Level, Plugin, stack::wiped_after};
 use crate::{
-    flood::Flood,
-    journal::{self, Line},
-    login::{Refusal, verify::must_end},
-    registry::{
-        Cancel, Changes, Exposure, Identity, LoadError, Loaded, Watch,
-        load::{LineErrors, load_patiently},
-    },
     reloader::{LONG, NewTable, News, ReloadError, Reloader, Source},
     sessions::{ClientHandle, Session},
 };
+use iotda_core::{
+    log::{self, Line, LogBudget},
+    login::{Refusal, verify::must_end},
+    registry::{Cancel, Changes, LoadError, Watch, read::LineErrors},
+};
+use iotda_files::{Exposure, Identity, Loaded, load_patiently};
 use std::{
     io,
     path::Path,
@@ -52,7 +51,7 @@ pub(super) struct Ending {
     /// Those that are still to be looked at.
     clients: Vec<ClientHandle>,
     /// A file that has lost half a fleet makes no more lines than any other.
-    flood: Flood,
+    log_budget: LogBudget,
     ended: usize,
     changes: Changes,
     devices: usize,
@@ -160,8 +159,8 @@ impl Plugin {
         let level =
             if requested || changes != Changes::default() { Level::Info } else { Level::Debug };
         let devices = table.len();
-        let flood = Flood::default();
-        let ending = Ending { clients, flood, ended: 0, changes, devices, time, level };
+        let log_budget = LogBudget::default();
+        let ending = Ending { clients, log_budget, ended: 0, changes, devices, time, level };
         if let Ok(mut place) = self.ending.try_borrow_mut() {
             *place = Some(ending);
         }
@@ -178,8 +177,8 @@ impl Plugin {
         let begin = Instant::now();
         while let Some(client) = ending.clients.pop() {
             if let Some((session, reason)) = wiped_after(|| self.must_end(client)) {
-                if ending.flood.tell(reason, Some(session.client_id()), Duration::ZERO) {
-                    let line = journal::disconnection(session.client_id(), reason.slug());
+                if ending.log_budget.tell(reason, Some(session.client_id()), Duration::ZERO) {
+                    let line = log::write::disconnection(session.client_id(), reason.slug());
                     host.log(Level::Notice, &line);
                 }
                 self.end(host, &session, true);
@@ -197,8 +196,8 @@ impl Plugin {
     }
 
     fn tell_reload(&self, host: &dyn Host, ending: Ending) {
-        let Ending { mut flood, ended, changes, devices, time, level, .. } = ending;
-        if let Some(left_out) = flood.end() {
+        let Ending { mut log_budget, ended, changes, devices, time, level, .. } = ending;
+        if let Some(left_out) = log_budget.end() {
             host.log(Level::Notice, &Line::of(format_args!("disconnected {left_out}")));
         }
         let Changes { added, removed, changed } = changes;

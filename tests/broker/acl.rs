@@ -1,14 +1,14 @@
 //! `mosquitto.acl.example`: each device has its own topics, by direction, and nobody else's.
 
 use super::other_clients::{backend, with_password_file};
-use crate::support::{
+use iotda_core::login::SignType::Sha256;
+use std::fs;
+use support::{
     broker::{Broker, installation, on_every_broker},
     device::{Device, LAMP, METER},
-    library::crate_directory,
+    library::root,
     mqtt::{ACCEPTED, Client, Connect},
 };
-use mosquitto_iotda_auth::login::SignType::Sha256;
-use std::fs;
 
 on_every_broker!(devices_have_their_own_topics, the_acl_plugin_reads_the_same_file);
 
@@ -138,7 +138,7 @@ fn play(broker: &Broker) {
 }
 
 fn devices_have_their_own_topics(version: &str) {
-    let example = crate_directory().join("mosquitto.acl.example");
+    let example = root().join("mosquitto.acl.example");
     let setup = with_password_file(version, "defer");
     let file = setup.scratch().file("acl", fs::read(example).unwrap());
     play(&setup.line(&format!("acl_file {}", file.display())).start());
@@ -151,7 +151,7 @@ fn the_acl_plugin_reads_the_same_file(version: &str) {
     }
     let plugin =
         installation(version).join("root/usr/lib/x86_64-linux-gnu/mosquitto/mosquitto_acl_file.so");
-    let example = fs::read_to_string(crate_directory().join("mosquitto.acl.example")).unwrap();
+    let example = fs::read_to_string(root().join("mosquitto.acl.example")).unwrap();
     assert!(example.contains("mosquitto_acl_file.so\n") && example.contains("plugin_opt_acl_file"));
     let setup = with_password_file(version, "defer");
     let file = setup.scratch().file("acl", example);

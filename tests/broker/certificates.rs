@@ -1,6 +1,7 @@
 //! Devices that log in by a TLS client certificate: whose certificate counts, and what the broker's own TLS keeps out.
 
-use crate::support::{
+use iotda_core::login::SignType::{Sha256, Sha256Timestamp, Sm3Timestamp};
+use support::{
     authority::{Authority, Issued},
     broker::{Broker, Setup, free_port, on_every_broker},
     device::{Device, LAMP, METER, now, secrets, stamp},
@@ -8,7 +9,6 @@ use crate::support::{
     scratch::Scratch,
     transport,
 };
-use mosquitto_iotda_auth::login::SignType::{Sha256, Sha256Timestamp, Sm3Timestamp};
 
 on_every_broker!(
     a_device_logs_in_by_its_certificate,

@@ -1,17 +1,15 @@
 //! A wall clock that is set, back and forth: the hour of a login goes by it, and nothing else does.
 
-use crate::{
-    reload::write,
-    support::{
-        broker::{Broker, Setup, on_every_broker, wait},
-        c,
-        device::{Device, LAMP, METER, now, secrets, stamp},
-        library::crate_directory,
-        mqtt::{ACCEPTED, Client, Connect, refused},
-    },
-};
-use mosquitto_iotda_auth::login::SignType::Sha256Timestamp;
+use crate::reload::write;
+use iotda_core::login::SignType::Sha256Timestamp;
 use std::fs;
+use support::{
+    broker::{Broker, Setup, on_every_broker, wait},
+    c,
+    device::{Device, LAMP, METER, now, secrets, stamp},
+    library::root,
+    mqtt::{ACCEPTED, Client, Connect, refused},
+};
 
 on_every_broker!(
     the_hour_goes_by_the_wall_clock,
@@ -29,7 +27,7 @@ const JUMPS: [i64; 7] = [1, 24, 366 * 24, -1, -24, -366 * 24, 0];
 /// A broker whose clock can be set.
 fn with_a_clock(version: &str) -> Setup {
     let setup = Setup::new(version).secrets(secrets());
-    let source = crate_directory().join("tests/broker/clock_shift.c");
+    let source = root().join("tests/broker/clock_shift.c");
     let library = setup.scratch().path().join("clock_shift.so");
     let library = c::build(&source, library, ["-shared", "-fPIC", "-nostdlib"]);
     let shift = setup.scratch().file("shift", "0");

@@ -1,13 +1,13 @@
 //! Back-end services beside the devices, by every means that a broker has for them (the password file is in
 //! other_clients.rs): dynamic-security on the same listener, certificates on a listener of their own.
 
-use crate::support::{
+use std::process::Command;
+use support::{
     broker::{Setup, dynamic_security, free_port, installation, on_every_broker},
     device::{LAMP, secrets},
     mqtt::{ACCEPTED, Client, Connect, VERSIONS, not_authorized, refused},
     transport,
 };
-use std::process::Command;
 
 on_every_broker!(dynamic_security_has_its_own_clients, certificates_have_a_listener_of_their_own);
 

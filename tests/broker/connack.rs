@@ -2,14 +2,14 @@
 //! listener, and what the broker says of it.
 
 use super::login::{refusals, secrets_of_all, slug};
-use crate::support::{
+use std::net::{Ipv6Addr, SocketAddr};
+use support::{
     broker::{Broker, Setup, free_port, on_every_broker, wait},
     device::{LAMP, METER},
     library,
     mqtt::{ACCEPTED, Answer, Client, Connect, VERSIONS, refusal, refused},
     transport,
 };
-use std::net::{Ipv6Addr, SocketAddr};
 
 on_every_broker!(
     every_refusal_is_exact_on_a_listed_port,
@@ -162,8 +162,8 @@ fn only_the_refused_client_is_written_to(version: &str) {
         start(version, &port.to_string()).option("one_connection", "no").port(port).start();
     let mut stay: Vec<Client> = (0..20)
         .map(|n| {
-            let connect = METER
-                .connect(mosquitto_iotda_auth::login::SignType::Sha256, &format!("29990101{n:02}"));
+            let connect =
+                METER.connect(iotda_core::login::SignType::Sha256, &format!("29990101{n:02}"));
             let (client, answer) = Client::connect(&broker, &connect);
             assert_eq!(answer, ACCEPTED);
             client
@@ -363,7 +363,7 @@ fn only_the_refused_client_behind_a_proxy_is_written_to_on_2_1_2() {
     let mut waiting: Vec<(Client, Connect, usize)> = (0..60)
         .map(|n| {
             let stamp = format!("299901{:02}{:02}", 1 + n / 24, n % 24);
-            let connect = METER.connect(mosquitto_iotda_auth::login::SignType::Sha256, &stamp);
+            let connect = METER.connect(iotda_core::login::SignType::Sha256, &stamp);
             let packet = connect.packet();
             // Nothing, half, and all but the last byte.
             let sent = [0, packet.len() / 2, packet.len() - 1][n % 3];

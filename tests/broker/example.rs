@@ -1,17 +1,17 @@
 //! The example that an operator copies: as it is, and with each of its blocks. Only what differs between two machines is
 //! replaced: the ports, and where the files lie.
 
-use crate::support::{
+use iotda_core::login::SignType::Sha256;
+use std::{fs, process::Command};
+use support::{
     authority::{Authority, Issued},
     broker::{Broker, Setup, free_port, installation, on_every_broker},
     c::text_of,
     device::{Device, LAMP, METER, now, secrets, stamp},
-    library::{crate_directory, release},
+    library::{release, root},
     mqtt::{ACCEPTED, Answer, Client, Connect},
     transport,
 };
-use mosquitto_iotda_auth::login::SignType::Sha256;
-use std::{fs, process::Command};
 
 on_every_broker!(
     the_example_works_as_it_is,
@@ -32,14 +32,14 @@ impl Example {
     fn new(version: &str, block: Option<&str>) -> Self {
         let setup = Setup::new(version);
         let port = free_port();
-        let config = fs::read_to_string(crate_directory().join("mosquitto.conf.example")).unwrap();
+        let config = fs::read_to_string(root().join("mosquitto.conf.example")).unwrap();
         let config = match block {
             Some(title) => in_force(&config, title),
             None => config,
         };
         let example = Self { setup, config, port };
         let library = release().display().to_string();
-        let acl = fs::read_to_string(crate_directory().join("mosquitto.acl.example")).unwrap();
+        let acl = fs::read_to_string(root().join("mosquitto.acl.example")).unwrap();
         let acl = example.setup.scratch().file("acl", acl).display().to_string();
         example
             .replace("/etc/mosquitto/mosquitto.acl", &acl)

@@ -1,21 +1,21 @@
 //! `packaging/fail2ban`, with Debian's own fail2ban and the log of a real broker: whom it would ban, and that no client can
 //! have it ban somebody else.
 
-use crate::support::{
-    broker::{Broker, Setup, cache_folder, free_port, on_every_broker},
-    c::text_of,
-    device::{Device, LAMP, METER, now, stamp},
-    library::crate_directory,
-    mqtt::{ACCEPTED, Client, Connect, VERSIONS, packet, string},
-    scratch::Scratch,
-    transport,
-};
-use mosquitto_iotda_auth::login::SignType::Sha256Timestamp;
+use iotda_core::login::SignType::Sha256Timestamp;
 use std::{
     fs,
     net::Ipv6Addr,
     path::{Path, PathBuf},
     process::Command,
+};
+use support::{
+    broker::{Broker, Setup, cache_folder, free_port, on_every_broker},
+    c::text_of,
+    device::{Device, LAMP, METER, now, stamp},
+    library::root,
+    mqtt::{ACCEPTED, Client, Connect, VERSIONS, packet, string},
+    scratch::Scratch,
+    transport,
 };
 
 on_every_broker!(bans_whom_the_broker_has_seen_and_nobody_else, reads_other_dates);
@@ -39,7 +39,7 @@ fn fail2ban(tool: &str) -> Command {
 /// fail2ban's configuration with our files in it.
 fn configuration(scratch: &Scratch, log: &Path) -> PathBuf {
     let theirs = cache_folder("IOTDA_FAIL2BAN", "fail2ban").join("root/etc/fail2ban");
-    let ours = crate_directory().join("packaging/fail2ban");
+    let ours = root().join("packaging/fail2ban");
     let folder = scratch.path().join("fail2ban");
     text_of(Command::new("cp").arg("-r").arg(theirs).arg(&folder));
     let name = "mosquitto-iotda-auth.conf";
@@ -73,7 +73,7 @@ fn found_in(broker: &Broker, log: &str) -> Vec<String> {
 
 fn secrets() -> String {
     let Device { id, secret } = SPARE;
-    format!("{}{id}:{secret}:frozen\n", crate::support::device::secrets())
+    format!("{}{id}:{secret}:frozen\n", support::device::secrets())
 }
 
 /// Who is let in names topics, and a broker that logs everything has lines that are a topic from their beginning to

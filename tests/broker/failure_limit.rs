@@ -1,16 +1,16 @@
 //! `failure_limit`: who fails too often is not looked at for a while, and nobody else suffers.
 
-use crate::support::{
-    broker::{Broker, Setup, free_port, on_every_broker},
-    device::{Device, LAMP, METER, now, secrets, stamp},
-    mqtt::{ACCEPTED, Client, Connect, VERSIONS, refused},
-    transport,
-};
-use mosquitto_iotda_auth::login::SignType::Sha256Timestamp;
+use iotda_core::login::SignType::Sha256Timestamp;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     thread::sleep,
     time::Duration,
+};
+use support::{
+    broker::{Broker, Setup, free_port, on_every_broker},
+    device::{Device, LAMP, METER, now, secrets, stamp},
+    mqtt::{ACCEPTED, Client, Connect, VERSIONS, refused},
+    transport,
 };
 
 on_every_broker!(

@@ -1,6 +1,6 @@
 //! A fault inside the plugin refuses one login, and no more.
 
-use crate::support::{
+use support::{
     broker::{Setup, on_every_broker},
     device::{LAMP, secrets},
     library,

@@ -1,14 +1,14 @@
 //! What real firmware sends, where it is not what one would expect. The certificates' passwords are in certificates.rs, the
 //! recorded packets in recorded.rs.
 
-use crate::support::{
+use iotda_core::login::{
+    SignType::{Sha256, Sha256Timestamp, Sm3Timestamp},
+    timestamp::HOUR,
+};
+use support::{
     broker::{Setup, on_every_broker},
     device::{LAMP, METER, now, secrets, stamp},
     mqtt::{ACCEPTED, Answer, Client, Connect, VERSIONS, refused},
-};
-use mosquitto_iotda_auth::login::{
-    SignType::{Sha256, Sha256Timestamp, Sm3Timestamp},
-    timestamp::HOUR,
 };
 
 on_every_broker!(

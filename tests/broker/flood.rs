@@ -1,12 +1,12 @@
 //! The log in a flood: each client once, a few more refusals of each reason, then a number; and what is said at the end.
 
-use crate::support::{
+use iotda_core::login::SignType::Sha256;
+use std::fs;
+use support::{
     broker::{Setup, on_every_broker},
     device::{Device, LAMP, METER, secrets},
     mqtt::{ACCEPTED, Client},
 };
-use mosquitto_iotda_auth::login::SignType::Sha256;
-use std::fs;
 
 on_every_broker!(
     a_flood_is_thinned,

@@ -1,7 +1,7 @@
 //! X-Forwarded-For: Mosquitto 2.0.15 to 2.0.22 take a WebSocket client's address from it, whoever sends it. Nothing goes by
 //! such an address.
 
-use crate::support::{
+use support::{
     broker::{Broker, Setup, free_port, on_every_broker},
     device::{LAMP, METER, secrets},
     mqtt::{ACCEPTED, Answer, Client, Connect},

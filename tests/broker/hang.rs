@@ -1,19 +1,17 @@
 //! A secrets file that does not answer, for its disk or network has gone; and one that has more in it whenever it is read.
 
-use crate::{
-    reload::{reload, write},
-    support::{
-        broker::{Broker, Setup, on_every_broker, wait, wait_within},
-        c,
-        device::{Device, LAMP, METER, secrets},
-        library::crate_directory,
-        mqtt::{ACCEPTED, Client, not_authorized},
-    },
-};
+use crate::reload::{reload, write};
 use std::{
     fs,
     thread::sleep,
     time::{Duration, Instant},
+};
+use support::{
+    broker::{Broker, Setup, on_every_broker, wait, wait_within},
+    c,
+    device::{Device, LAMP, METER, secrets},
+    library::root,
+    mqtt::{ACCEPTED, Client, not_authorized},
 };
 
 on_every_broker!(
@@ -27,7 +25,7 @@ const NEW: Device = Device { id: "64a1f0c2_lamp-02", secret: "brandnewsecret" };
 /// A broker whose secrets file can be made to hang.
 fn with_a_file_that_hangs(version: &str, how: &str) -> Setup {
     let setup = Setup::new(version).secrets(secrets());
-    let source = crate_directory().join("tests/broker/hang.c");
+    let source = root().join("tests/broker/hang.c");
     let library = setup.scratch().path().join("hang.so");
     let library = c::build(&source, library, ["-shared", "-fPIC", "-nostdlib"]);
     let hang = setup.scratch().file("hang", how);

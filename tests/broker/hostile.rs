@@ -1,6 +1,6 @@
 //! Clients that mean harm, or are merely broken.
 
-use crate::support::{
+use support::{
     broker::{Setup, on_every_broker},
     device::{LAMP, secrets},
     mqtt::{ACCEPTED, Answer, Client, Connect, VERSIONS, refused},

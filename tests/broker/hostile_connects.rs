@@ -2,24 +2,20 @@
 //!
 //! `IOTDA_HOSTILE_CONNECTS` says how many there are for each broker, `IOTDA_HOSTILE_SEED` which; a failure names both.
 
-use crate::{
-    hostile_packets::Hostile,
-    hostile_texts::FORGED,
-    reload::connect,
-    support::{
-        broker::{Broker, Setup, free_port, on_every_broker},
-        device::{Device, LAMP, METER, now, secrets},
-        mqtt::{ACCEPTED, Client, Connect, VERSIONS},
-        transport,
-    },
-};
-use mosquitto_iotda_auth::log_line;
+use crate::{hostile_packets::Hostile, hostile_texts::FORGED, reload::connect};
+use iotda_core::log::read;
 use std::{
     collections::VecDeque,
     env, fs,
     io::{ErrorKind, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     time::Duration,
+};
+use support::{
+    broker::{Broker, Setup, free_port, on_every_broker},
+    device::{Device, LAMP, METER, now, secrets},
+    mqtt::{ACCEPTED, Client, Connect, VERSIONS},
+    transport,
 };
 
 on_every_broker!(hostile_connects_harm_nobody);
@@ -145,11 +141,11 @@ fn check_log(log: &str) {
         assert!(stamp.len() == 10 && stamp.bytes().all(|byte| byte.is_ascii_digit()), "{line:?}");
         assert!(!text.starts_with(FORGED), "{line}");
         if text.starts_with("iotda-auth: refused client=") {
-            let refusal = log_line::parse(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            let refusal = read::parse(line).unwrap_or_else(|error| panic!("{error}: {line}"));
             assert_eq!(refusal.address, Some("127.0.0.1"), "{line}");
         } else {
             // A broker's own line may quote a ClientId; it must not pass for one of the plugin's.
-            assert!(log_line::parse(line).is_err(), "{line}");
+            assert!(read::parse(line).is_err(), "{line}");
         }
     }
 }

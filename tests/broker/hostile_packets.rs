@@ -2,12 +2,10 @@
 //!
 //! Each is a function of a seed and a number, so a broker that falls can be made to fall again.
 
-use crate::{
-    hostile_texts::{other_packet, properties, text},
-    support::{
-        mqtt::{Connect, VERSIONS, packet, string},
-        random::Random,
-    },
+use crate::hostile_texts::{other_packet, properties, text};
+use support::{
+    mqtt::{Connect, VERSIONS, packet, string},
+    random::Random,
 };
 
 /// Everything that is sent, in its order.

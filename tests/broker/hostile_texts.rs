@@ -1,6 +1,6 @@
 //! What hostile clients fill the fields of a packet with, and what they send beside it.
 
-use crate::support::{
+use support::{
     mqtt::{packet, string},
     random::Random,
 };

@@ -1,14 +1,14 @@
 //! The pages of a 2.1: a listener with `protocol http_api` asks the plugins on a thread of its own.
 
-use crate::support::{
+use std::{
+    io::{Read, Write},
+    thread,
+};
+use support::{
     broker::{Setup, free_port, wait},
     device::{LAMP, secrets},
     mqtt::{ACCEPTED, Client},
     transport,
-};
-use std::{
-    io::{Read, Write},
-    thread,
 };
 
 /// Users of the pages, as many at once as there are devices that log in: the one must not disturb the other, and none of the

@@ -1,6 +1,6 @@
 //! Several instances of the plugin in one broker, and configurations that make it useless.
 
-use crate::support::{
+use support::{
     broker::{Setup, free_port, on_every_broker},
     device::{Device, LAMP, METER, secrets},
     library,
@@ -42,7 +42,7 @@ fn instances_keep_apart(version: &str) {
         )
     };
     let mut broker = setup.whole_config(&config, first).start();
-    let connect = |port, connect: &crate::support::mqtt::Connect| {
+    let connect = |port, connect: &support::mqtt::Connect| {
         let mut client = Client::over(transport::tcp(transport::local(port)));
         client.send(&connect.packet());
         let answer = client.answer();

@@ -1,11 +1,11 @@
 //! Who is let in, who is not, and what the log says of it.
 
-use crate::support::{
+use iotda_core::login::SignType::{Sha256, Sha256Timestamp, Sm3Timestamp};
+use support::{
     broker::{Setup, on_every_broker},
     device::{Device, LAMP, METER, now, secrets, stamp},
     mqtt::{ACCEPTED, Client, Connect, VERSIONS, refused},
 };
-use mosquitto_iotda_auth::login::SignType::{Sha256, Sha256Timestamp, Sm3Timestamp};
 
 on_every_broker!(
     devices_log_in,

@@ -1,18 +1,16 @@
 //! What a machine may do to a broker: no file descriptors, a file that cannot be read, a stop in the middle of things.
 
-use crate::{
-    reload::{connect, many, reload, write},
-    support::{
-        broker::{Broker, Setup, on_every_broker, user_line, wait},
-        device::{Device, LAMP, METER, secrets},
-        mqtt::{ACCEPTED, Client, not_authorized},
-        scratch::set_mode,
-    },
-};
+use crate::reload::{connect, many, reload, write};
 use std::{
     fs,
     process::Command,
     time::{Duration, Instant},
+};
+use support::{
+    broker::{Broker, Setup, on_every_broker, user_line, wait},
+    device::{Device, LAMP, METER, secrets},
+    mqtt::{ACCEPTED, Client, not_authorized},
+    scratch::set_mode,
 };
 
 on_every_broker!(

@@ -2,9 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod acl;
 mod certificates;
 mod clock;

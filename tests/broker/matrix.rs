@@ -1,7 +1,13 @@
 //! Each behaviour over each kind of listener, in each version of MQTT, with one instance of the plugin for all listeners and
 //! with one for each: support/matrix.rs says which, and the README's table is held to that.
 
-use crate::support::{
+use iotda_core::login::SignType::Sha256;
+use std::{
+    fmt::Write,
+    net::{Ipv6Addr, SocketAddr},
+    path::PathBuf,
+};
+use support::{
     authority::{Authority, Issued},
     broker::{Broker, Setup, free_port, on_every_broker, wait},
     device::{Device, LAMP},
@@ -10,12 +16,6 @@ use crate::support::{
     mqtt::{ACCEPTED, Answer, Client, Connect, VERSIONS, refusal, refused},
     scratch::Scratch,
     transport,
-};
-use mosquitto_iotda_auth::login::SignType::Sha256;
-use std::{
-    fmt::Write,
-    net::{Ipv6Addr, SocketAddr},
-    path::PathBuf,
 };
 
 on_every_broker!(

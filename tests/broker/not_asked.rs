@@ -1,14 +1,14 @@
 //! Logins that the broker never asks about: with `use_identity_as_username` or `use_subject_as_username` whoever has a
 //! certificate of the listener's authority is let in under any ClientId.
 
-use crate::support::{
+use iotda_core::login::SignType::Sha256;
+use support::{
     authority::{Authority, Issued},
     broker::{Broker, Setup, free_port, on_every_broker},
     device::{Device, LAMP, METER, secrets},
     mqtt::{ACCEPTED, Client, Connect, VERSIONS},
     transport,
 };
-use mosquitto_iotda_auth::login::SignType::Sha256;
 
 on_every_broker!(
     a_devices_client_id_is_thrown_out_where_that_can_be,

@@ -3,20 +3,18 @@
 //! A no for such a session puts it into a 2.0's list of sessions that expire a second time, which leads to memory that has
 //! been freed: innocent clients were thrown out, and the broker aborted at its end. So there is never one.
 
-use crate::{
-    other_clients::with_password_file,
-    support::{
-        broker::{Broker, Setup, on_every_broker, wait},
-        device::{Device, LAMP, METER},
-        mqtt::{ACCEPTED, Client, Connect, not_authorized, packet},
-    },
-};
-use mosquitto_iotda_auth::login::SignType::Sha256;
+use crate::other_clients::with_password_file;
+use iotda_core::login::SignType::Sha256;
 use std::{
     fs,
     path::{Path, PathBuf},
     thread::sleep,
     time::Duration,
+};
+use support::{
+    broker::{Broker, Setup, on_every_broker, wait},
+    device::{Device, LAMP, METER},
+    mqtt::{ACCEPTED, Client, Connect, not_authorized, packet},
 };
 
 on_every_broker!(

@@ -1,11 +1,11 @@
 //! One connection a device, although its ClientId changes every hour.
 
-use crate::support::{
+use iotda_core::login::SignType::Sha256;
+use support::{
     broker::{Broker, Setup, on_every_broker, wait},
     device::{LAMP, METER, secrets},
     mqtt::{ACCEPTED, Client, Connect, VERSIONS, packet, string},
 };
-use mosquitto_iotda_auth::login::SignType::Sha256;
 
 on_every_broker!(
     a_new_login_ends_the_earlier_connection,

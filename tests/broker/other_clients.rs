@@ -1,11 +1,11 @@
 //! Clients that are no devices: refused, or left to the broker's password file.
 
-use crate::support::{
+use std::process::Command;
+use support::{
     broker::{Setup, installation, on_every_broker},
     device::{LAMP, secrets},
     mqtt::{ACCEPTED, Client, Connect, VERSIONS, not_authorized, refused},
 };
-use std::process::Command;
 
 on_every_broker!(
     others_are_refused,

@@ -1,12 +1,12 @@
 //! Behind PROXY (2.1) a device's address is what the proxy says, for whoever asks.
 
-use crate::support::{
+use std::net::SocketAddr;
+use support::{
     broker::{Setup, free_port},
     device::{LAMP, METER, secrets},
     mqtt::{ACCEPTED, Answer, Client, Connect, refused},
     transport,
 };
-use std::net::SocketAddr;
 
 #[test]
 fn a_limit_is_on_the_address_that_the_proxy_says_on_2_1_2() {

@@ -1,11 +1,11 @@
 //! CONNECT packets that real clients sent (our own recording, `tests/data/device-connects.json`), byte for byte.
 
-use crate::support::{
+use iotda_core::login::{ClientId, Policy};
+use std::collections::HashMap;
+use support::{
     broker::{Broker, Setup, on_every_broker},
     mqtt::{Answer, Client},
 };
-use mosquitto_iotda_auth::login::{ClientId, Policy};
-use std::collections::HashMap;
 
 on_every_broker!(recorded_devices_get_the_answers_of_the_contract);
 

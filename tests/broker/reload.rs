@@ -1,12 +1,6 @@
 //! A changed secrets file comes into force while the broker runs, and after it exactly the right devices are connected.
 
-use crate::support::{
-    broker::{Broker, Setup, on_every_broker, wait},
-    device::{Device, LAMP, METER, secrets},
-    mqtt::{ACCEPTED, Client, Connect, not_authorized},
-    scratch::set_mode,
-};
-use mosquitto_iotda_auth::login::{SignType::Sha256, signature::HourKey};
+use iotda_core::login::{SignType::Sha256, signature::HourKey};
 use std::{
     fs,
     io::Write,
@@ -14,6 +8,12 @@ use std::{
     path::PathBuf,
     thread::sleep,
     time::{Duration, Instant},
+};
+use support::{
+    broker::{Broker, Setup, on_every_broker, wait},
+    device::{Device, LAMP, METER, secrets},
+    mqtt::{ACCEPTED, Client, Connect, not_authorized},
+    scratch::set_mode,
 };
 
 on_every_broker!(

@@ -1,15 +1,15 @@
 //! A plugin that is loaded before ours and keeps RELOAD from us: a 2.0 tells no other plugin once one has answered 0, and
 //! looks at its sessions all the same.
 
-use crate::support::{
+use iotda_core::login::SignType::Sha256Timestamp;
+use std::{fs, thread::sleep, time::Duration};
+use support::{
     broker::{Broker, Setup, on_every_broker},
     c,
     device::{LAMP, METER, now, secrets, stamp},
     library,
     mqtt::{ACCEPTED, Client, Connect, refused},
 };
-use mosquitto_iotda_auth::login::SignType::Sha256Timestamp;
-use std::{fs, thread::sleep, time::Duration};
 
 on_every_broker!(nobody_is_dropped_and_the_file_is_read);
 
@@ -17,15 +17,15 @@ on_every_broker!(nobody_is_dropped_and_the_file_is_read);
 fn start(version: &str, options: &str) -> Broker {
     let setup = Setup::new(version);
     let scratch = setup.scratch();
-    let source = library::crate_directory().join("tests/broker/answers_reload.c");
-    let include = library::crate_directory().join("include");
+    let source = library::root().join("tests/broker/answers_reload.c");
+    let include = library::root().join("include");
     let other = c::build(
         &source,
         scratch.path().join("answers_reload.so"),
         ["-shared", "-fPIC", "-I", include.to_str().unwrap()],
     );
     let secrets = scratch.file("secrets", secrets());
-    let port = crate::support::broker::free_port();
+    let port = support::broker::free_port();
     let config = format!(
         "listener {port} 127.0.0.1\nplugin {}\nplugin {}\nplugin_opt_secrets_file {}\n{options}",
         other.display(),
@@ -40,7 +40,7 @@ fn nobody_is_dropped_and_the_file_is_read(version: &str) {
     let begin = now();
     let max_age = begin % 3600 + i64::try_from(FRESH).unwrap();
     let broker = start(version, &format!("plugin_opt_timestamp_max_age {max_age}\n"));
-    let login = |device: crate::support::device::Device| -> Connect {
+    let login = |device: support::device::Device| -> Connect {
         device.connect(Sha256Timestamp, &stamp(begin))
     };
     let mut clients: Vec<Client> = [LAMP, METER]

@@ -1,19 +1,19 @@
 //! A device gets another secret without being offline, and is frozen and thawed, by the operator's own tool.
 
-use crate::support::{
+use iotda_core::login::SignType::Sha256Timestamp;
+use std::process::Command;
+use support::{
     broker::{Broker, Setup, free_port, on_every_broker},
     c::text_of,
     device::{Device, METER, now, secrets, stamp},
     mqtt::{ACCEPTED, Answer, Client, Connect, refused},
 };
-use mosquitto_iotda_auth::login::SignType::Sha256Timestamp;
-use std::process::Command;
 
 on_every_broker!(a_secret_is_changed_without_a_gap, a_device_is_frozen_and_thawed);
 
 /// Runs a verb of the tool on the broker's secrets file, and has the broker read it.
 fn edit(broker: &Broker, verb: &str, id: &str, more: &[&str]) -> String {
-    let mut tool = Command::new(env!("CARGO_BIN_EXE_iotda-auth"));
+    let mut tool = Command::new(support::library::tool());
     let said = text_of(tool.arg(verb).arg(broker.secrets()).arg(id).args(more));
     let count = broker.log().matches("iotda-auth: reloaded").count();
     broker.reload();

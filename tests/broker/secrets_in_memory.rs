@@ -1,15 +1,13 @@
 //! A secret that is no longer in force is nowhere in the broker's memory, whole or in pieces.
 
-use crate::{
-    reload::{connect, reload, write},
-    support::{
-        broker::{Broker, Setup, on_every_broker, wait},
-        device::Device,
-        memory::places_of,
-        mqtt::{ACCEPTED, Client, not_authorized},
-    },
+use crate::reload::{connect, reload, write};
+use iotda_core::login::SignType::{Sha256, Sm3Timestamp};
+use support::{
+    broker::{Broker, Setup, on_every_broker, wait},
+    device::Device,
+    memory::places_of,
+    mqtt::{ACCEPTED, Client, not_authorized},
 };
-use mosquitto_iotda_auth::login::SignType::{Sha256, Sm3Timestamp};
 
 on_every_broker!(secrets_are_wiped);
 

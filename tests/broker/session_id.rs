@@ -1,12 +1,12 @@
 //! `session_id device`: a device's session outlives the hour, on brokers that can do that.
 
-use crate::support::{
+use iotda_core::login::SignType::Sha256;
+use std::fs;
+use support::{
     broker::{Setup, on_every_broker},
     device::{Device, LAMP, METER, secrets},
     mqtt::{ACCEPTED, Answer, Client, Connect, VERSIONS},
 };
-use mosquitto_iotda_auth::login::SignType::Sha256;
-use std::fs;
 
 on_every_broker!(
     earlier_brokers_say_why_they_do_not_start,

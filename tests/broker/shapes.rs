@@ -3,19 +3,17 @@
 use crate::{
     http_api,
     other_clients::{backend, with_password_file},
-    support::{
-        authority::Authority,
-        broker::{Broker, free_port, on_every_broker},
-        device::{Device, now, stamp},
-        mqtt::{ACCEPTED, Answer, Client, Connect, packet, string},
-        transport,
-    },
 };
-use mosquitto_iotda_auth::{
-    login::SignType::{Sha256, Sha256Timestamp},
-    plugin::asked::SHAPES,
-};
+use iotda_core::login::SignType::{Sha256, Sha256Timestamp};
+use iotda_plugin::plugin::asked::SHAPES;
 use std::{collections::BTreeSet, path::PathBuf, thread::sleep, time::Duration};
+use support::{
+    authority::Authority,
+    broker::{Broker, free_port, on_every_broker},
+    device::{Device, now, stamp},
+    mqtt::{ACCEPTED, Answer, Client, Connect, packet, string},
+    transport,
+};
 
 on_every_broker!(each_shape_comes_to_what_the_table_says);
 

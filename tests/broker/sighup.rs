@@ -1,12 +1,12 @@
 //! SIGHUP, as logrotate sends it every night: whoever is logged in stays, though his hour has long passed.
 
-use crate::support::{
+use iotda_core::login::SignType::Sha256Timestamp;
+use std::{thread::sleep, time::Duration};
+use support::{
     broker::{Broker, Setup, on_every_broker},
     device::{LAMP, METER, now, secrets, stamp},
     mqtt::{ACCEPTED, Client, VERSIONS, not_authorized, refused},
 };
-use mosquitto_iotda_auth::login::SignType::Sha256Timestamp;
-use std::{thread::sleep, time::Duration};
 
 on_every_broker!(
     a_session_outlives_its_hour,
@@ -80,7 +80,7 @@ fn persistent_sessions_keep_their_queue(version: &str) {
     broker.reload();
 
     // The sender's hour never passes: sign type 0.
-    let sender = METER.connect(mosquitto_iotda_auth::login::SignType::Sha256, "2999010100");
+    let sender = METER.connect(iotda_core::login::SignType::Sha256, "2999010100");
     Client::connect(&broker, &sender).0.publish(4, "news", b"first");
     broker.reload();
 
@@ -120,16 +120,15 @@ fn other_plugins_and_files_are_read_again(version: &str) {
     let setup = Setup::new(version).secrets(secrets()).option("other_clients", "defer");
     let passwords = setup.scratch().file("passwords", "");
     let mut broker = setup.line(&format!("password_file {}", passwords.display())).start();
-    let backend = crate::support::mqtt::Connect::new("backend").username("backend").password("p");
+    let backend = support::mqtt::Connect::new("backend").username("backend").password("p");
     assert_eq!(Client::connect(&broker, &backend).1, not_authorized(4));
-    let made = std::process::Command::new(
-        crate::support::broker::installation(version).join("mosquitto_passwd"),
-    )
-    .arg("-b")
-    .arg(&passwords)
-    .args(["backend", "p"])
-    .output()
-    .unwrap();
+    let made =
+        std::process::Command::new(support::broker::installation(version).join("mosquitto_passwd"))
+            .arg("-b")
+            .arg(&passwords)
+            .args(["backend", "p"])
+            .output()
+            .unwrap();
     assert!(made.status.success(), "{made:?}");
     broker.reload();
     assert_eq!(Client::connect(&broker, &backend).1, ACCEPTED, "{}", broker.log());

@@ -1,12 +1,12 @@
 //! A broker starts with a plugin that works, or does not start and says why.
 
-use crate::support::{
+use std::{fs, os::unix::fs::MetadataExt, path::Path, process::Command};
+use support::{
     broker::{Setup, on_every_broker},
     device::{LAMP, secrets},
     mqtt::{ACCEPTED, Client},
     scratch::set_mode,
 };
-use std::{fs, os::unix::fs::MetadataExt, path::Path, process::Command};
 
 on_every_broker!(
     option_errors_stop_the_broker,

@@ -1,15 +1,15 @@
 //! The counters below `$SYS/broker/iotda-auth/`, as a subscriber reads them.
 
-use crate::support::{
-    broker::{Setup, on_every_broker},
-    device::{Device, LAMP, METER, secrets},
-    mqtt::{ACCEPTED, Client},
-};
-use mosquitto_iotda_auth::login::{
+use iotda_core::login::{
     Refusal,
     SignType::{Sha256, Sha256Timestamp},
 };
 use std::collections::BTreeMap;
+use support::{
+    broker::{Setup, on_every_broker},
+    device::{Device, LAMP, METER, secrets},
+    mqtt::{ACCEPTED, Client},
+};
 
 on_every_broker!(
     counters_are_published_and_retained,

@@ -5,15 +5,7 @@
 //! a connection that was waiting was let in unseen. `IOTDA_STORM_SECONDS=60` makes the storms longer than the few seconds that
 //! they take in a usual run.
 
-use crate::support::{
-    broker::{Broker, Setup, free_port, on_every_broker},
-    device::{Device, LAMP, METER, now, secrets, stamp},
-    library,
-    mqtt::{ACCEPTED, Client, Connect, VERSIONS},
-    scratch::Scratch,
-    transport,
-};
-use mosquitto_iotda_auth::login::SignType::{Sha256, Sha256Timestamp};
+use iotda_core::login::SignType::{Sha256, Sha256Timestamp};
 use std::{
     env,
     io::{Read, Write},
@@ -23,6 +15,14 @@ use std::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
+};
+use support::{
+    broker::{Broker, Setup, free_port, on_every_broker},
+    device::{Device, LAMP, METER, now, secrets, stamp},
+    library,
+    mqtt::{ACCEPTED, Client, Connect, VERSIONS},
+    scratch::Scratch,
+    transport,
 };
 
 on_every_broker!(

@@ -1,13 +1,13 @@
 //! A device that exists twice: two programs with one secret, each of which comes back at once when the other has thrown it
 //! out.
 
-use crate::support::{
+use iotda_core::login::SignType::{Sha256, Sha256Timestamp};
+use std::time::{Duration, Instant};
+use support::{
     broker::{Broker, Setup, on_every_broker},
     device::{LAMP, METER, secrets},
     mqtt::{ACCEPTED, Answer, Client, Connect, VERSIONS, not_authorized, refused},
 };
-use mosquitto_iotda_auth::login::SignType::{Sha256, Sha256Timestamp};
-use std::time::{Duration, Instant};
 
 on_every_broker!(
     two_with_two_client_ids_back_off,
@@ -20,10 +20,9 @@ on_every_broker!(
 /// One of the two.
 fn twin(number: usize, same: bool) -> Connect {
     match number % 2 {
-        1 if !same => LAMP.connect(
-            Sha256Timestamp,
-            &crate::support::device::stamp(crate::support::device::now()),
-        ),
+        1 if !same => {
+            LAMP.connect(Sha256Timestamp, &support::device::stamp(support::device::now()))
+        }
         _ => LAMP.connect(Sha256, "2999010100"),
     }
 }

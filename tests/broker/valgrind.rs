@@ -2,17 +2,15 @@
 //!
 //! The C host plays more, but is no broker: here the pointers are a broker's, and live as long as it lets them.
 
-use crate::{
-    reload::{connect, reload, write},
-    support::{
-        broker::{Broker, Setup, free_port, on_every_broker},
-        device::{Device, LAMP, METER, secrets},
-        mqtt::{ACCEPTED, Answer, Client, Connect, VERSIONS, refusal, refused},
-        transport,
-    },
-};
-use mosquitto_iotda_auth::login::SignType::{Sha256, Sha256Timestamp};
+use crate::reload::{connect, reload, write};
+use iotda_core::login::SignType::{Sha256, Sha256Timestamp};
 use std::fs;
+use support::{
+    broker::{Broker, Setup, free_port, on_every_broker},
+    device::{Device, LAMP, METER, secrets},
+    mqtt::{ACCEPTED, Answer, Client, Connect, VERSIONS, refusal, refused},
+    transport,
+};
 
 on_every_broker!(nothing_is_found_under_valgrind);
 

@@ -1,14 +1,14 @@
 //! The wills of those who are thrown out: they pass no ACL that would have stopped them alive, and do not come after what
 //! their device's next connection has to say.
 
-use crate::support::{
+use iotda_core::login::SignType::Sha256;
+use std::{fs, thread::sleep, time::Duration};
+use support::{
     broker::{Broker, Setup, free_port, on_every_broker, wait},
     device::{Device, LAMP, METER},
     mqtt::{ACCEPTED, Client, Connect, packet, string},
     transport,
 };
-use mosquitto_iotda_auth::login::SignType::Sha256;
-use std::{fs, thread::sleep, time::Duration};
 
 on_every_broker!(
     a_removed_devices_will_passes_no_acl,

@@ -21,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const NEWEST: &str = "2.1.2";
 
 /// Makes of each named function, which takes a broker's version, a test for each supported version.
+#[macro_export]
 macro_rules! on_every_broker {
     ($($name:ident),+ $(,)?) => {
         mod on_2_0_11 { $(#[test] fn $name() { super::$name("2.0.11"); })+ }
@@ -28,7 +29,7 @@ macro_rules! on_every_broker {
         mod on_2_1_2 { $(#[test] fn $name() { super::$name("2.1.2"); })+ }
     };
 }
-pub(crate) use on_every_broker;
+pub use crate::on_every_broker;
 
 /// The unpacked broker of a version; its folder has the version's name. For the newest, the newest that is there, from
 /// 2.1 on.

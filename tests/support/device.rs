@@ -1,7 +1,7 @@
 //! Devices, as their firmware makes its credentials.
 
 use super::mqtt::Connect;
-use mosquitto_iotda_auth::login::{ClientId, SignType, signature::HourKey, timestamp::UnixSeconds};
+use iotda_core::login::{ClientId, SignType, signature::HourKey, timestamp::UnixSeconds};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A device with a secret.

@@ -3,7 +3,7 @@
 use super::c;
 use once_cell::sync::OnceCell;
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -11,7 +11,7 @@ use std::{
 /// The release library: what an operator loads.
 pub fn release() -> &'static Path {
     static PATH: OnceCell<PathBuf> = OnceCell::new();
-    PATH.get_or_init(|| built(&mut cargo(&target_directory()), &target_directory()))
+    PATH.get_or_init(|| built(&mut cargo(target_directory()), target_directory()))
 }
 
 /// The same library, but with ClientIds that make it panic.
@@ -42,39 +42,58 @@ pub fn with_address_sanitizer() -> &'static Path {
     })
 }
 
-/// The crate's own folder.
-pub fn crate_directory() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+/// The command line tool, as developers have it.
+pub fn tool() -> &'static Path {
+    static PATH: OnceCell<PathBuf> = OnceCell::new();
+    PATH.get_or_init(|| {
+        let mut command = Command::new(env!("CARGO"));
+        command.current_dir(root()).args(["build", "--quiet", "--package", "iotda-auth"]);
+        run(command.arg("--target-dir").arg(target_directory()));
+        target_directory().join("debug/iotda-auth")
+    })
 }
 
-/// Where cargo builds; `CARGO_TARGET_TMPDIR` is a folder in it.
-pub fn target_directory() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().to_path_buf()
+/// The folder of the whole project.
+pub fn root() -> &'static Path {
+    static PATH: OnceCell<PathBuf> = OnceCell::new();
+    PATH.get_or_init(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap())
 }
 
-/// Builds the library alone, for link-time optimisation is silently left out where an rlib is built with it.
+/// Where cargo builds: the test that runs lies below it, and it has a mark of cargo's.
+pub fn target_directory() -> &'static Path {
+    static PATH: OnceCell<PathBuf> = OnceCell::new();
+    PATH.get_or_init(|| {
+        let test = env::current_exe().unwrap();
+        let mut folders = test.ancestors();
+        folders.find(|folder| folder.join("CACHEDIR.TAG").is_file()).expect("a mark").into()
+    })
+}
+
+/// A folder for what tests make, below that one.
+pub fn temporary_directory() -> PathBuf {
+    let folder = target_directory().join("tmp");
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
 fn cargo(target: &Path) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command
-        .current_dir(crate_directory())
-        .args([
-            "rustc",
-            "--release",
-            "--lib",
-            "--crate-type",
-            "cdylib",
-            "--no-default-features",
-            "--quiet",
-        ])
+        .current_dir(root())
+        .args(["build", "--release", "--package", "mosquitto-iotda-auth", "--quiet"])
         .arg("--target-dir")
         .arg(target)
         .env_remove("RUSTFLAGS");
     command
 }
 
-fn built(command: &mut Command, target: &Path) -> PathBuf {
+fn run(command: &mut Command) {
     let output = command.output().expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn built(command: &mut Command, target: &Path) -> PathBuf {
+    run(command);
     let library = target.join("release/libmosquitto_iotda_auth.so");
     assert!(library.is_file(), "{}", library.display());
     library

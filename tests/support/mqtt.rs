@@ -4,7 +4,7 @@ use super::{
     broker::Broker,
     transport::{self, Transport},
 };
-use mosquitto_iotda_auth::login::{self, Refusal};
+use iotda_core::login::{self, Refusal};
 use std::io::ErrorKind;
 
 /// MQTT 3.1, 3.1.1 and 5, as the protocol level of CONNECT.

@@ -1,9 +1,7 @@
 //! A broker that does nothing and says nothing, for tests of the plugin's answers alone.
 
-use mosquitto_iotda_auth::{
-    journal::{Acceptance, Line},
-    plugin::{Host, Level},
-};
+use iotda_core::log::{Acceptance, Line};
+use iotda_plugin::plugin::{Host, Level};
 use std::ffi::CStr;
 
 pub struct Silent;

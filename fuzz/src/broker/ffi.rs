@@ -7,7 +7,7 @@ use std::{
 };
 
 // The plugin's entry points are in there.
-use mosquitto_iotda_auth as _;
+use iotda_plugin as _;
 
 pub type Callback = unsafe extern "C" fn(c_int, *mut c_void, *mut c_void) -> c_int;
 

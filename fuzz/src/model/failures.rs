@@ -1,7 +1,7 @@
 //! Which refusals are failures that `failure_limit` counts?
 
 use crate::{broker::Around, sent::Sent};
-use mosquitto_iotda_auth::login::verify::Detail;
+use iotda_core::login::verify::Detail;
 use std::collections::BTreeMap;
 
 /// The failed logins since the start, of all addresses together and with none forgiven: at least as many as the plugin has

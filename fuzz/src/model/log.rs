@@ -6,8 +6,8 @@ use crate::{
     secrets::is_marked,
     sent::Sent,
 };
-use mosquitto_iotda_auth::{
-    log_line::{self, Sent as Told},
+use iotda_core::{
+    log::read::{self, Sent as Told},
     login::verify::Detail,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,7 +84,7 @@ impl Log {
         check!(line.len() < 700 && line.is_ascii(), "{line:?}");
         // A line is read back, and each field of it is what it should be: so it has no password.
         let text = std::str::from_utf8(line).expect("ASCII");
-        let told = log_line::parse(text);
+        let told = read::parse(text);
         check!(told.is_ok(), "{told:?}: {text}");
         let Ok(told) = told else { return };
         let (address, said) = match is_hearsay {

@@ -15,10 +15,10 @@ use crate::{
     rules::Wanted,
     secrets::is_certificate_of,
     sent::{Sent, password},
-    twins::{ClientIdTwin, FileTwin, ProofTwin, client_id_twin},
 };
 use failures::Failures;
-use mosquitto_iotda_auth::login::verify::Detail;
+use iotda_core::login::verify::Detail;
+use reference_model::{ReferenceClientId, ReferenceFile, ReferenceProof, reference_client_id};
 use reload::check_no_news;
 use std::{collections::BTreeMap, net::IpAddr};
 use takeovers::Takeovers;
@@ -28,7 +28,7 @@ pub struct Model {
     pub is_2_1: bool,
     pub wanted: Wanted,
     /// The devices in force.
-    pub devices: FileTwin,
+    pub devices: ReferenceFile,
     /// What the file holds now.
     pub content: Content,
     /// Whether the content that was read last and found good ends in a newline.
@@ -168,7 +168,7 @@ impl Model {
     /// Whether a device's session would go by this name.
     fn is_name_of_a_device(&self, name: &Option<Vec<u8>>) -> bool {
         let Some(name) = name else { return false };
-        client_id_twin(name) != ClientIdTwin::Other
+        reference_client_id(name) != ReferenceClientId::Other
             || self.wanted.sessions_by_device && self.devices.contains_key(name)
     }
 
@@ -580,7 +580,7 @@ impl Model {
     fn session_of(&self, known: &Known) -> Session {
         let Known { sent, around, .. } = known;
         let client_id = sent.client_id.clone().unwrap_or_default();
-        let ClientIdTwin::Device { device_id, .. } = client_id_twin(&client_id) else {
+        let ReferenceClientId::Device { device_id, .. } = reference_client_id(&client_id) else {
             panic!("accepted {sent:?}")
         };
         let device_id = device_id.to_vec();
@@ -606,12 +606,14 @@ impl Session {
     }
 
     /// Whether it may go on, now that its device is changed.
-    fn is_proved_by(&self, proof: &ProofTwin) -> bool {
-        let ClientIdTwin::Device { sign_digit, stamp, .. } = client_id_twin(&self.client_id) else {
+    fn is_proved_by(&self, proof: &ReferenceProof) -> bool {
+        let ReferenceClientId::Device { sign_digit, stamp, .. } =
+            reference_client_id(&self.client_id)
+        else {
             return false;
         };
         match proof {
-            ProofTwin::Secrets(secrets) => secrets.iter().any(|secret| {
+            ReferenceProof::Secrets(secrets) => secrets.iter().any(|secret| {
                 let right = password(sign_digit, stamp, secret);
                 self.password.as_deref() == Some(right.as_bytes())
             }),

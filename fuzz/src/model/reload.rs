@@ -4,15 +4,15 @@ use super::Model;
 use crate::{
     broker::{Kick, Seen},
     check,
-    twins::{FileTwin, file_twin},
 };
+use reference_model::{ReferenceFile, reference_file};
 
 /// A secrets file.
 #[derive(Clone, Debug)]
 pub struct Content {
     pub bytes: Vec<u8>,
     pub mode: u32,
-    pub devices: FileTwin,
+    pub devices: ReferenceFile,
     /// Whether a table can be made of it.
     pub is_good: bool,
     pub ends_in_newline: bool,
@@ -20,7 +20,7 @@ pub struct Content {
 
 impl Content {
     pub fn new(bytes: Vec<u8>, mode: u32) -> Self {
-        let (devices, wrong) = file_twin(&bytes);
+        let (devices, wrong) = reference_file(&bytes);
         let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
         let ends_in_newline = text.is_empty() || text.ends_with(b"\n");
         let is_good = wrong.is_empty() && mode & 0o002 == 0;

@@ -1,0 +1,200 @@
+//! How much of a flood is told? Each minute, each client once, the first few of what comes beside, and the rest as a
+//! number.
+//!
+//! There are two budgets, so that one loud client hides nobody. The first line of a client for a reason is told while
+//! there are fewer than [`FIRST`] of them in the minute; what a client does again comes out of the reason's own
+//! [`AGAIN`], and so cannot use up what is there for the others. Who comes once the first budget is used up comes out
+//! of the second too: whatever else floods, the first lines of each reason are told.
+//!
+//! # Limits
+//!
+//! A client is its ClientId as it was sent. One that takes a new one each time counts as many, and may use up the first
+//! budget. Two clients whose keyed 64-bit hashes are equal count as one.
+
+use crate::login::{Refusal, connect::MAX_FIELD};
+use hashbrown::{HashTable, hash_table::Entry};
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    time::Duration,
+};
+
+/// So many clients are told for the first time, each minute, of all reasons together. One that is refused for two reasons
+/// counts as two.
+pub const FIRST: usize = 100;
+/// So many lines beside those are told of each reason, each minute.
+pub const AGAIN: u64 = 10;
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The refusals of the minute that runs.
+pub struct LogBudget {
+    began: Option<Duration>,
+    /// The hashes of a reason and a client, of those told for the first time: never more than [`FIRST`].
+    seen: HashTable<u64>,
+    hasher: RandomState,
+    /// Those that were not, by reason.
+    others: [u64; Refusal::ALL.len()],
+}
+
+/// How many refusals were left out, by reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeftOut([u64; Refusal::ALL.len()]);
+
+impl Default for LogBudget {
+    /// A minute that has not begun. All memory that is ever needed is taken now, about a kilobyte.
+    fn default() -> Self {
+        Self {
+            began: None,
+            seen: HashTable::with_capacity(FIRST),
+            hasher: RandomState::new(),
+            others: Default::default(),
+        }
+    }
+}
+
+impl fmt::Debug for LogBudget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogBudget")
+            .field("began", &self.began)
+            .field("seen", &self.seen.len())
+            .field("others", &self.others)
+            .finish_non_exhaustive()
+    }
+}
+
+impl LogBudget {
+    /// Counts a refusal of a client, by its ClientId as it was sent, and says whether it is to be told. `now` counts from
+    /// any fixed point; what an earlier minute left out is to be asked for first.
+    pub fn tell(&mut self, reason: Refusal, client: Option<&[u8]>, now: Duration) -> bool {
+        self.began.get_or_insert(now);
+        // No line shows what is behind that, and a client may send 65,535 bytes.
+        let client = client.unwrap_or_default();
+        let client = client.get(..MAX_FIELD).unwrap_or(client);
+        let hash = self.hasher.hash_one((reason, client));
+        let is_full = self.seen.len() >= FIRST;
+        if let Entry::Vacant(place) = self.seen.entry(hash, |seen| *seen == hash, |seen| *seen) {
+            if !is_full {
+                place.insert(hash);
+                return true;
+            }
+        }
+        self.others.get_mut(reason as usize).is_none_or(|count| {
+            *count = count.saturating_add(1);
+            *count <= AGAIN
+        })
+    }
+
+    /// What was left out, once the minute is over. The time is asked for only while a minute runs: 2.0 has a TICK for each
+    /// turn of its loop.
+    pub fn minute_over(&mut self, now: impl FnOnce() -> Duration) -> Option<LeftOut> {
+        let over = self.began.is_some_and(|began| now().saturating_sub(began) >= MINUTE);
+        if over { self.end() } else { None }
+    }
+
+    /// What was left out so far; a new minute begins with the next refusal.
+    pub fn end(&mut self) -> Option<LeftOut> {
+        self.began = None;
+        self.seen.clear();
+        let left_out = std::mem::take(&mut self.others).map(|count| count.saturating_sub(AGAIN));
+        left_out.iter().any(|count| *count > 0).then_some(LeftOut(left_out))
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} more, not shown:",
+            self.0.iter().fold(0, |sum: u64, count| sum.saturating_add(*count))
+        )?;
+        for (reason, count) in Refusal::ALL.iter().zip(self.0) {
+            if count > 0 {
+                write!(f, " {}={count}", reason.slug())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(5 + seconds)
+    }
+
+    #[test]
+    fn a_client_is_told_once_and_ten_times_again_each_minute() {
+        let mut budget = LogBudget::default();
+        for minute in [0, 60, 120] {
+            let mut told = 0;
+            for _ in 0..1000 {
+                told += u32::from(budget.tell(Refusal::WrongPassword, Some(b"a"), at(minute)));
+            }
+            assert_eq!(told, 11);
+            assert!(budget.tell(Refusal::UnknownDevice, Some(b"a"), at(minute + 1)));
+            assert_eq!(budget.minute_over(|| at(minute + 59)), None);
+            let left_out = budget.minute_over(|| at(minute + 60)).unwrap().to_string();
+            assert_eq!(left_out, "989 more, not shown: wrong_password=989");
+        }
+    }
+
+    #[test]
+    fn a_loud_client_hides_nobody() {
+        let mut budget = LogBudget::default();
+        for n in 0..99u8 {
+            for _ in 0..100 {
+                budget.tell(Refusal::WrongPassword, Some(b"loud"), at(0));
+            }
+            assert!(budget.tell(Refusal::WrongPassword, Some(&[b'c', n]), at(0)), "{n}");
+            assert!(!budget.tell(Refusal::WrongPassword, Some(&[b'c', n]), at(0)), "{n}");
+        }
+    }
+
+    #[test]
+    fn a_flood_of_clients_stays_within_the_bound() {
+        let mut budget = LogBudget::default();
+        let room = budget.seen.allocation_size();
+        let mut told = 0;
+        for n in 0..100_000u32 {
+            let client = n.to_be_bytes();
+            told += usize::from(budget.tell(Refusal::UnknownDevice, Some(&client), at(0)));
+        }
+        assert_eq!(told, 110);
+        assert_eq!((budget.seen.len(), budget.seen.allocation_size()), (100, room));
+        // Nor does it hide what is refused for another reason, which has ten lines of its own.
+        for n in 0..11u8 {
+            assert_eq!(budget.tell(Refusal::WrongPassword, Some(&[n]), at(1)), n < 10, "{n}");
+        }
+        let left_out = budget.minute_over(|| at(60)).unwrap().to_string();
+        assert_eq!(left_out, "99891 more, not shown: unknown_device=99890 wrong_password=1");
+        assert!(budget.tell(Refusal::UnknownDevice, Some(b"a"), at(60)));
+    }
+
+    #[test]
+    fn no_client_id_is_an_empty_one_and_a_long_one_is_what_the_log_shows_of_it() {
+        let mut budget = LogBudget::default();
+        let (none, empty): (Option<&[u8]>, &[u8]) = (None, b"");
+        let (short, long) = ([b'a'; 256], [b'a'; 60_000]);
+        for (client, other) in [(none, empty), (Some(&short), &long)] {
+            assert!(budget.tell(Refusal::BadClientId, client, at(0)));
+            for _ in 0..5 {
+                assert!(budget.tell(Refusal::BadClientId, Some(other), at(0)));
+            }
+        }
+        assert!(!budget.tell(Refusal::BadClientId, None, at(0)));
+        assert!(budget.tell(Refusal::BadClientId, Some(&[b'a'; 255]), at(0)));
+    }
+
+    #[test]
+    fn nothing_is_said_where_nothing_was_left_out() {
+        let mut budget = LogBudget::default();
+        assert_eq!(budget.minute_over(|| at(600)), None);
+        for _ in 0..11 {
+            budget.tell(Refusal::Frozen, Some(b"a"), at(0));
+        }
+        assert_eq!(budget.minute_over(|| at(60)), None);
+        assert_eq!(budget.end(), None);
+    }
+}

@@ -1,0 +1,285 @@
+//! All checks of a login, in the contract's order, top to bottom, once.
+
+use super::{
+    certificate::Digests,
+    client_id::{ClientId, ClientIdError, SignType},
+    connect::{Connect, MAX_FIELD},
+    policy::{OtherClients, Policy},
+    refusal::Refusal,
+    signature::{HourKey, HourKeys, MAC_LENGTH, Password},
+    timestamp::{Hour, UnixSeconds},
+};
+use crate::registry::{Credential, Device, Fingerprints, Table};
+
+/// The answer to a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict<'a> {
+    /// The device is the one it says it is.
+    Accept(ClientId<'a>),
+    /// Not a device: the broker's password file and other plugins decide.
+    Defer,
+    /// No.
+    Refuse(Refused),
+}
+
+/// A refusal with what is known about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The first check that failed.
+    pub reason: Refusal,
+    /// The value that decided it, where a reader of the log would ask for it.
+    pub detail: Detail,
+}
+
+impl From<Refusal> for Refused {
+    /// A refusal of which nothing is known that the reason does not say.
+    fn from(reason: Refusal) -> Self {
+        Self { reason, detail: Detail::None }
+    }
+}
+
+impl Refused {
+    /// Whether it is held against the address it came from: the login has not proved its secret, and was looked at.
+    #[must_use]
+    pub fn is_failure(self) -> bool {
+        match self.reason {
+            Refusal::RateLimited | Refusal::Frozen | Refusal::NotAsked | Refusal::InternalError => {
+                false
+            }
+            _ => !matches!(self.detail, Detail::Clock { password_right: true, .. }),
+        }
+    }
+}
+
+/// The value that decided a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Nothing that the reason does not say.
+    None,
+    /// The keep alive, in seconds.
+    KeepAlive(u16),
+    /// The sign type's digit.
+    SignType(u8),
+    /// How far off the timestamp is.
+    Clock {
+        /// Seconds since the timestamp; negative when it lies ahead.
+        age: i64,
+        /// Whether the password is right: then it is a device of ours with a wrong clock.
+        password_right: bool,
+    },
+    /// The device has taken over its own connection too often: the one that is there stays.
+    Takeovers,
+    /// The SHA-256 fingerprint of the certificate that was shown, which an operator may want to register.
+    Certificate([u8; 32]),
+}
+
+/// Stands in for a secret that is not there, so that "unknown" takes as long as "wrong". It proves nothing.
+const NO_SECRET: &[u8; 32] = b"no device has this secret: 33+ !";
+
+/// Stands in for a device that is not there. Whatever comes of it, the login is refused.
+const NOBODY: Device<'static> = Device {
+    credential: Credential::Secret { primary: NO_SECRET, secondary: None },
+    frozen: false,
+    changed: false,
+};
+
+/// Checks a login.
+///
+/// `now` is the platform's time, in Unix seconds. `keys` only saves time: the verdict does not depend on what is in it.
+pub fn verify<'a>(
+    connect: &Connect<'a>,
+    registry: &Table,
+    policy: &Policy,
+    now: UnixSeconds,
+    keys: &mut HourKeys,
+) -> Verdict<'a> {
+    let client_id = match ClientId::parse(connect.client_id.unwrap_or_default()) {
+        Ok(client_id) => client_id,
+        Err(ClientIdError::OtherClient) if policy.other_clients == OtherClients::Defer => {
+            return Verdict::Defer;
+        }
+        Err(_) => return refuse(Refusal::BadClientId),
+    };
+
+    let sign_type = SignType::from_digit(client_id.sign_digit)
+        .filter(|sign_type| policy.sign_types.contains(*sign_type));
+    let Some(sign_type) = sign_type else {
+        return refuse_because(Refusal::BadSignType, Detail::SignType(client_id.sign_digit));
+    };
+
+    if !policy.keep_alive.accepts(connect.keep_alive) {
+        return refuse_because(Refusal::BadKeepAlive, Detail::KeepAlive(connect.keep_alive));
+    }
+
+    if !connect.username.is_some_and(|name| name.len() <= MAX_FIELD && name == client_id.device_id)
+    {
+        return refuse(Refusal::UserMismatch);
+    }
+
+    let found = registry.find(client_id.device_id);
+    // From here on each login costs the same, whether its device is known or not, has one secret, two or a certificate, and
+    // whether its timestamp is fresh or not: the time tells nothing. It is one HMAC, and two while any device has two
+    // secrets.
+    let password = Password::parse(connect.password);
+    let device = found.unwrap_or(NOBODY);
+    let (primary, secondary) = match device.credential {
+        Credential::Secret { primary, secondary } => (Some(primary), secondary),
+        Credential::Certificate(_) => (None, None),
+    };
+    let key = keys.key(sign_type, client_id.stamp);
+    let proves = |secret: Option<&[u8]>| {
+        key.proves(&password, secret.unwrap_or(NO_SECRET)) & secret.is_some()
+    };
+    // The second, which most devices do not have, comes first: its HMAC takes the time in which the first one is on its way
+    // from memory.
+    let password_right = (registry.has_second_secrets() && proves(secondary)) | proves(primary);
+    let refused = match device.credential {
+        Credential::Secret { .. } => check_timestamp(client_id.hour, policy, now, password_right)
+            .or_else(|| (!password_right).then_some(Refusal::WrongPassword.into())),
+        Credential::Certificate(fingerprints) => {
+            check_certificate(connect.certificate, &fingerprints)
+        }
+    };
+    match (found, refused) {
+        (None, _) => refuse(Refusal::UnknownDevice),
+        (Some(_), Some(refused)) => Verdict::Refuse(refused),
+        (Some(device), None) if device.frozen => refuse(Refusal::Frozen),
+        (Some(_), None) => Verdict::Accept(client_id),
+    }
+}
+
+/// Why a timestamp is refused. Only a sign type that looks at its hour is asked for it.
+fn check_timestamp(
+    hour: Option<Hour>,
+    policy: &Policy,
+    now: UnixSeconds,
+    password_right: bool,
+) -> Option<Refused> {
+    let age = hour?.age(now);
+    let reason = if age > policy.timestamp_max_age {
+        Refusal::StaleTimestamp
+    } else if policy.timestamp_max_ahead.is_some_and(|limit| age < -limit) {
+        Refusal::FutureTimestamp
+    } else {
+        return None;
+    };
+    Some(Refused { reason, detail: Detail::Clock { age, password_right } })
+}
+
+/// Why a certificate is refused.
+fn check_certificate(der: Option<&[u8]>, fingerprints: &Fingerprints) -> Option<Refused> {
+    let Some(der) = der else { return Some(Refusal::NoCertificate.into()) };
+    let digests = Digests::of(der);
+    let refused =
+        Refused { reason: Refusal::WrongCertificate, detail: Detail::Certificate(digests.sha256) };
+    (!digests.is_one_of(fingerprints)).then_some(refused)
+}
+
+/// What a login has proved itself with, as it is remembered: neither says what the secret is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Proofs<'a> {
+    /// The password, decoded, if it had the shape of one.
+    pub mac: Option<[u8; MAC_LENGTH]>,
+    /// The certificate, if one was shown.
+    pub certificate: Option<&'a Digests>,
+}
+
+/// Why a session that began with this ClientId and these proofs must end, now that another table is in force; `None` if it
+/// may go on.
+///
+/// Only what a table can change is asked, and the hour is not.
+#[must_use]
+pub fn must_end(client_id: &[u8], proofs: Proofs<'_>, registry: &Table) -> Option<Refusal> {
+    let Ok(client_id) = ClientId::parse(client_id) else { return Some(Refusal::BadClientId) };
+    let Some(device) = registry.find(client_id.device_id) else {
+        return Some(Refusal::UnknownDevice);
+    };
+    if device.frozen {
+        return Some(Refusal::Frozen);
+    }
+    if !device.changed {
+        return None;
+    }
+    match device.credential {
+        Credential::Certificate(fingerprints) => match proofs.certificate {
+            None => Some(Refusal::NoCertificate),
+            Some(shown) => (!shown.is_one_of(&fingerprints)).then_some(Refusal::WrongCertificate),
+        },
+        Credential::Secret { primary, secondary } => {
+            let Some(sign_type) = SignType::from_digit(client_id.sign_digit) else {
+                return Some(Refusal::BadSignType);
+            };
+            let key = HourKey::new(sign_type, client_id.stamp);
+            let proves = |secret| proofs.mac.is_some_and(|mac| key.makes(&mac, secret));
+            let proved = proves(primary) || secondary.is_some_and(proves);
+            (!proved).then_some(Refusal::WrongPassword)
+        }
+    }
+}
+
+fn refuse<'a>(reason: Refusal) -> Verdict<'a> {
+    Verdict::Refuse(reason.into())
+}
+
+fn refuse_because<'a>(reason: Refusal, detail: Detail) -> Verdict<'a> {
+    Verdict::Refuse(Refused { reason, detail })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::{Cancel, read::read};
+
+    /// What comes of a login with the password of this secret.
+    fn refusal(file: &str, device: &str, secret: &[u8]) -> Option<Refusal> {
+        let content = read(file.as_bytes(), file.len() as u64, usize::MAX, Cancel::NEVER).unwrap();
+        let client_id = format!("{device}_0_0_2026112209");
+        let password = HourKey::new(SignType::Sha256, b"2026112209").password(secret);
+        let connect = Connect {
+            client_id: Some(client_id.as_bytes()),
+            username: Some(device.as_bytes()),
+            password: Some(password.as_bytes()),
+            certificate: None,
+            keep_alive: 120,
+        };
+        let (policy, mut keys) = (Policy::default(), HourKeys::default());
+        match verify(&connect, &content.table, &policy, 0, &mut keys) {
+            Verdict::Accept(_) => None,
+            Verdict::Refuse(refused) => Some(refused.reason),
+            Verdict::Defer => panic!("a device's ClientId"),
+        }
+    }
+
+    #[test]
+    fn who_has_proved_a_secret_or_was_not_looked_at_has_not_failed() {
+        for reason in Refusal::ALL {
+            let not_looked_at =
+                [Refusal::RateLimited, Refusal::NotAsked, Refusal::InternalError].contains(&reason);
+            let fails = !not_looked_at && reason != Refusal::Frozen;
+            assert_eq!(Refused::from(reason).is_failure(), fails, "{reason:?}");
+        }
+        for reason in [Refusal::StaleTimestamp, Refusal::FutureTimestamp] {
+            for password_right in [false, true] {
+                let detail = Detail::Clock { age: 86_400, password_right };
+                assert_eq!(Refused { reason, detail }.is_failure(), !password_right);
+            }
+        }
+    }
+
+    #[test]
+    fn what_stands_in_for_a_secret_proves_nothing() {
+        let one = format!("one:s3cr3t-1\nx:x509={}\n", "0".repeat(40));
+        let two = format!("{one}two:s3cr3t-1:secondary=s3cr3t-2\n");
+        for file in [&one, &two] {
+            let refusal = |device, secret| refusal(file, device, secret);
+            assert_eq!(refusal("one", b"s3cr3t-1"), None);
+            assert_eq!(refusal("one", b"s3cr3t-2"), Some(Refusal::WrongPassword));
+            assert_eq!(refusal("one", NO_SECRET), Some(Refusal::WrongPassword));
+            assert_eq!(refusal("none", NO_SECRET), Some(Refusal::UnknownDevice));
+            assert_eq!(refusal("x", NO_SECRET), Some(Refusal::NoCertificate));
+        }
+        assert_eq!(refusal(&two, "two", b"s3cr3t-1"), None);
+        assert_eq!(refusal(&two, "two", b"s3cr3t-2"), None);
+        assert_eq!(refusal(&two, "two", NO_SECRET), Some(Refusal::WrongPassword));
+    }
+}

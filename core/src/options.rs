@@ -1,0 +1,487 @@
+//! What did the operator ask for? The `plugin_opt_…` lines of `mosquitto.conf` as values.
+//!
+//! Every error is one line that names the option, what was found and what was expected.
+
+use crate::login::{
+    Policy, SignType,
+    policy::{KeepAlive, OtherClients, SignTypes},
+};
+use std::{fmt, path::PathBuf, time::Duration};
+
+/// So many within so long: `20/1m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// How many are free, at least 1.
+    pub count: u32,
+    /// How long it takes until all of them are forgiven.
+    pub within: Duration,
+}
+
+/// All options.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// `secrets_file`.
+    pub secrets_file: PathBuf,
+    /// The options that a login is checked against.
+    pub policy: Policy,
+    /// `one_connection`.
+    pub one_connection: bool,
+    /// `session_id`.
+    pub session_id: SessionId,
+    /// `exact_connack_ports`, in the operator's order.
+    pub exact_connack_ports: Vec<u16>,
+    /// `reload_interval`; `None` is `off`.
+    pub reload_interval: Option<Duration>,
+    /// `failure_limit`; `None` is `off`.
+    pub failure_limit: Option<Limit>,
+    /// `takeover_limit`; `None` is `off`.
+    pub takeover_limit: Option<Limit>,
+    /// `stats_interval`; `None` is `off`.
+    pub stats_interval: Option<Duration>,
+}
+
+impl Default for Options {
+    /// What holds where the operator says nothing. There is no default for the secrets file.
+    fn default() -> Self {
+        Self {
+            secrets_file: PathBuf::new(),
+            policy: Policy::default(),
+            one_connection: true,
+            session_id: SessionId::Client,
+            exact_connack_ports: Vec::new(),
+            reload_interval: None,
+            failure_limit: None,
+            takeover_limit: Some(Limit { count: 20, within: Duration::from_secs(60) }),
+            stats_interval: None,
+        }
+    }
+}
+
+/// What the broker keys a device's session by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionId {
+    /// The ClientId as sent, which changes every hour.
+    Client,
+    /// The device id: subscriptions and queued messages survive the hour.
+    Device,
+}
+
+/// What is wrong with the options.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OptionError {
+    /// There is no such option.
+    Unknown {
+        /// Its name, without `plugin_opt_`.
+        name: String,
+    },
+    /// The option is given twice.
+    Repeated {
+        /// Its name.
+        name: &'static str,
+    },
+    /// A required option is not given.
+    Missing {
+        /// Its name.
+        name: &'static str,
+    },
+    /// The value is not one of the option's.
+    Malformed {
+        /// The option's name.
+        name: &'static str,
+        /// The value.
+        found: String,
+        /// What it could be.
+        expected: &'static str,
+    },
+}
+
+impl fmt::Display for OptionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown { name } => {
+                write!(f, "plugin_opt_{}: unknown option, expected one of", Shown(name))?;
+                for (n, (known, _)) in RULES.iter().enumerate() {
+                    write!(f, "{} {known}", if n == 0 { "" } else { "," })?;
+                }
+                Ok(())
+            }
+            Self::Repeated { name } => write!(f, "plugin_opt_{name}: found twice, expected once"),
+            Self::Missing { name } => write!(f, "plugin_opt_{name}: not found, but required"),
+            Self::Malformed { name, found, expected } => {
+                write!(
+                    f,
+                    "plugin_opt_{name}: expected {expected}, found \"{}\"",
+                    found.escape_debug()
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for OptionError {}
+
+/// What an operator wrote, on one line, and not longer than can be taken in.
+struct Shown<'a>(&'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LENGTH: usize = 100;
+        for character in self.0.chars().take(LENGTH) {
+            write!(f, "{}", character.escape_debug())?;
+        }
+        f.write_str(if self.0.chars().nth(LENGTH).is_some() { "..." } else { "" })
+    }
+}
+
+/// Reads a value into its place; an error is what was expected.
+type Rule = fn(&str, &mut Options) -> Result<(), &'static str>;
+
+const RULES: [(&str, Rule); 13] = [
+    ("secrets_file", |value, options| {
+        options.secrets_file = not_empty(value)?.into();
+        Ok(())
+    }),
+    ("timestamp_max_age", |value, options| {
+        options.policy.timestamp_max_age = duration(value).ok_or(DURATION)?;
+        Ok(())
+    }),
+    ("timestamp_max_ahead", |value, options| {
+        options.policy.timestamp_max_ahead = match value {
+            "unlimited" => None,
+            _ => Some(
+                duration(value).ok_or("unlimited, or a duration like 90, 90s, 15m, 1h or 2d")?,
+            ),
+        };
+        Ok(())
+    }),
+    ("sign_types", |value, options| {
+        options.policy.sign_types =
+            sign_types(value).ok_or("some of 0, 1 and 2, separated by commas")?;
+        Ok(())
+    }),
+    ("keepalive", |value, options| {
+        options.policy.keep_alive =
+            keep_alive(value).ok_or("any, or a range of seconds like 30-1200, from 1 to 65535")?;
+        Ok(())
+    }),
+    ("other_clients", |value, options| {
+        options.policy.other_clients = match value {
+            "refuse" => OtherClients::Refuse,
+            "defer" => OtherClients::Defer,
+            _ => return Err("refuse or defer"),
+        };
+        Ok(())
+    }),
+    ("one_connection", |value, options| {
+        options.one_connection = match value {
+            "yes" => true,
+            "no" => false,
+            _ => return Err("yes or no"),
+        };
+        Ok(())
+    }),
+    ("session_id", |value, options| {
+        options.session_id = match value {
+            "client" => SessionId::Client,
+            "device" => SessionId::Device,
+            _ => return Err("client or device"),
+        };
+        Ok(())
+    }),
+    ("exact_connack_ports", |value, options| {
+        options.exact_connack_ports = match value {
+            "none" => Vec::new(),
+            _ => ports(value).ok_or("none, or ports from 1 to 65535, separated by commas")?,
+        };
+        Ok(())
+    }),
+    ("reload_interval", |value, options| {
+        options.reload_interval = off_or_interval(value)?;
+        Ok(())
+    }),
+    ("failure_limit", |value, options| {
+        options.failure_limit = off_or_limit(value)?;
+        Ok(())
+    }),
+    ("takeover_limit", |value, options| {
+        options.takeover_limit = off_or_limit(value)?;
+        Ok(())
+    }),
+    ("stats_interval", |value, options| {
+        options.stats_interval = off_or_interval(value)?;
+        Ok(())
+    }),
+];
+
+const DURATION: &str = "a duration like 90, 90s, 15m, 1h or 2d";
+
+impl Options {
+    /// Reads the options: names without `plugin_opt_`, and values, whose surrounding blanks do not count.
+    ///
+    /// # Errors
+    ///
+    /// [`OptionError`], the first.
+    pub fn parse<'a>(
+        given: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, OptionError> {
+        let mut options = Self::default();
+        let mut seen = [false; RULES.len()];
+        for (name, value) in given {
+            let rule = RULES.iter().zip(&mut seen).find(|((known, _), _)| *known == name);
+            let Some(((name, rule), seen)) = rule else {
+                return Err(OptionError::Unknown { name: name.into() });
+            };
+            if std::mem::replace(seen, true) {
+                return Err(OptionError::Repeated { name });
+            }
+            let value = value.trim();
+            rule(value, &mut options).map_err(|expected| OptionError::Malformed {
+                name,
+                found: value.into(),
+                expected,
+            })?;
+        }
+        if options.secrets_file.as_os_str().is_empty() {
+            return Err(OptionError::Missing { name: "secrets_file" });
+        }
+        Ok(options)
+    }
+
+    /// The names of all options, without `plugin_opt_`.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        RULES.iter().map(|(name, _)| *name)
+    }
+}
+
+fn not_empty(value: &str) -> Result<&str, &'static str> {
+    if value.is_empty() { Err("the path of a file") } else { Ok(value) }
+}
+
+/// A number of ASCII digits, without a sign.
+fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    text.parse().ok()
+}
+
+/// `90`, `90s`, `15m`, `1h` or `2d`, in seconds.
+fn duration(text: &str) -> Option<i64> {
+    let (digits, unit) = match text.bytes().last()? {
+        b's' => (text.strip_suffix('s')?, 1),
+        b'm' => (text.strip_suffix('m')?, 60),
+        b'h' => (text.strip_suffix('h')?, 3600),
+        b'd' => (text.strip_suffix('d')?, 86_400),
+        _ => (text, 1),
+    };
+    // More than 32 bits of a unit is a slip of the hand, and would only meet the end of time.
+    i64::from(number::<u32>(digits)?).checked_mul(unit)
+}
+
+fn off_or_interval(value: &str) -> Result<Option<Duration>, &'static str> {
+    match value {
+        "off" => Ok(None),
+        _ => interval(value).map(Some).ok_or("off, or a duration from 1s on, like 10s or 5m"),
+    }
+}
+
+/// `off`, or `N/TIME`: so many within so long.
+fn off_or_limit(value: &str) -> Result<Option<Limit>, &'static str> {
+    match value {
+        "off" => Ok(None),
+        _ => limit(value).map(Some).ok_or("off, or a number and a duration like 20/1m"),
+    }
+}
+
+fn limit(text: &str) -> Option<Limit> {
+    let (count, within) = text.split_once('/')?;
+    let count = number(count.trim()).filter(|count| *count > 0)?;
+    Some(Limit { count, within: interval(within.trim())? })
+}
+
+/// How often something is done: at most once a second.
+fn interval(text: &str) -> Option<Duration> {
+    let seconds = u64::try_from(duration(text)?).ok()?;
+    (seconds > 0).then(|| Duration::from_secs(seconds))
+}
+
+fn ports(text: &str) -> Option<Vec<u16>> {
+    text.split(',').map(|item| number(item.trim()).filter(|port| *port > 0)).collect()
+}
+
+fn sign_types(text: &str) -> Option<SignTypes> {
+    text.split(',').try_fold(SignTypes::NONE, |set, item| match item.trim().as_bytes() {
+        [digit] => Some(set.with(SignType::from_digit(*digit)?)),
+        _ => None,
+    })
+}
+
+fn keep_alive(text: &str) -> Option<KeepAlive> {
+    if text == "any" {
+        return Some(KeepAlive::Any);
+    }
+    let (lowest, highest) = text.split_once('-')?;
+    let (lowest, highest) = (number(lowest.trim())?, number(highest.trim())?);
+    (1 <= lowest && lowest <= highest).then_some(KeepAlive::Within { lowest, highest })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(given: &[(&str, &str)]) -> Result<Options, OptionError> {
+        Options::parse([("secrets_file", "/s")].into_iter().chain(given.iter().copied()))
+    }
+
+    #[test]
+    fn the_operator_need_name_no_more_than_the_file() {
+        let options = parse(&[]).unwrap();
+        assert_eq!(options.secrets_file, PathBuf::from("/s"));
+        assert_eq!(options.policy, Policy::default());
+        assert_eq!(Some(options.policy.timestamp_max_age), duration("65m"));
+        assert_eq!(options.policy.timestamp_max_ahead, duration("1d"));
+    }
+
+    #[test]
+    fn reads_every_option() {
+        let policy = parse(&[
+            ("timestamp_max_age", " 2h\t"),
+            ("timestamp_max_ahead", "15m"),
+            ("sign_types", "1, 0"),
+            ("keepalive", "10 - 20"),
+            ("other_clients", "defer"),
+        ])
+        .unwrap()
+        .policy;
+        assert_eq!(
+            parse(&[("reload_interval", "5m")]).unwrap().reload_interval,
+            Some(Duration::from_secs(300))
+        );
+        assert_eq!(parse(&[("reload_interval", "off")]).unwrap().reload_interval, None);
+        let options = parse(&[
+            ("one_connection", "no"),
+            ("session_id", "device"),
+            ("exact_connack_ports", "1883, 1884"),
+        ])
+        .unwrap();
+        let limit = parse(&[("failure_limit", "20 / 1m")]).unwrap().failure_limit.unwrap();
+        assert_eq!((limit.count, limit.within), (20, Duration::from_secs(60)));
+        let limit = parse(&[("takeover_limit", "5/10s")]).unwrap().takeover_limit.unwrap();
+        assert_eq!((limit.count, limit.within), (5, Duration::from_secs(10)));
+        assert_eq!(parse(&[("takeover_limit", "off")]).unwrap().takeover_limit, None);
+        let limit = parse(&[]).unwrap().takeover_limit.unwrap();
+        assert_eq!((limit.count, limit.within), (20, Duration::from_secs(60)));
+        assert_eq!(
+            parse(&[("stats_interval", "10s")]).unwrap().stats_interval,
+            Some(Duration::from_secs(10))
+        );
+        assert!(!options.one_connection);
+        assert_eq!(options.session_id, SessionId::Device);
+        assert_eq!(options.exact_connack_ports, [1883, 1884]);
+        assert_eq!(policy.timestamp_max_age, 7200);
+        assert_eq!(policy.timestamp_max_ahead, Some(900));
+        assert!(
+            policy.sign_types.contains(SignType::Sha256)
+                && !policy.sign_types.contains(SignType::Sm3Timestamp)
+        );
+        assert_eq!(policy.keep_alive, KeepAlive::Within { lowest: 10, highest: 20 });
+        assert_eq!(policy.other_clients, OtherClients::Defer);
+        for (text, seconds) in
+            [("0", 0), ("90", 90), ("90s", 90), ("15m", 900), ("1h", 3600), ("2d", 172_800)]
+        {
+            assert_eq!(duration(text), Some(seconds), "{text}");
+        }
+        assert_eq!(keep_alive("any"), Some(KeepAlive::Any));
+        assert_eq!(keep_alive("1-65535"), Some(KeepAlive::Within { lowest: 1, highest: 65535 }));
+    }
+
+    #[test]
+    fn refuses_every_other_value() {
+        for (name, values) in [
+            (
+                "timestamp_max_age",
+                &[
+                    "",
+                    "h",
+                    "1w",
+                    "1 h",
+                    "-1h",
+                    "+1h",
+                    "1.5h",
+                    "1h30m",
+                    "unlimited",
+                    "4294967296",
+                    "1H",
+                    "１h",
+                    "ٱ",
+                ][..],
+            ),
+            ("timestamp_max_ahead", &["", "none", "-1", "1y"]),
+            ("sign_types", &["", ",", "0,", "3", "01", "0 1", "a", "0,1,2,3"]),
+            (
+                "keepalive",
+                &[
+                    "",
+                    "0-1200",
+                    "30",
+                    "30-",
+                    "-30",
+                    "1200-30",
+                    "30-65536",
+                    "30-1200s",
+                    "Any",
+                    "+30-1200",
+                    "30–1200",
+                ],
+            ),
+            ("other_clients", &["", "allow", "Refuse"]),
+            (
+                "failure_limit",
+                &["", "20", "20/", "/1m", "0/1m", "20/0", "-1/1m", "20/1m/1m", "twenty/1m"],
+            ),
+            ("takeover_limit", &["", "20", "20/", "/1m", "0/1m", "20/0", "yes", "20:1m"]),
+            ("stats_interval", &["", "0", "on"]),
+            ("one_connection", &["", "true", "Yes", "1"]),
+            ("session_id", &["", "device_id", "Client"]),
+            (
+                "exact_connack_ports",
+                &["", "0", "all", "1883,", "65536", "1883 1884", "-1", "+1883", "1883,x"],
+            ),
+            ("reload_interval", &["", "0", "0s", "on", "Off", "-1s", "10 s"]),
+        ] {
+            for value in values {
+                match parse(&[(name, value)]) {
+                    Err(error @ OptionError::Malformed { .. }) => {
+                        let message = error.to_string();
+                        assert!(
+                            message.contains(name) && message.contains("expected"),
+                            "{message}"
+                        );
+                        assert!(!message.contains('\n'), "{message}");
+                    }
+                    other => panic!("{name} {value:?}: {other:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_unknown_repeated_and_missing_options() {
+        let unknown = parse(&[("secret_file", "/s")]).unwrap_err();
+        assert!(
+            unknown.to_string().starts_with("plugin_opt_secret_file: unknown option"),
+            "{unknown}"
+        );
+        assert!(unknown.to_string().contains("secrets_file, timestamp_max_age"), "{unknown}");
+        let repeated = parse(&[("secrets_file", "/t")]).unwrap_err();
+        let long = parse(&[("x".repeat(60_000).as_str(), "/s")]).unwrap_err().to_string();
+        assert!(long.contains("xxx...: unknown option") && long.len() < 400, "{long}");
+        assert_eq!(repeated.to_string(), "plugin_opt_secrets_file: found twice, expected once");
+        let missing = Options::parse([]).unwrap_err();
+        assert_eq!(missing.to_string(), "plugin_opt_secrets_file: not found, but required");
+        assert!(matches!(
+            Options::parse([("secrets_file", " ")]),
+            Err(OptionError::Malformed { .. })
+        ));
+    }
+}

@@ -1,0 +1,807 @@
+//! What does a secrets file say once some of its devices have changed?
+//!
+//! Only the lines of the devices that are asked for change; comments, order, blank lines and the ends of lines stay.
+
+use super::{
+    line::{self, Field, LineFault, MAX_DEVICE_ID, SECRET_LENGTHS},
+    read::{BYTE_ORDER_MARK, LoadError},
+};
+use hashbrown::{HashTable, hash_table};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    hash::{BuildHasher, RandomState},
+    io::Read,
+};
+use zeroize::Zeroize;
+
+/// What is to become of one device.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'a> {
+    /// Which device.
+    pub device_id: &'a [u8],
+    /// What becomes of it.
+    pub change: Change<'a>,
+}
+
+/// A change of one device.
+#[derive(Clone, Copy, Debug)]
+pub enum Change<'a> {
+    /// It comes in, and must not be there.
+    Add(Settings<'a>),
+    /// It is there, and keeps its kind.
+    Set(Settings<'a>),
+    /// It comes in, or is changed if it is there.
+    Put(Settings<'a>),
+    /// It goes, and must be there.
+    Remove,
+}
+
+/// What a line is to say of its device. What is `None` stays as it is, or is absent from a device that comes in.
+#[derive(Clone, Copy, Default)]
+pub struct Settings<'a> {
+    /// What proves the device.
+    pub proof: Option<Proof<'a>>,
+    /// The second secret, or that there is none.
+    pub secondary: Option<Option<&'a [u8]>>,
+    /// Whether the device is frozen.
+    pub frozen: Option<bool>,
+}
+
+/// What proves a device, as its line has it.
+#[derive(Clone, Copy)]
+pub enum Proof<'a> {
+    /// A secret.
+    Secret(&'a [u8]),
+    /// What comes behind `x509=`.
+    Certificate(&'a [u8]),
+}
+
+impl fmt::Debug for Settings<'_> {
+    /// Never shows a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { proof, secondary, frozen } = self;
+        let secondary = secondary.map(|secret| secret.map(|_| "***"));
+        write!(f, "Settings({proof:?}, {secondary:?}, {frozen:?})")
+    }
+}
+
+impl fmt::Debug for Proof<'_> {
+    /// Shows the kind, never a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Secret(_) => "Secret(***)",
+            Self::Certificate(_) => "Certificate",
+        })
+    }
+}
+
+impl Settings<'_> {
+    /// Each value by itself: in a line, a colon in a secret would begin an attribute.
+    fn check(&self) -> Result<(), LineFault> {
+        match self.proof {
+            Some(Proof::Secret(secret)) => line::check_secret(secret)?,
+            Some(Proof::Certificate(value)) => line::fingerprints(value).map(|_| ())?,
+            None => {}
+        }
+        match self.secondary.flatten() {
+            Some(secret) => line::name(secret, Field::Secondary, SECRET_LENGTHS).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    /// The most bytes that a line of the device may have more than before.
+    fn growth(&self) -> usize {
+        let proof = match self.proof {
+            Some(Proof::Secret(value) | Proof::Certificate(value)) => value.len(),
+            None => 0,
+        };
+        let secondary = self.secondary.flatten().map_or(0, <[u8]>::len);
+        proof + secondary + ":x509=:secondary=:frozen".len()
+    }
+}
+
+impl Order<'_> {
+    fn check(&self) -> Result<(), LineFault> {
+        line::name(self.device_id, Field::DeviceId, 1..=MAX_DEVICE_ID)?;
+        match self.change {
+            Change::Add(settings) | Change::Set(settings) | Change::Put(settings) => {
+                settings.check()
+            }
+            Change::Remove => Ok(()),
+        }
+    }
+
+    fn growth(&self) -> usize {
+        match self.change {
+            Change::Add(settings) | Change::Set(settings) | Change::Put(settings) => {
+                self.device_id.len() + settings.growth() + "\r\n".len()
+            }
+            Change::Remove => 0,
+        }
+    }
+}
+
+/// Why a device cannot be changed as it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// It is to come in, and is there.
+    Present,
+    /// It is not there.
+    Absent,
+    /// It is to have a secret, and logs in by its certificate.
+    Certificate,
+    /// An earlier order is about the same device.
+    Twice {
+        /// Which, from 0.
+        first: usize,
+    },
+    /// Its line would be wrong.
+    Line(LineFault),
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Present => f.write_str("is there already"),
+            Self::Absent => f.write_str("not found"),
+            Self::Certificate => f.write_str("logs in by its certificate: it has no secret"),
+            Self::Twice { .. } => f.write_str("is asked for twice"),
+            Self::Line(fault) => fault.fmt(f),
+        }
+    }
+}
+
+/// Orders, by their number. There may be millions of them: so they need not be in memory all at once.
+pub trait Orders {
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// One of them, from 0 on; the same each time.
+    fn get(&self, at: usize) -> Option<Order<'_>>;
+}
+
+impl Orders for [Order<'_>] {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn get(&self, at: usize) -> Option<Order<'_>> {
+        <[Order<'_>]>::get(self, at).copied()
+    }
+}
+
+impl<const COUNT: usize> Orders for [Order<'_>; COUNT] {
+    fn count(&self) -> usize {
+        COUNT
+    }
+
+    fn get(&self, at: usize) -> Option<Order<'_>> {
+        <[Order<'_>]>::get(self, at).copied()
+    }
+}
+
+impl Orders for Vec<Order<'_>> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn get(&self, at: usize) -> Option<Order<'_>> {
+        <[Order<'_>]>::get(self, at).copied()
+    }
+}
+
+/// The orders that cannot be carried out.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Problems {
+    /// The first of them, in their order, each by its number from 0.
+    pub first: Vec<(usize, Problem)>,
+    /// How many there are in all.
+    pub total: usize,
+}
+
+/// So many orders that cannot be carried out are told one by one.
+pub const MAX_PROBLEMS: usize = 1000;
+
+/// Collects problems: the first [`MAX_PROBLEMS`] by their orders, whatever the sequence in which they are found.
+#[derive(Default)]
+struct Found(BTreeMap<usize, Problem>);
+
+impl Found {
+    fn add(&mut self, at: usize, problem: Problem) {
+        self.0.insert(at, problem);
+        if self.0.len() > MAX_PROBLEMS {
+            self.0.pop_last();
+        }
+    }
+}
+
+/// A new content.
+#[derive(Debug)]
+pub struct Edited {
+    /// All of it.
+    pub content: Content,
+    /// How many devices came in.
+    pub added: usize,
+    /// How many lines of devices that were there are otherwise now, or gone.
+    pub changed: usize,
+    /// How many devices there are now.
+    pub devices: usize,
+}
+
+impl Edited {
+    /// Whether it is the old content.
+    #[must_use]
+    pub fn is_unchanged(&self) -> bool {
+        self.added + self.changed == 0
+    }
+}
+
+/// The content of a secrets file, which is wiped when it is dropped.
+#[derive(Default)]
+pub struct Content(Vec<u8>);
+
+impl Content {
+    /// Reads a content that is said to have so many bytes. No copy of it is left behind.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`]: it cannot be read, has another length, or there is no memory for it.
+    pub fn read(source: impl Read, size: u64) -> Result<Self, LoadError> {
+        let length = usize::try_from(size).map_err(|_| LoadError::TooLarge { size })?;
+        // Room for one more: a file that grows is seen, and the vector does not move.
+        let mut content = Self::default();
+        content.0.try_reserve_exact(length.saturating_add(1)).map_err(|_| LoadError::NoMemory)?;
+        source.take(size.saturating_add(1)).read_to_end(&mut content.0)?;
+        if content.0.len() == length { Ok(content) } else { Err(LoadError::Changing) }
+    }
+}
+
+impl Drop for Content {
+    fn drop(&mut self) {
+        // As far as it was written, for it does not move and does not shrink: the room that was left has never held
+        // anything, and to write there would take memory.
+        self.0.as_mut_slice().zeroize();
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Content").field("bytes", &self.0.len()).finish_non_exhaustive()
+    }
+}
+
+impl AsRef<[u8]> for Content {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Carries out all orders on the content of a file without wrong lines, or none. New devices come last, in their order.
+/// A content that changes ends in a newline: a broker takes one without for cut off.
+///
+/// # Errors
+///
+/// [`Problems`]: an order that is wrong in two ways has the first of them.
+pub fn apply(content: &[u8], orders: &(impl Orders + ?Sized)) -> Result<Edited, Problems> {
+    let mut draft = Draft::new(content, orders);
+    let (mark, text) = match content.strip_prefix(BYTE_ORDER_MARK) {
+        Some(text) => (BYTE_ORDER_MARK, text),
+        None => (&[][..], content),
+    };
+    draft.out.0.extend_from_slice(mark);
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        draft.line(line);
+    }
+    draft.finish()
+}
+
+/// What is known of an order.
+#[derive(Clone, Copy, Debug, Default)]
+struct State {
+    /// Its device is in the file.
+    is_met: bool,
+    /// It cannot be carried out.
+    is_wrong: bool,
+}
+
+/// A content that is being made.
+struct Draft<'a, O: ?Sized> {
+    orders: &'a O,
+    /// The numbers of the orders, by their devices.
+    index: HashTable<u32>,
+    hasher: RandomState,
+    states: Vec<State>,
+    problems: Found,
+    wrong: usize,
+    /// Of its full size from the start: a vector that grows leaves copies behind.
+    out: Content,
+    line_end: &'static [u8],
+    added: usize,
+    changed: usize,
+    devices: usize,
+}
+
+impl<'a, O: Orders + ?Sized> Draft<'a, O> {
+    fn new(content: &[u8], orders: &'a O) -> Self {
+        let count = orders.count();
+        let mut draft = Self {
+            orders,
+            index: HashTable::with_capacity(count),
+            hasher: RandomState::new(),
+            states: vec![State::default(); count],
+            problems: Found::default(),
+            wrong: 0,
+            out: Content::default(),
+            line_end: line_end(content),
+            added: 0,
+            changed: 0,
+            devices: 0,
+        };
+        let mut growth = 0;
+        for (at, number) in (0..count).zip(0..) {
+            let Some(order) = orders.get(at) else { continue };
+            growth += order.growth();
+            if let Err(fault) = order.check() {
+                draft.is_wrong(at, Problem::Line(fault));
+            }
+            let hash = |number: &u32| draft.hasher.hash_one(id_of(orders, *number));
+            let same = |other: &u32| id_of(orders, *other) == order.device_id;
+            match draft.index.entry(draft.hasher.hash_one(order.device_id), same, hash) {
+                hash_table::Entry::Vacant(place) => {
+                    place.insert(number);
+                }
+                hash_table::Entry::Occupied(first) => {
+                    let first = *first.get() as usize;
+                    draft.is_wrong(at, Problem::Twice { first });
+                }
+            }
+        }
+        draft.out.0.reserve_exact(content.len() + "\r\n".len() + growth);
+        draft
+    }
+
+    /// Notes why an order cannot be carried out: once, for a value that is wrong makes a wrong line too.
+    fn is_wrong(&mut self, at: usize, problem: Problem) {
+        if let Some(state) = self.states.get_mut(at).filter(|state| !state.is_wrong) {
+            state.is_wrong = true;
+            self.wrong += 1;
+            self.problems.add(at, problem);
+        }
+    }
+
+    /// The first order about a device.
+    fn about(&self, device_id: &[u8]) -> Option<usize> {
+        let same = |number: &u32| id_of(self.orders, *number) == device_id;
+        let number = self.index.find(self.hasher.hash_one(device_id), same)?;
+        Some(*number as usize)
+    }
+
+    /// A line of the old content, with its newline.
+    fn line(&mut self, line: &[u8]) {
+        let body = line::trim_end(line.strip_suffix(b"\n").unwrap_or(line));
+        let Some(device_id) = device_id(body) else { return self.out.0.extend_from_slice(line) };
+        self.devices += 1;
+        let orders = self.orders;
+        let order = self.about(device_id).and_then(|at| Some((at, orders.get(at)?)));
+        let Some((at, order)) = order else { return self.out.0.extend_from_slice(line) };
+        if let Some(state) = self.states.get_mut(at) {
+            state.is_met = true;
+        }
+        match order.change {
+            Change::Add(_) => self.is_wrong(at, Problem::Present),
+            Change::Remove => {
+                self.devices -= 1;
+                self.changed += 1;
+            }
+            Change::Set(settings) if asks_certificate_for_secret(body, &settings) => {
+                self.is_wrong(at, Problem::Certificate);
+            }
+            Change::Set(settings) | Change::Put(settings) => {
+                let end = line.get(body.len()..).unwrap_or_default();
+                let start = self.write(at, body, &settings, end);
+                self.changed += usize::from(self.out.0.get(start..) != Some(line));
+            }
+        }
+    }
+
+    /// Writes a line of a device and gives its beginning.
+    fn write(&mut self, at: usize, body: &[u8], settings: &Settings<'_>, end: &[u8]) -> usize {
+        let start = self.out.0.len();
+        render(&mut self.out.0, body, settings);
+        self.out.0.extend_from_slice(end);
+        let line = self.out.0.get(start..).unwrap_or_default();
+        if let Err(fault) = line::parse(line.strip_suffix(b"\n").unwrap_or(line)) {
+            self.is_wrong(at, Problem::Line(fault));
+        }
+        start
+    }
+
+    /// Adds the devices that were not met.
+    fn finish(mut self) -> Result<Edited, Problems> {
+        let orders = self.orders;
+        for at in 0..orders.count() {
+            let Some(order) = orders.get(at) else { continue };
+            // Of two orders about one device, the second is a problem already.
+            let own = self.about(order.device_id) == Some(at);
+            if !own || self.states.get(at).is_some_and(|state| state.is_met) {
+                continue;
+            }
+            match order.change {
+                Change::Add(settings) | Change::Put(settings) => {
+                    self.end_last_line();
+                    self.write(at, order.device_id, &settings, self.line_end);
+                    self.added += 1;
+                    self.devices += 1;
+                }
+                Change::Set(_) | Change::Remove => self.is_wrong(at, Problem::Absent),
+            }
+        }
+        if self.wrong > 0 {
+            let first = std::mem::take(&mut self.problems.0).into_iter().collect();
+            return Err(Problems { first, total: self.wrong });
+        }
+        if self.changed > 0 {
+            self.end_last_line();
+        }
+        let Self { out: content, added, changed, devices, .. } = self;
+        Ok(Edited { content, added, changed, devices })
+    }
+
+    fn end_last_line(&mut self) {
+        let out = &mut self.out.0;
+        match out.as_slice() {
+            [] | [.., b'\n'] | BYTE_ORDER_MARK => {}
+            // The first half of an end is there.
+            [.., b'\r'] => out.push(b'\n'),
+            _ => out.extend_from_slice(self.line_end),
+        }
+    }
+}
+
+/// The device of an order.
+fn id_of(orders: &(impl Orders + ?Sized), number: u32) -> &[u8] {
+    orders.get(number as usize).map_or(&[], |order| order.device_id)
+}
+
+/// How the last line of a content ends, if it has an end.
+fn line_end(content: &[u8]) -> &'static [u8] {
+    let before = memchr::memrchr(b'\n', content).and_then(|end| content.get(..end));
+    match before {
+        Some([.., b'\r']) => b"\r\n",
+        _ => b"\n",
+    }
+}
+
+/// The device of a line, which has no blanks at its end; `None` for a comment or a blank line.
+fn device_id(body: &[u8]) -> Option<&[u8]> {
+    match body.first() {
+        None | Some(b'#') => None,
+        Some(_) => body.split(|byte| *byte == b':').next(),
+    }
+}
+
+fn asks_certificate_for_secret(body: &[u8], settings: &Settings<'_>) -> bool {
+    let has_certificate =
+        body.split(|byte| *byte == b':').nth(1).is_some_and(|proof| proof.starts_with(b"x509="));
+    let asked = matches!(settings.proof, Some(Proof::Secret(_))) || settings.secondary.is_some();
+    has_certificate && asked
+}
+
+/// Writes a device's line anew: each field stays where it was, and one that is new comes where the README has it.
+fn render(out: &mut Vec<u8>, body: &[u8], settings: &Settings<'_>) {
+    let mut fields = body.split(|byte| *byte == b':');
+    out.extend_from_slice(fields.next().unwrap_or_default());
+    out.push(b':');
+    let proof = fields.next().unwrap_or_default();
+    let is_certificate = match settings.proof {
+        None => {
+            out.extend_from_slice(proof);
+            proof.starts_with(b"x509=")
+        }
+        Some(Proof::Secret(secret)) => {
+            out.extend_from_slice(secret);
+            false
+        }
+        Some(Proof::Certificate(value)) => {
+            out.extend_from_slice(b"x509=");
+            out.extend_from_slice(value);
+            true
+        }
+    };
+    let mut secondary = settings.secondary.flatten();
+    let mut frozen = settings.frozen == Some(true);
+    let has_secondary = fields.clone().any(|field| field.starts_with(b"secondary="));
+    if !has_secondary {
+        write_secondary(out, secondary.take());
+    }
+    for field in fields {
+        if field.starts_with(b"secondary=") {
+            // A second secret goes with the first when a certificate takes its place.
+            match settings.secondary {
+                None if !is_certificate => write_field(out, field),
+                _ => write_secondary(out, secondary.take()),
+            }
+        } else if settings.frozen != Some(false) {
+            write_field(out, field);
+            frozen = false;
+        }
+    }
+    if frozen {
+        write_field(out, b"frozen");
+    }
+}
+
+fn write_field(out: &mut Vec<u8>, field: &[u8]) {
+    out.push(b':');
+    out.extend_from_slice(field);
+}
+
+fn write_secondary(out: &mut Vec<u8>, secret: Option<&[u8]>) {
+    if let Some(secret) = secret {
+        write_field(out, b"secondary=");
+        out.extend_from_slice(secret);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::{Cancel, read::read};
+
+    const OLD: &[u8] = b"old-secret";
+    const NEW: &[u8] = b"new-secret";
+
+    fn secret(secret: &[u8]) -> Settings<'_> {
+        Settings { proof: Some(Proof::Secret(secret)), ..Settings::default() }
+    }
+
+    fn secondary(secret: Option<&[u8]>) -> Settings<'_> {
+        Settings { secondary: Some(secret), ..Settings::default() }
+    }
+
+    fn frozen<'a>(frozen: bool) -> Settings<'a> {
+        Settings { frozen: Some(frozen), ..Settings::default() }
+    }
+
+    fn edited(content: &str, device: &str, change: Change<'_>) -> Result<String, Problem> {
+        let order = Order { device_id: device.as_bytes(), change };
+        match apply(content.as_bytes(), &[order]) {
+            Ok(edited) => {
+                let text = String::from_utf8(edited.content.as_ref().to_vec()).unwrap();
+                assert_eq!(edited.is_unchanged(), text == content, "{text}");
+                let table =
+                    read(text.as_bytes(), text.len() as u64, 1, Cancel::NEVER).unwrap().table;
+                assert_eq!(table.len(), edited.devices);
+                Ok(text)
+            }
+            Err(problems) => Err(problems.first[0].1),
+        }
+    }
+
+    #[test]
+    fn adds_behind_the_last_line() {
+        for (before, after) in [
+            ("", "n:new-secret\n"),
+            ("\u{feff}", "\u{feff}n:new-secret\n"),
+            ("a:old-secret\n", "a:old-secret\nn:new-secret\n"),
+            ("a:old-secret", "a:old-secret\nn:new-secret\n"),
+            ("a:old-secret\r\n# end\r\n", "a:old-secret\r\n# end\r\nn:new-secret\r\n"),
+            ("a:old-secret\r\nb:old-secret", "a:old-secret\r\nb:old-secret\r\nn:new-secret\r\n"),
+            ("a:old-secret\r\nb:old-secret\r", "a:old-secret\r\nb:old-secret\r\nn:new-secret\r\n"),
+            ("a:old-secret\r", "a:old-secret\r\nn:new-secret\n"),
+            ("\n# n:old-secret\n\n", "\n# n:old-secret\n\nn:new-secret\n"),
+        ] {
+            assert_eq!(edited(before, "n", Change::Add(secret(NEW))).unwrap(), after, "{before:?}");
+        }
+        let all = Settings { frozen: Some(true), secondary: Some(Some(OLD)), ..secret(NEW) };
+        let line = "n:new-secret:secondary=old-secret:frozen\n";
+        assert_eq!(edited("", "n", Change::Add(all)).unwrap(), line);
+    }
+
+    #[test]
+    fn changes_one_line_and_nothing_in_it_but_what_is_asked_for() {
+        let around = |line: &str| format!("\u{feff}# d\r\n\r\n{line}dd:old-secret\n#");
+        for (before, change, after) in [
+            ("d:old-secret", secret(NEW), "d:new-secret"),
+            (
+                "d:old-secret:frozen:secondary=x-x-x-x-x",
+                secret(NEW),
+                "d:new-secret:frozen:secondary=x-x-x-x-x",
+            ),
+            (
+                "d:old-secret:frozen",
+                secondary(Some(NEW)),
+                "d:old-secret:secondary=new-secret:frozen",
+            ),
+            (
+                "d:old-secret:frozen:secondary=x-x-x-x-x",
+                secondary(Some(NEW)),
+                "d:old-secret:frozen:secondary=new-secret",
+            ),
+            ("d:old-secret:secondary=x-x-x-x-x:frozen", secondary(None), "d:old-secret:frozen"),
+            ("d:old-secret", frozen(true), "d:old-secret:frozen"),
+            ("d:old-secret:frozen", frozen(true), "d:old-secret:frozen"),
+            (
+                "d:old-secret:frozen:secondary=x-x-x-x-x",
+                frozen(false),
+                "d:old-secret:secondary=x-x-x-x-x",
+            ),
+            (
+                "d:x509=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b",
+                frozen(true),
+                "d:x509=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b:frozen",
+            ),
+        ] {
+            for end in ["\n", "\r\n", " \t\n", "  \r\n"] {
+                let (before, after) =
+                    (around(&format!("{before}{end}")), around(&format!("{after}{end}")));
+                let found = edited(&before, "d", Change::Set(change)).unwrap();
+                // What changes ends in a newline.
+                let after = if before == after { after } else { after + "\n" };
+                assert_eq!(found, after, "{before:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn removes_a_line_with_its_end() {
+        for (before, after) in [
+            ("d:old-secret\n", ""),
+            ("d:old-secret", ""),
+            ("# d\nd:old-secret \r\n\r\ndd:old-secret\r\n", "# d\n\r\ndd:old-secret\r\n"),
+            ("a:old-secret\nd:old-secret", "a:old-secret\n"),
+        ] {
+            assert_eq!(edited(before, "d", Change::Remove).unwrap(), after, "{before:?}");
+        }
+    }
+
+    #[test]
+    fn puts_in_or_over() {
+        let certificate = b"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b";
+        let x509 = Settings { proof: Some(Proof::Certificate(certificate)), ..Settings::default() };
+        let line = format!("d:x509={}", std::str::from_utf8(certificate).unwrap());
+        let cases = [
+            ("".into(), x509, line.clone()),
+            ("d:old-secret:secondary=x-x-x-x-x:frozen\n".into(), x509, format!("{line}:frozen")),
+            (format!("{line}\n"), secret(NEW), "d:new-secret".into()),
+        ];
+        for (before, settings, after) in cases {
+            let found = edited(&before, "d", Change::Put(settings)).unwrap();
+            assert_eq!(found, format!("{after}\n"));
+        }
+    }
+
+    #[test]
+    fn says_why_not() {
+        let x509 = "d:x509=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b\n";
+        let plain = "d:old-secret\n";
+        let padded = format!("d:old-secret{}\n", " ".repeat(line::MAX_LINE - 12));
+        for (content, device, change, problem) in [
+            (plain, "d", Change::Add(secret(NEW)), Problem::Present),
+            (plain, "D", Change::Remove, Problem::Absent),
+            (
+                plain,
+                "# d",
+                Change::Remove,
+                Problem::Line(LineFault::Charset { field: Field::DeviceId, position: 1 }),
+            ),
+            (plain, "dd", Change::Set(frozen(true)), Problem::Absent),
+            (x509, "d", Change::Set(secret(NEW)), Problem::Certificate),
+            (x509, "d", Change::Set(secondary(Some(NEW))), Problem::Certificate),
+            (
+                x509,
+                "d",
+                Change::Put(secondary(Some(NEW))),
+                Problem::Line(LineFault::SecondaryOfCertificate),
+            ),
+            (padded.as_str(), "d", Change::Set(frozen(true)), Problem::Line(LineFault::TooLong)),
+            (
+                plain,
+                "n",
+                Change::Add(secret(b"new-secret:frozen")),
+                Problem::Line(LineFault::Charset { field: Field::Secret, position: 11 }),
+            ),
+            (
+                plain,
+                "n",
+                Change::Add(secret(b"x509=new-secret")),
+                Problem::Line(LineFault::Charset { field: Field::Secret, position: 5 }),
+            ),
+            (
+                plain,
+                "n",
+                Change::Add(secret(b"new-secret\nx:x")),
+                Problem::Line(LineFault::Charset { field: Field::Secret, position: 11 }),
+            ),
+            (
+                plain,
+                "n",
+                Change::Add(Settings::default()),
+                Problem::Line(LineFault::Length { field: Field::Secret, found: 0 }),
+            ),
+            (
+                plain,
+                "d",
+                Change::Set(secondary(Some(b"short"))),
+                Problem::Line(LineFault::Length { field: Field::Secondary, found: 5 }),
+            ),
+        ] {
+            assert_eq!(edited(content, device, change), Err(problem), "{content} {device}");
+        }
+    }
+
+    #[test]
+    fn all_or_nothing_with_every_problem_in_order() {
+        let add = |device_id: &'static str| Order {
+            device_id: device_id.as_bytes(),
+            change: Change::Add(secret(NEW)),
+        };
+        let orders = [add("b"), add("a"), add("c"), add("b"), add("x y"), add("a")];
+        let problems = apply(b"a:old-secret\n", &orders).unwrap_err();
+        let fault = LineFault::Charset { field: Field::DeviceId, position: 2 };
+        assert_eq!(
+            problems.first,
+            [
+                (1, Problem::Present),
+                (3, Problem::Twice { first: 0 }),
+                (4, Problem::Line(fault)),
+                (5, Problem::Twice { first: 1 })
+            ]
+        );
+        assert_eq!(problems.total, 4);
+        let edited = apply(b"a:old-secret\n", &orders[2..3]).unwrap();
+        assert_eq!((edited.added, edited.changed, edited.devices), (1, 0, 2));
+    }
+
+    #[test]
+    fn the_first_problems_are_told_and_the_rest_counted() {
+        let ids: Vec<String> = (0..3000).map(|n| format!("d{n:04}")).collect();
+        let add = |id: &'_ String| -> (Vec<u8>, bool) { (id.clone().into_bytes(), true) };
+        let named: Vec<_> = ids.iter().map(add).collect();
+        let orders: Vec<Order<'_>> = named
+            .iter()
+            .map(|(id, _)| Order { device_id: id, change: Change::Add(secret(NEW)) })
+            .collect();
+        // In the file they are the other way round.
+        let content: String = ids.iter().rev().map(|id| format!("{id}:old-secret\n")).collect();
+        let problems = apply(content.as_bytes(), &orders).unwrap_err();
+        assert_eq!(problems.total, 3000);
+        let first: Vec<usize> = problems.first.iter().map(|(at, _)| *at).collect();
+        assert_eq!(first, (0..MAX_PROBLEMS).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_new_content_does_not_move() {
+        let orders: Vec<_> = ["a", "b", "c"]
+            .into_iter()
+            .map(|device| Order {
+                device_id: device.as_bytes(),
+                change: Change::Put(Settings {
+                    secondary: Some(Some(NEW)),
+                    frozen: Some(true),
+                    ..secret(NEW)
+                }),
+            })
+            .collect();
+        for content in [&b""[..], b"a:old-secret", b"a:old-secret\r\nb:old-secret"] {
+            let mut draft = Draft::new(content, &orders);
+            let before = draft.out.0.as_ptr();
+            for line in content.split_inclusive(|byte| *byte == b'\n') {
+                draft.line(line);
+            }
+            let after = draft.finish().unwrap().content;
+            assert_eq!(before, after.0.as_ptr());
+        }
+    }
+
+    #[test]
+    fn debug_hides_secrets() {
+        let order = Order {
+            device_id: b"d",
+            change: Change::Add(Settings { secondary: Some(Some(OLD)), ..secret(NEW) }),
+        };
+        let shown = format!("{order:?} {:?}", apply(b"", &[order]).unwrap());
+        assert!(!shown.contains("secret") && shown.contains("***"), "{shown}");
+    }
+}

@@ -1,0 +1,427 @@
+//! From the content of a file to a table, or to the list of all that is wrong with it. Never to half a table.
+
+use super::{
+    cancel::{Cancel, Cancelled},
+    line::{self, Line, LineFault, MAX_LINE},
+    table::{Arena, IndexError, MAX_ARENA, NoMemory, Table, Twice},
+};
+use std::{
+    fmt,
+    io::{self, Read},
+};
+use zeroize::Zeroizing;
+
+/// How many errors of a file are told one by one in the log; the rest is a count.
+pub const MAX_ERRORS: usize = 20;
+
+/// The most that is read at a time.
+const MAX_CHUNK: usize = 1 << 18;
+
+/// So long a line, and longer, is no line of any file of ours: what begins with it is not read to its end.
+const ENDLESS: u64 = 1 << 20;
+
+/// What some editors put at the beginning of a file.
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// Why a file makes no table.
+#[derive(Debug)]
+pub enum LoadError {
+    /// It cannot be opened or read.
+    Io(io::Error),
+    /// It is a directory, a pipe or a device.
+    NotAFile,
+    /// Any user of the machine may write to it.
+    WritableByOthers {
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It is larger than a table can be.
+    TooLarge {
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// It has a line without an end, as no text has: it is read no further.
+    Endless {
+        /// Its number, counted from 1.
+        line: u64,
+    },
+    /// The system has no memory for its devices.
+    NoMemory,
+    /// It was written to while it was read.
+    Changing,
+    /// Nothing comes of it, and no error.
+    NoAnswer {
+        /// For so many seconds.
+        seconds: u64,
+    },
+    /// It is no longer wanted.
+    Cancelled,
+    /// Some of its lines are wrong.
+    Lines(LineErrors),
+}
+
+/// The lines that are wrong, in order.
+#[derive(Debug, Default)]
+pub struct LineErrors {
+    /// The first of them, with the line numbers, from 1.
+    pub first: Vec<(u64, LineFault)>,
+    /// How many there are in all.
+    pub total: u64,
+}
+
+impl fmt::Display for LoadError {
+    /// One line; the wrong lines themselves are in [`LoadError::Lines`].
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => write!(f, "cannot be read: {error}"),
+            Self::NotAFile => f.write_str("expected a regular file, found something else"),
+            Self::WritableByOthers { mode } => {
+                write!(
+                    f,
+                    "expected a file that others cannot write, found mode {mode:04o} (chmod o-w)"
+                )
+            }
+            Self::TooLarge { size } => {
+                write!(f, "expected at most {MAX_ARENA} bytes, found {size}")
+            }
+            Self::Endless { line } => write!(
+                f,
+                "line {line}: expected at most {MAX_LINE} bytes, found more than {ENDLESS}: is it a secrets file?"
+            ),
+            Self::NoMemory => f.write_str("there is no memory for its devices"),
+            Self::Changing => f.write_str("was written to while it was read"),
+            Self::NoAnswer { seconds } => {
+                write!(
+                    f,
+                    "cannot be read: no answer for {seconds} s: is its disk or network there?"
+                )
+            }
+            Self::Cancelled => f.write_str("is no longer read"),
+            Self::Lines(errors) => {
+                write!(f, "{} wrong line{}", errors.total, if errors.total == 1 { "" } else { "s" })
+            }
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+impl From<io::Error> for LoadError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<Cancelled> for LoadError {
+    fn from(_: Cancelled) -> Self {
+        Self::Cancelled
+    }
+}
+
+impl From<NoMemory> for LoadError {
+    fn from(_: NoMemory) -> Self {
+        Self::NoMemory
+    }
+}
+
+impl From<IndexError> for LoadError {
+    fn from(error: IndexError) -> Self {
+        match error {
+            IndexError::Cancelled => Self::Cancelled,
+            IndexError::NoMemory => Self::NoMemory,
+        }
+    }
+}
+
+/// What a content holds.
+#[derive(Debug)]
+pub struct Content {
+    /// The devices.
+    pub table: Table,
+    /// Whether the last line ends in a newline.
+    pub ends_in_newline: bool,
+}
+
+/// Reads the content of a secrets file that is said to have so many bytes.
+///
+/// # Errors
+///
+/// [`LoadError`]; there is no table then.
+pub fn read(
+    mut content: impl Read,
+    size: u64,
+    max_errors: usize,
+    cancel: Cancel<'_>,
+) -> Result<Content, LoadError> {
+    let capacity = usize::try_from(size).ok().filter(|size| *size < MAX_ARENA);
+    let capacity = capacity.ok_or(LoadError::TooLarge { size })?;
+    let mut reader = Reader {
+        // A record is no longer than its line with the newline, which the last line may lack.
+        arena: Arena::with_capacity(capacity + 1)?,
+        lines: LineCount::default(),
+        errors: LineErrors::default(),
+        max_errors,
+    };
+    // A small file is read in one go, and that it is at its end in another.
+    let chunk = MAX_CHUNK.min(capacity.saturating_add(MAX_LINE + 2));
+    let ends_in_newline = each_line(&mut content, chunk, cancel, |line| reader.line(line))?;
+    let table = reader.finish(cancel)?;
+    Ok(Content { table, ends_in_newline })
+}
+
+/// What is known of a file while it is read.
+struct Reader {
+    arena: Arena,
+    lines: LineCount,
+    errors: LineErrors,
+    max_errors: usize,
+}
+
+impl Reader {
+    fn line(&mut self, line: &[u8]) -> Result<(), LoadError> {
+        match line::parse(line) {
+            Ok(Line::Device(entry)) => {
+                self.lines.devices += 1;
+                self.arena.push(&entry).map_err(|_| LoadError::Changing)
+            }
+            Ok(Line::Nothing) => {
+                self.lines.skip();
+                Ok(())
+            }
+            Err(fault) => {
+                self.lines.skip();
+                self.error(self.lines.current(), fault);
+                Ok(())
+            }
+        }
+    }
+
+    fn error(&mut self, line: u64, fault: LineFault) {
+        self.errors.total += 1;
+        if self.errors.first.len() < self.max_errors {
+            self.errors.first.push((line, fault));
+        }
+    }
+
+    fn finish(mut self, cancel: Cancel<'_>) -> Result<Table, LoadError> {
+        let arena = std::mem::take(&mut self.arena);
+        let (table, Twice { first, total }) = arena.index(self.max_errors, cancel)?;
+        let LineErrors { first: mut errors, total: others } = self.errors;
+        if others + total == 0 {
+            return Ok(table);
+        }
+        errors.extend(first.into_iter().map(|(later, earlier)| {
+            let first = self.lines.of_device(earlier);
+            (self.lines.of_device(later), LineFault::Duplicate { first })
+        }));
+        errors.sort_by_key(|(line, _)| *line);
+        errors.truncate(self.max_errors);
+        Err(LoadError::Lines(LineErrors { first: errors, total: others + total }))
+    }
+}
+
+/// Tells on which line the n-th device is, without keeping a number for each: only the lines between devices are noted,
+/// a run of them at a time.
+#[derive(Default)]
+struct LineCount {
+    devices: u64,
+    skipped: u64,
+    /// For each run: the number of devices before it, and of skipped lines up to its end. A file has fewer lines than
+    /// bytes, and so fewer than 32 bits can count.
+    runs: Vec<(u32, u32)>,
+}
+
+impl LineCount {
+    fn skip(&mut self) {
+        self.skipped += 1;
+        let count = |lines: u64| u32::try_from(lines).unwrap_or(u32::MAX);
+        let run = (count(self.devices), count(self.skipped));
+        match self.runs.last_mut() {
+            Some(last) if last.0 == run.0 => *last = run,
+            _ => self.runs.push(run),
+        }
+    }
+
+    /// The number of the line that was counted last, from 1.
+    fn current(&self) -> u64 {
+        self.devices + self.skipped
+    }
+
+    /// The line of a device, from 1; devices are numbered from 0.
+    fn of_device(&self, ordinal: u64) -> u64 {
+        let runs = self.runs.partition_point(|(devices, _)| u64::from(*devices) <= ordinal);
+        let skipped = runs
+            .checked_sub(1)
+            .and_then(|last| self.runs.get(last))
+            .map_or(0, |(_, skipped)| u64::from(*skipped));
+        ordinal + skipped + 1
+    }
+}
+
+/// Hands on each line of a content, without its newline. Of a line that is too long only so much is kept that it can be
+/// seen to be too long, or to be a comment; a chunk has to be larger than that. Says whether the last line had a newline.
+fn each_line(
+    content: &mut impl Read,
+    chunk: usize,
+    cancel: Cancel<'_>,
+    mut line: impl FnMut(&[u8]) -> Result<(), LoadError>,
+) -> Result<bool, LoadError> {
+    let mut buffer = Zeroizing::new(vec![0; chunk]);
+    let mut kept = 0; // bytes of an unfinished line, at the buffer's beginning
+    let mut dropped = 0u64; // bytes of that line which were not kept
+    let mut lines = 0u64; // that have ended
+    let mut start_of_file = true;
+    loop {
+        cancel.check()?;
+        let count = match content.read(buffer.get_mut(kept..).unwrap_or_default()) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let filled = kept + count;
+        let mut rest = buffer.get(..filled).unwrap_or_default();
+        if start_of_file {
+            if count > 0 && rest.len() < BYTE_ORDER_MARK.len() {
+                kept = filled;
+                continue;
+            }
+            start_of_file = false;
+            rest = rest.strip_prefix(BYTE_ORDER_MARK).unwrap_or(rest);
+        }
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            let (whole, newline) = rest.split_at(end);
+            line(whole)?;
+            lines += 1;
+            dropped = 0;
+            rest = newline.get(1..).unwrap_or_default();
+        }
+        if count == 0 {
+            return if rest.is_empty() { Ok(true) } else { line(rest).map(|()| false) };
+        }
+        let unfinished = filled - rest.len();
+        buffer.copy_within(unfinished..filled, 0);
+        kept = (filled - unfinished).min(MAX_LINE + 1);
+        dropped = dropped.saturating_add((filled - unfinished - kept) as u64);
+        if dropped > ENDLESS {
+            return Err(LoadError::Endless { line: lines + 1 });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(content: &[u8]) -> Result<Table, LoadError> {
+        read(content, content.len() as u64, MAX_ERRORS, Cancel::NEVER).map(|content| content.table)
+    }
+
+    fn errors(content: &[u8]) -> LineErrors {
+        match table(content) {
+            Err(LoadError::Lines(errors)) => errors,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Gives one byte at a time.
+    struct Drip<'a>(&'a [u8]);
+
+    impl Read for Drip<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = self.0.len().min(1);
+            buffer[..count].copy_from_slice(&self.0[..count]);
+            self.0 = &self.0[count..];
+            Ok(count)
+        }
+    }
+
+    #[test]
+    fn reads_marks_line_ends_and_a_last_line_without_one() {
+        let content = b"\xEF\xBB\xBFlamp-1:5f2b9c0e7d\r\n\r\n# lamp-9:5f2b9c0e7d\nlamp-2:5f2b9c0e7e  \n\nlamp-3:5f2b9c0e7f";
+        for table in [
+            table(content).unwrap(),
+            read(Drip(content), content.len() as u64, 1, Cancel::NEVER).unwrap().table,
+        ] {
+            assert_eq!(table.len(), 3);
+            assert!(table.find(b"lamp-1").is_some() && table.find(b"lamp-3").is_some());
+            assert!(table.find(b"lamp-9").is_none());
+        }
+        for nothing in ["", "\n", "\n\n", "#", "#\n", " \n"] {
+            assert!(table(nothing.as_bytes()).unwrap().is_empty(), "{nothing:?}");
+        }
+        assert!(table(b"\xEF\xBB\xBF").unwrap().is_empty());
+        assert!(table(b"\n\xEF\xBB\xBFlamp-1:5f2b9c0e7d").is_err());
+    }
+
+    #[test]
+    fn counts_lines() {
+        let found = errors(b"# one\n\nlamp-1:5f2b9c0e7d\nlamp-2\n\nlamp-3:5f2b9c0e7d\nlamp-4:no\nlamp-3:5f2b9c0e7d\nlamp-1:5f2b9c0e7d\n");
+        let lines: Vec<u64> = found.first.iter().map(|(line, _)| *line).collect();
+        assert_eq!(lines, [4, 7, 8, 9]);
+        assert_eq!(found.first[2].1, LineFault::Duplicate { first: 6 });
+        assert_eq!(found.first[3].1, LineFault::Duplicate { first: 3 });
+    }
+
+    #[test]
+    fn tells_twenty_errors_and_counts_the_rest() {
+        let found = errors("x\n".repeat(1000).as_bytes());
+        assert_eq!((found.first.len(), found.total), (20, 1000));
+        let found = errors("lamp:5f2b9c0e7d\n".repeat(1000).as_bytes());
+        assert_eq!((found.first.len(), found.total), (20, 999));
+        assert_eq!(found.first[19], (21, LineFault::Duplicate { first: 1 }));
+    }
+
+    #[test]
+    fn long_lines_are_errors_or_comments_wherever_they_lie() {
+        for length in [MAX_LINE + 1, 1 << 18, 1_000_000] {
+            let long = "d".repeat(length);
+            let content = format!("a:5f2b9c0e7d\n{long}\n#{long}\nb:5f2b9c0e7d\n{long}");
+            let found = errors(content.as_bytes());
+            assert_eq!(found.first, [(2, LineFault::TooLong), (5, LineFault::TooLong)], "{length}");
+            let blanks = format!("a:5f2b9c0e7d{}\n", " ".repeat(length));
+            assert_eq!(errors(blanks.as_bytes()).first, [(1, LineFault::TooLong)], "{length}");
+        }
+    }
+
+    #[test]
+    fn the_first_errors_are_told_of_whatever_kind() {
+        let content = "a:5f2b9c0e7d\na:5f2b9c0e7d\nx\na:5f2b9c0e7d\ny\n";
+        for most in 0..6 {
+            let error = read(content.as_bytes(), content.len() as u64, most, Cancel::NEVER);
+            let Err(LoadError::Lines(found)) = error else { panic!("{error:?}") };
+            let lines: Vec<u64> = found.first.iter().map(|(line, _)| *line).collect();
+            assert_eq!((lines.as_slice(), found.total), (&[2, 3, 4, 5][..most.min(4)], 4));
+        }
+    }
+
+    /// Gives so many bytes of one kind, and counts them.
+    struct Endless(u64);
+
+    impl Read for Endless {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            buffer.fill(0);
+            self.0 += buffer.len() as u64;
+            Ok(buffer.len())
+        }
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_not_read_to_its_end() {
+        for start in ["", "# ", "a:5f2b9c0e7d\n\n#\n"] {
+            let mut zeros = Endless(0);
+            let read = read(start.as_bytes().chain(&mut zeros), 3 << 30, 20, Cancel::NEVER);
+            let line = 1 + start.matches('\n').count() as u64;
+            assert!(matches!(read, Err(LoadError::Endless { line: found }) if found == line));
+            assert!(zeros.0 < 2 << 20, "{}", zeros.0);
+        }
+    }
+
+    #[test]
+    fn a_file_that_grows_is_not_read_past_its_size() {
+        let content = b"lamp-1:5f2b9c0e7d\nlamp-2:5f2b9c0e7d\n";
+        assert!(matches!(
+            read(content.as_slice(), 18, MAX_ERRORS, Cancel::NEVER),
+            Err(LoadError::Changing)
+        ));
+    }
+}

@@ -1,0 +1,202 @@
+//! Properties that hold for any input: no panic, the same answer as an obviously correct reference model, and what the tool makes
+//! the plugin takes.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use iotda_core::{
+    login::{
+        ClientId, Connect, HourKeys, Policy, Refusal, SignType, Verdict, client_id::ClientIdError,
+        signature::HourKey, timestamp::Hour, verify, verify::Refused,
+    },
+    options::Options,
+    registry::{Cancel, LoadError, Table, line, read::read},
+};
+use proptest::prelude::*;
+use reference_model::{
+    ReferenceClientId, ReferenceDevice, reference_client_id, reference_date, reference_file,
+};
+
+/// Bytes that are now anything, now close to a ClientId.
+fn client_ids() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..300),
+        "[a-z_0-9-]{0,20}(_[0-3]){0,3}(_[0-9]{9,11}){0,2}".prop_map(String::into_bytes),
+        "[a-z_0-9]{1,250}_0_[0-9]_[0-9]{10}".prop_map(String::into_bytes),
+    ]
+}
+
+/// The lines of a secrets file: now right, now almost, now anything.
+fn secrets_files() -> impl Strategy<Value = Vec<u8>> {
+    let line = prop_oneof![
+        8 => "[a-c]{1,2}:[a-z0-9_-]{8,32}".prop_map(String::into_bytes),
+        2 => "[a-zA-Z0-9_-]{1,130}:[a-z]{7,33}(:frozen|:secondary=[a-z]{7,33}){0,3}".prop_map(String::into_bytes),
+        1 => "[a-c]:x509=([0-9a-fA-F]{40}|[0-9a-f]{64}|[0-9a-g]{39,41})(,[0-9a-f]{40}){0,2}(:frozen)?".prop_map(String::into_bytes),
+        1 => "#.{0,40}|[ \t]{0,3}".prop_map(String::into_bytes),
+        1 => prop::collection::vec(any::<u8>(), 0..60),
+    ];
+    let end = prop_oneof![8 => Just(b"\n".to_vec()), 1 => Just(b"\r\n".to_vec()), 1 => Just(b" \n".to_vec())];
+    let mark = prop_oneof![3 => Just(b"".to_vec()), 1 => Just(b"\xEF\xBB\xBF".to_vec())];
+    (mark, prop::collection::vec((line, end), 0..30), any::<bool>()).prop_map(
+        |(mark, lines, closed)| {
+            let mut file = mark;
+            for (line, end) in lines {
+                file.extend(line);
+                file.extend(end);
+            }
+            if !closed && file.last() == Some(&b'\n') {
+                file.pop();
+            }
+            file
+        },
+    )
+}
+
+fn table_of(file: &[u8]) -> Result<Table, LoadError> {
+    read(file, file.len() as u64, usize::MAX, Cancel::NEVER).map(|content| content.table)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_client_id_is_what_the_reference_model_says(bytes in client_ids()) {
+        match (ClientId::parse(&bytes), reference_client_id(&bytes)) {
+            (Ok(id), expected) => {
+                let ClientId { device_id, sign_digit, stamp, .. } = id;
+                prop_assert_eq!(ReferenceClientId::Device { device_id, sign_digit, stamp }, expected);
+            }
+            (Err(ClientIdError::OtherClient), expected) => prop_assert_eq!(ReferenceClientId::Other, expected),
+            (Err(_), expected) => prop_assert_eq!(ReferenceClientId::Spoilt, expected),
+        }
+    }
+
+    #[test]
+    fn a_timestamp_is_what_the_calendar_says(stamp in prop_oneof!["[0-9]{10}", "(19|20)[0-9]{2}(0[1-9]|1[0-2])([0-2][0-9]|3[01])[0-9]{2}"]) {
+        let found = Hour::parse(stamp.as_bytes().try_into().unwrap()).map(Hour::start);
+        prop_assert_eq!(found, reference_date(stamp.as_bytes()));
+    }
+
+    #[test]
+    fn any_ten_bytes_are_a_timestamp_or_not(stamp: [u8; 10], now: i64) {
+        if let Some(hour) = Hour::parse(&stamp) {
+            prop_assert_eq!(hour.age(now), now.saturating_sub(hour.start()));
+        }
+    }
+
+    #[test]
+    fn any_line_is_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
+        if let Err(fault) = line::parse(&bytes) {
+            prop_assert!(!fault.to_string().is_empty());
+        }
+    }
+
+    #[test]
+    fn any_option_is_read_or_refused(name in "[a-z_]{0,20}|timestamp_max_age|keepalive|sign_types", value in ".{0,20}") {
+        if let Err(error) = Options::parse([("secrets_file", "/s"), (name.as_str(), value.as_str())]) {
+            prop_assert!(!error.to_string().contains('\n'));
+        }
+    }
+
+    #[test]
+    fn what_a_device_sends_is_accepted(
+        device_id in "[A-Za-z0-9_-]{1,128}",
+        secret in "[A-Za-z0-9_-]{8,32}",
+        other in "[A-Za-z0-9_-]{8,32}",
+        sign_type in prop_oneof![
+            Just(SignType::Sha256),
+            Just(SignType::Sha256Timestamp),
+            Just(SignType::Sm3Timestamp),
+        ],
+        since in -86_400..=3900i64,
+    ) {
+        let stamp = "2026112209";
+        let now = Hour::parse(b"2026112209").unwrap().start() + since;
+        let client_id = ClientId::format(&device_id, sign_type, stamp);
+        let password = HourKey::new(sign_type, b"2026112209").password(secret.as_bytes());
+        let connect = Connect {
+            client_id: Some(client_id.as_bytes()),
+            username: Some(device_id.as_bytes()),
+            password: Some(password.as_bytes()),
+            certificate: None,
+            keep_alive: 120,
+        };
+        let answer = |file: &str, connect: &Connect<'_>, now| {
+            let table = table_of(file.as_bytes()).unwrap();
+            let verdict = verify(connect, &table, &Policy::default(), now, &mut HourKeys::default());
+            match verdict {
+                Verdict::Accept(_) => None,
+                Verdict::Refuse(Refused { reason, .. }) => Some(reason),
+                Verdict::Defer => panic!("deferred"),
+            }
+        };
+        let registered = format!("{device_id}:{secret}\n");
+        prop_assert_eq!(answer(&registered, &connect, now), None);
+        prop_assert_eq!(answer("", &connect, now), Some(Refusal::UnknownDevice));
+        if sign_type != SignType::Sha256 {
+            let hour = Hour::parse(b"2026112209").unwrap().start();
+            let (past, early) = (hour + 3901, hour - 86_401);
+            prop_assert_eq!(answer(&registered, &connect, past), Some(Refusal::StaleTimestamp));
+            prop_assert_eq!(answer(&registered, &connect, early), Some(Refusal::FutureTimestamp));
+        }
+        if other != secret {
+            prop_assert_eq!(answer(&format!("{device_id}:{other}\n"), &connect, now), Some(Refusal::WrongPassword));
+        }
+        // Either of two secrets will do.
+        prop_assert_eq!(answer(&format!("{device_id}:{other}:secondary={secret}\n"), &connect, now), None);
+    }
+
+    #[test]
+    fn any_login_has_a_verdict(
+        client_id in prop::option::of(client_ids()),
+        username in prop::option::of(prop::collection::vec(any::<u8>(), 0..300)),
+        password in prop::option::of(prop::collection::vec(any::<u8>(), 0..300)),
+        certificate in prop::option::of(prop::collection::vec(any::<u8>(), 0..300)),
+        keep_alive: u16,
+        now: i64,
+    ) {
+        let table = Table::empty();
+        let connect = Connect {
+            client_id: client_id.as_deref(),
+            username: username.as_deref(),
+            password: password.as_deref(),
+            certificate: certificate.as_deref(),
+            keep_alive,
+        };
+        let mut keys = HourKeys::default();
+        let verdict = verify(&connect, &table, &Policy::default(), now, &mut keys);
+        // Nobody is in the table, so nobody gets in.
+        prop_assert!(matches!(verdict, Verdict::Refuse(_)));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_file_is_what_the_reference_model_says(file in secrets_files()) {
+        let (devices, wrong) = reference_file(&file);
+        match table_of(&file) {
+            Ok(table) => {
+                prop_assert!(wrong.is_empty(), "lines {:?} went unnoticed", wrong);
+                prop_assert_eq!(table.len(), devices.len());
+                for (id, device) in devices {
+                    prop_assert_eq!(ReferenceDevice::of(&table.find(&id).unwrap()), device);
+                }
+            }
+            Err(LoadError::Lines(errors)) => {
+                let lines: Vec<u64> = errors.first.iter().map(|(line, _)| *line).collect();
+                prop_assert_eq!(lines, wrong);
+            }
+            Err(error) => prop_assert!(false, "{}", error),
+        }
+    }
+}
+
+/// Found by the fuzzer: the reference model's library has timestamps up to the day before the last of its calendar.
+#[test]
+fn the_calendar_has_its_first_and_its_last_day() {
+    for stamp in [b"0000010100", b"9999123023", b"9999123123", b"9999123199"] {
+        let found = Hour::parse(stamp).map(Hour::start);
+        assert!(found.is_some() && found == reference_date(stamp), "{stamp:?}: {found:?}");
+    }
+}

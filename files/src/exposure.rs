@@ -1,0 +1,197 @@
+//! Who else may read or change a secrets file?
+//!
+//! The broker looks at its own files likewise: whether all may read them, and whether they are its user's and group's
+//! (`mosquitto__fopen` in `misc_mosq.c`, 2.0.21). Whoever may write to the folder may put another file in the place of
+//! this one.
+
+use std::{
+    fmt,
+    fs::{self, Metadata},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+const ROOT: u32 = 0;
+const OTHERS_READ: u32 = 0o004;
+const GROUP_WRITES: u32 = 0o020;
+const OTHERS_WRITE: u32 = 0o002;
+/// In a folder: only its owner, and a file's, may replace the file.
+const STICKY: u32 = 0o1000;
+
+/// Who owns a file or a folder, and its mode.
+#[derive(Clone, Copy, Debug)]
+struct Access {
+    owner: u32,
+    mode: u32,
+}
+
+impl From<&Metadata> for Access {
+    fn from(metadata: &Metadata) -> Self {
+        Self { owner: metadata.uid(), mode: metadata.mode() }
+    }
+}
+
+/// Who may get at a file.
+#[derive(Clone, Debug)]
+pub struct Exposure {
+    file: Access,
+    /// The folder that the path names, and the one that it leads to through links.
+    folders: Vec<(PathBuf, Access)>,
+}
+
+/// What an operator should mend, in the words of a log line that begins with the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Warning {
+    /// Every user of the machine may read the file.
+    Readable,
+    /// The file is neither root's nor the broker's.
+    Owner {
+        /// Whose it is.
+        uid: u32,
+    },
+    /// The file's group may write to it.
+    GroupWritable,
+    /// The file may be replaced by whoever may write to its folder.
+    Folder {
+        /// Which folder.
+        path: PathBuf,
+        /// Who that is.
+        who: Who,
+    },
+}
+
+/// Who may write to a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Its owner, who is neither root nor the broker's user.
+    Owner {
+        /// Who that is.
+        uid: u32,
+    },
+    /// Its group.
+    Group,
+    /// Every user of the machine.
+    Everybody,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Readable => f.write_str("can be read by every user of this machine (chmod o-r)"),
+            Self::Owner { uid } => write!(
+                f,
+                "belongs to user {uid}, who can read and change it (chown root, and let the broker's group read it)"
+            ),
+            Self::GroupWritable => f.write_str("can be changed by its group (chmod g-w)"),
+            Self::Folder { path, who } => {
+                write!(f, "can be replaced by ")?;
+                match who {
+                    Who::Owner { uid } => {
+                        write!(f, "user {uid}, whose folder {path:?} is (chown root)")
+                    }
+                    Who::Group => write!(f, "the group of its folder {path:?} (chmod g-w)"),
+                    Who::Everybody => {
+                        write!(
+                            f,
+                            "every user of this machine, who may write to {path:?} (chmod o-w)"
+                        )
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Exposure {
+    /// Looks at a file that is open, and at the folders that its path leads to.
+    #[must_use]
+    pub fn of(path: &Path, metadata: &Metadata) -> Self {
+        let mut folders = Vec::new();
+        let target = fs::canonicalize(path).ok();
+        for path in [Some(path), target.as_deref()].into_iter().flatten() {
+            // The folder of a bare name is where we are.
+            let folder = match path.parent() {
+                Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+                Some(folder) => folder,
+                None => continue,
+            };
+            // By the system's own number: a folder has many names.
+            let Ok(found) = fs::metadata(folder) else { continue };
+            let number = (found.dev(), found.ino());
+            if !folders.iter().any(|(_, _, known)| *known == number) {
+                folders.push((folder.to_path_buf(), Access::from(&found), number));
+            }
+        }
+        let folders = folders.into_iter().map(|(path, access, _)| (path, access)).collect();
+        Self { file: Access::from(metadata), folders }
+    }
+
+    /// What should be mended for a broker that runs as this user; where that is not known, who owns what is not asked.
+    #[must_use]
+    pub fn warnings(&self, user: Option<u32>) -> Vec<Warning> {
+        let stranger = |owner| user.filter(|user| owner != *user && owner != ROOT).map(|_| owner);
+        let Access { owner, mode } = self.file;
+        let mut warnings = Vec::new();
+        if mode & OTHERS_READ != 0 {
+            warnings.push(Warning::Readable);
+        }
+        if let Some(uid) = stranger(owner) {
+            warnings.push(Warning::Owner { uid });
+        }
+        if mode & GROUP_WRITES != 0 {
+            warnings.push(Warning::GroupWritable);
+        }
+        for (path, Access { owner, mode }) in &self.folders {
+            let writable_by = |who| mode & STICKY == 0 && mode & who != 0;
+            let who = match stranger(*owner) {
+                _ if writable_by(OTHERS_WRITE) => Who::Everybody,
+                Some(uid) => Who::Owner { uid },
+                None if writable_by(GROUP_WRITES) => Who::Group,
+                None => continue,
+            };
+            warnings.push(Warning::Folder { path: path.clone(), who });
+        }
+        warnings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn warnings(file: (u32, u32), folder: (u32, u32), user: Option<u32>) -> Vec<Warning> {
+        let access = |(owner, mode)| Access { owner, mode };
+        let folders = vec![(PathBuf::from("/f"), access(folder))];
+        Exposure { file: access(file), folders }.warnings(user)
+    }
+
+    #[test]
+    fn says_who_may_read_or_change_it() {
+        let folder = |who| Warning::Folder { path: "/f".into(), who };
+        let good = (0, 0o755);
+        for (file, its_folder, expected) in [
+            ((0, 0o600), good, vec![]),
+            ((0, 0o640), (0, 0o700), vec![]),
+            ((7, 0o600), (7, 0o755), vec![]),
+            ((0, 0o644), good, vec![Warning::Readable]),
+            ((9, 0o600), good, vec![Warning::Owner { uid: 9 }]),
+            ((0, 0o660), good, vec![Warning::GroupWritable]),
+            (
+                (9, 0o664),
+                good,
+                vec![Warning::Readable, Warning::Owner { uid: 9 }, Warning::GroupWritable],
+            ),
+            ((0, 0o600), (0, 0o777), vec![folder(Who::Everybody)]),
+            ((0, 0o600), (0, 0o1777), vec![]),
+            ((0, 0o600), (0, 0o775), vec![folder(Who::Group)]),
+            ((0, 0o600), (0, 0o3775), vec![]),
+            ((0, 0o600), (9, 0o755), vec![folder(Who::Owner { uid: 9 })]),
+            ((0, 0o600), (9, 0o1777), vec![folder(Who::Owner { uid: 9 })]),
+        ] {
+            assert_eq!(warnings(file, its_folder, Some(7)), expected, "{file:?} {its_folder:?}");
+        }
+        // Whose it is matters to a broker alone.
+        assert_eq!(warnings((9, 0o600), (9, 0o755), None), []);
+        assert_eq!(warnings((9, 0o660), (9, 0o755), None), [Warning::GroupWritable]);
+    }
+}

@@ -1,0 +1,187 @@
+//! Secrets files: how one is found, opened and read, and who else may get at it. The plugin and the tool both stand on this.
+
+mod exposure;
+
+pub use exposure::{Exposure, Warning, Who};
+
+use iotda_core::registry::{
+    Cancel, LoadError, Table,
+    read::{Content, MAX_ERRORS, read},
+};
+use std::{
+    fs::{self, File, Metadata, OpenOptions},
+    io::Read,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How far apart a file that is being written is tried again.
+pub const PAUSE: Duration = Duration::from_millis(100);
+/// How often it is tried at least: a large one takes its time.
+pub const TRIES: u32 = 3;
+
+/// A file that was read without an error.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The devices.
+    pub table: Table,
+    /// Who else may read or change the secrets.
+    pub exposure: Exposure,
+    /// Whether the last line ends in a newline.
+    pub ends_in_newline: bool,
+    /// Which content it was.
+    pub identity: Identity,
+}
+
+/// What tells one content of a path from another without reading it. Symbolic links are followed: Kubernetes changes a
+/// mounted secret by turning a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    /// Also moves with the owner and the mode: a file that becomes readable is another one.
+    status_changed: (i64, i64),
+}
+
+impl Identity {
+    /// Which content a path holds now; `None` if there is none that can be looked at.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        fs::metadata(path).ok().as_ref().map(Self::from)
+    }
+
+    /// Whether the two are of one file, which may have been written to in between; a file that was moved into place is
+    /// another.
+    #[must_use]
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+
+    /// When it was written, in Unix seconds.
+    #[must_use]
+    pub fn modified(&self) -> i64 {
+        self.modified.0
+    }
+}
+
+impl From<&Metadata> for Identity {
+    fn from(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            status_changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+/// Reads a secrets file. Of its wrong lines, the first `max_errors` are kept.
+///
+/// # Errors
+///
+/// [`LoadError`]; there is no table then.
+pub fn load(path: &Path, max_errors: usize, cancel: Cancel<'_>) -> Result<Loaded, LoadError> {
+    cancel.check()?;
+    let (file, metadata) = open(path)?;
+    let identity = Identity::from(&metadata);
+    // A file that grows as fast as it is read would be read without end.
+    let mut bounded = (&file).take(metadata.len().saturating_add(1));
+    let content = read(&mut bounded, metadata.len(), max_errors, cancel);
+    // Who writes into the file itself, and not beside it, may have been half-way.
+    if bounded.limit() == 0 || Identity::from(&file.metadata()?) != identity {
+        return Err(LoadError::Changing);
+    }
+    let Content { table, ends_in_newline } = content?;
+    let exposure = Exposure::of(path, &metadata);
+    Ok(Loaded { table, exposure, ends_in_newline, identity })
+}
+
+/// Reads a secrets file, again and again while it is being written; but no longer than so. What changes all the time is
+/// an error, [`LoadError::Changing`].
+///
+/// # Errors
+///
+/// [`LoadError`]; there is no table then.
+pub fn load_patiently(
+    path: &Path,
+    patience: Duration,
+    cancel: Cancel<'_>,
+) -> Result<Loaded, LoadError> {
+    let begin = Instant::now();
+    for tries in 1.. {
+        match load(path, MAX_ERRORS, cancel) {
+            Err(LoadError::Changing) if tries < TRIES || begin.elapsed() < patience => {
+                thread::sleep(PAUSE);
+            }
+            result => return result,
+        }
+    }
+    Err(LoadError::Changing)
+}
+
+/// Opens a secrets file, if it is one that may be trusted.
+///
+/// # Errors
+///
+/// [`LoadError`].
+pub fn open(path: &Path) -> Result<(File, Metadata), LoadError> {
+    // A pipe in place of the file must not stop the broker, so the open does not wait (O_NONBLOCK has no meaning for a
+    // regular file).
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(LoadError::NotAFile);
+    }
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o002 != 0 {
+        return Err(LoadError::WritableByOthers { mode });
+    }
+    Ok((file, metadata))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        io::Write,
+        os::unix::fs::PermissionsExt,
+        sync::atomic::{AtomicBool, Ordering},
+    };
+
+    #[test]
+    fn a_file_that_grows_as_fast_as_it_is_read_is_not_read_without_end() {
+        const MOST: u64 = 1 << 30;
+        let path = std::env::temp_dir().join(format!("iotda-growing-{}", std::process::id()));
+        let mut file = File::create(&path).unwrap();
+        file.set_permissions(fs::Permissions::from_mode(0o600)).unwrap();
+        let more = "# more\n".repeat(1 << 17);
+        file.write_all(more.as_bytes()).unwrap();
+        let is_read = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let mut size = 0;
+                while !is_read.load(Ordering::Relaxed) && size < MOST {
+                    file.write_all(more.as_bytes()).unwrap();
+                    size += more.len() as u64;
+                }
+                size
+            });
+            // It may stand still while it is read, once.
+            let mut loaded = load(&path, 1, Cancel::NEVER);
+            for _ in 0..3 {
+                if loaded.is_ok() {
+                    loaded = load(&path, 1, Cancel::NEVER);
+                }
+            }
+            is_read.store(true, Ordering::Relaxed);
+            fs::remove_file(&path).unwrap();
+            assert!(matches!(loaded, Err(LoadError::Changing)), "{loaded:?}");
+            assert!(writer.join().unwrap() < MOST);
+        });
+    }
+}

@@ -1,0 +1,111 @@
+//! What does this device send in its CONNECT?
+
+use crate::{
+    args::{self, Format},
+    secret,
+    terminal::{self, Answer, Failure, say, shown},
+};
+use iotda_core::{
+    login::{
+        ClientId, SignType,
+        signature::HourKey,
+        timestamp::{Hour, Stamp},
+    },
+    registry::{Credential, Device, line},
+};
+use jiff::Timestamp;
+use std::io::{self, Write};
+
+/// What a device sends.
+struct Params<'a> {
+    client_id: String,
+    username: &'a str,
+    password: String,
+}
+
+/// Prints the connection parameters of a device; the answer is no if the secrets file does not know it.
+pub(crate) fn run(args: &args::ConnectParams) -> Result<Answer, Failure> {
+    let username = args.device_id.as_str();
+    if !line::is_device_id(username.as_bytes()) {
+        // Not repeated: `id:secret` may have been pasted from a secrets file.
+        let expected = "expected 1 to 128 of A-Z a-z 0-9 _ -, found something else";
+        return Err(Failure::new(format!("device id: {expected}")));
+    }
+    let stamp = stamp(args.sign_type, args.timestamp)?;
+    let key = HourKey::new(args.sign_type, &stamp);
+    let password = match &args.secrets_file {
+        None => key.password(&secret::given(username, args.secret_stdin)?),
+        Some(file) => match secret::table(file)?.find(username.as_bytes()) {
+            Some(device) => password_of(username, device, &key),
+            None => {
+                say(format_args!("{}: device {username} not found", shown(file)));
+                return Ok(Answer::No);
+            }
+        },
+    };
+    let client_id = ClientId::format(username, args.sign_type, &String::from_utf8_lossy(&stamp));
+    let params = Params { client_id, username, password };
+    terminal::write(|out| params.write(args.format, out))?;
+    Ok(Answer::Yes)
+}
+
+/// The timestamp to sign: the one given, or this hour's, if the sign type takes it.
+fn stamp(sign_type: SignType, given: Option<Stamp>) -> Result<Stamp, Failure> {
+    let Some(stamp) = given else { return this_hour() };
+    if sign_type != SignType::Sha256 && Hour::parse(&stamp).is_none() {
+        let (digit, found) = (char::from(sign_type.digit()), String::from_utf8_lossy(&stamp));
+        return Err(Failure::new(format!(
+            "--timestamp: expected a date of the calendar for sign type {digit}, found {found}"
+        )));
+    }
+    Ok(stamp)
+}
+
+fn this_hour() -> Result<Stamp, Failure> {
+    let hour = Timestamp::now().strftime("%Y%m%d%H").to_string();
+    hour.as_bytes()
+        .try_into()
+        .map_err(|_| Failure::new(format!("clock: expected a year of four digits, found {hour}")))
+}
+
+/// The password of a device of the secrets file, with what there is to know about the device.
+fn password_of(device_id: &str, device: Device<'_>, key: &HourKey) -> String {
+    if device.frozen {
+        say(format_args!("warning: device {device_id} is frozen: its login will be refused"));
+    }
+    match device.credential {
+        Credential::Secret { primary, .. } => key.password(primary),
+        Credential::Certificate(_) => {
+            say(format_args!("device {device_id} logs in by its certificate: it has no password"));
+            String::new()
+        }
+    }
+}
+
+impl Params<'_> {
+    /// Writes the parameters. None of them holds a quote: a device id has none, and the rest is made here.
+    fn write(&self, format: Format, out: &mut impl Write) -> io::Result<()> {
+        let Self { client_id, username, password } = self;
+        match format {
+            Format::Text => {
+                writeln!(out, "ClientId: {client_id}\nUsername: {username}\nPassword: {password}")
+            }
+            Format::Json => writeln!(out, "{}", self.json()),
+            Format::Shell => {
+                writeln!(out, "MQTT_CLIENT_ID='{client_id}'")?;
+                writeln!(out, "MQTT_USERNAME='{username}'")?;
+                writeln!(out, "MQTT_PASSWORD='{password}'")
+            }
+        }
+    }
+
+    fn json(&self) -> serde_json::Value {
+        [
+            ("clientId", self.client_id.as_str()),
+            ("username", self.username),
+            ("password", &self.password),
+        ]
+        .into_iter()
+        .collect()
+    }
+}

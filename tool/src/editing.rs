@@ -1,0 +1,387 @@
+//! How is a secrets file replaced, and nothing lost?
+//!
+//! Under a lock, beside the file and then renamed, so that a crash leaves the old file or the new one.
+
+use iotda_core::registry::{Cancel, LoadError, edit::Content, read::read};
+use iotda_files::{Exposure, Identity};
+use rustix::fs::{FlockOperation, XattrFlags};
+use std::{
+    fmt,
+    fs::{self, File, Metadata, OpenOptions, Permissions},
+    io::{self, ErrorKind, Write},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+    },
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+use zeroize::Zeroizing;
+
+/// Why a file is not edited. It is then what it was.
+#[derive(Debug)]
+pub(crate) enum EditError {
+    /// It cannot be read, or is not in order.
+    Load(LoadError),
+    /// Somebody else has changed it meanwhile.
+    Changed,
+    /// Somebody else holds the lock, and does not come to an end.
+    Locked {
+        /// Their process, if the system tells.
+        process: Option<u32>,
+    },
+    /// It has other names, which an edit would part from it.
+    Linked {
+        /// How many names it has.
+        names: u64,
+    },
+    /// The system refuses.
+    Io {
+        /// What could not be done.
+        what: &'static str,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for EditError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Load(error) => error.fmt(f),
+            Self::Changed => f.write_str("was changed by somebody else meanwhile: nothing is done"),
+            Self::Locked { process } => {
+                let seconds = LOCK_PATIENCE.as_secs();
+                match process {
+                    Some(process) => write!(f, "is locked by process {process}")?,
+                    None => f.write_str("is locked by another process")?,
+                }
+                write!(f, ", for {seconds} s and more: nothing is done")
+            }
+            Self::Linked { names } => write!(
+                f,
+                "has {names} names (hard links), and an edit would change one of them alone: nothing is done; make the \
+                 others symbolic links"
+            ),
+            Self::Io { what, error } => write!(f, "{what}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for EditError {}
+
+impl From<LoadError> for EditError {
+    fn from(error: LoadError) -> Self {
+        Self::Load(error)
+    }
+}
+
+/// Puts what could not be done before an error of the system.
+fn failing(what: &'static str) -> impl Fn(io::Error) -> EditError {
+    move |error| EditError::Io { what, error }
+}
+
+/// A file that is being edited, by nobody else.
+#[derive(Debug)]
+pub(crate) struct Editing {
+    /// Where it is, without symbolic links: they stay, and what they lead to is edited.
+    path: PathBuf,
+    /// Held until the file is replaced: the lock is on it.
+    file: File,
+    metadata: Metadata,
+    identity: Identity,
+    content: Content,
+    /// It was made for this, and has nothing in it yet.
+    is_fresh: bool,
+}
+
+impl Editing {
+    /// Waits until nobody else edits a file, and reads it. `create` makes one that is not there, for its owner alone;
+    /// `waiting` is called when there is something to wait for.
+    ///
+    /// # Errors
+    ///
+    /// [`EditError`]; also when the file has a wrong line.
+    pub(crate) fn open(
+        path: &Path,
+        create: bool,
+        waiting: impl FnOnce(),
+    ) -> Result<Self, EditError> {
+        let created = create && make(path)?;
+        let mut waiting = Some(waiting);
+        let (path, file) = loop {
+            let path = fs::canonicalize(path).map_err(LoadError::Io)?;
+            let (file, _) = iotda_files::open(&path)?;
+            lock(&file, &mut waiting)?;
+            // Whoever had the lock before has put another file in its place.
+            if is_at(&file, &path).map_err(LoadError::Io)? {
+                break (path, file);
+            }
+        };
+        let metadata = file.metadata().map_err(LoadError::Io)?;
+        if metadata.nlink() > 1 {
+            return Err(EditError::Linked { names: metadata.nlink() });
+        }
+        let identity = Identity::from(&metadata);
+        let content = Content::read(&file, metadata.len())?;
+        let is_fresh = created && content.as_ref().is_empty();
+        let editing = Self { path, file, metadata, identity, content, is_fresh };
+        read(editing.content.as_ref(), editing.metadata.len(), 0, Cancel::NEVER)?;
+        editing.check_unchanged()?;
+        Ok(editing)
+    }
+
+    /// What the file holds.
+    #[must_use]
+    pub(crate) fn content(&self) -> &[u8] {
+        self.content.as_ref()
+    }
+
+    /// Who else may read or change it.
+    #[must_use]
+    pub(crate) fn exposure(&self) -> Exposure {
+        Exposure::of(&self.path, &self.metadata)
+    }
+
+    /// Puts another content in its place, with the same owner, mode and access list.
+    ///
+    /// # Errors
+    ///
+    /// [`EditError`].
+    pub(crate) fn replace(mut self, content: &Content) -> Result<(), EditError> {
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        let beside = Beside::make(&self.path).map_err(failing(CANNOT_WRITE))?;
+        (&beside.file).write_all(content.as_ref()).map_err(failing(CANNOT_WRITE))?;
+        take_after(&beside.file, &self.file, &self.metadata)?;
+        beside.file.sync_all().map_err(failing(CANNOT_WRITE))?;
+        self.check_unchanged()?;
+        beside.rename(&self.path).map_err(failing(CANNOT_WRITE))?;
+        self.is_fresh = false;
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(failing("is replaced, but a crash of the machine may undo it"))
+    }
+
+    /// Who does not know of the lock, like a text editor, must not lose what he wrote.
+    fn check_unchanged(&self) -> Result<(), EditError> {
+        match Identity::of(&self.path) {
+            Some(identity) if identity == self.identity => Ok(()),
+            _ => Err(EditError::Changed),
+        }
+    }
+}
+
+const CANNOT_WRITE: &str = "cannot be written";
+
+impl Drop for Editing {
+    /// Takes away a file that was made for nothing. The lock still holds.
+    fn drop(&mut self) {
+        if self.is_fresh {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Makes an empty file, for its owner alone; says whether there was none.
+fn make(path: &Path) -> Result<bool, EditError> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(failing("cannot be made")(error)),
+    }
+}
+
+/// How long another edit is waited for: one of ten million devices takes a few seconds. Who may only read the file may
+/// lock it too, and hold the lock for ever.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often to try again.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// Locks a file against other edits. The lock goes with the process.
+fn lock(file: &File, waiting: &mut Option<impl FnOnce()>) -> Result<(), EditError> {
+    let cannot = failing("cannot be locked");
+    let begin = Instant::now();
+    loop {
+        let how = FlockOperation::NonBlockingLockExclusive;
+        match rustix::io::retry_on_intr(|| rustix::fs::flock(file, how)) {
+            Ok(()) => return Ok(()),
+            Err(rustix::io::Errno::WOULDBLOCK) => {}
+            Err(error) => return Err(cannot(error.into())),
+        }
+        if let Some(waiting) = waiting.take() {
+            waiting();
+        }
+        if begin.elapsed() >= LOCK_PATIENCE {
+            let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+            let metadata = file.metadata().map_err(cannot)?;
+            return Err(EditError::Locked { process: holder(&locks, metadata.ino()) });
+        }
+        thread::sleep(LOCK_PAUSE);
+    }
+}
+
+/// Which process holds a lock of our kind on a file, by proc_locks(5). The number of the file's disk is not compared: file
+/// systems with subvolumes give another one there.
+fn holder(locks: &str, inode: u64) -> Option<u32> {
+    locks.lines().find_map(|line| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        // One that waits has an arrow there.
+        let ("FLOCK", Some(_), Some(_)) = (words.next()?, words.next(), words.next()) else {
+            return None;
+        };
+        let process = words.next()?.parse().ok().filter(|process| *process > 0);
+        let its_inode = words.next()?.rsplit(':').next()?;
+        process.filter(|_| its_inode.parse() == Ok(inode))
+    })
+}
+
+/// Whether a path leads to an open file.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let open = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok((found.dev(), found.ino()) == (open.dev(), open.ino())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// A file beside another, which it is to replace. It goes when it does not.
+struct Beside {
+    path: PathBuf,
+    file: File,
+    renamed: bool,
+}
+
+impl Beside {
+    /// Makes it, for its owner alone.
+    fn make(target: &Path) -> io::Result<Self> {
+        let prefix = prefix(target);
+        let folder = target.parent().unwrap_or(Path::new("/"));
+        remove_leftovers(folder, &prefix)?;
+        let mut name = prefix;
+        name.extend_from_slice(random_hex::<8>()?.as_slice());
+        let path = folder.join(std::ffi::OsStr::from_bytes(&name));
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        Ok(Self { path, file, renamed: false })
+    }
+
+    fn rename(mut self, target: &Path) -> io::Result<()> {
+        fs::rename(&self.path, target)?;
+        self.renamed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        if !self.renamed {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// How the names of the files begin that are written beside a file.
+fn prefix(target: &Path) -> Vec<u8> {
+    // A name of the longest kind has no room for more.
+    let name = target.file_name().map(OsStrExt::as_bytes).unwrap_or_default();
+    let name = name.get(..name.len().min(200)).unwrap_or_default();
+    [b".", name, b".iotda-auth-"].concat()
+}
+
+/// Removes what edits have left that were killed: it holds secrets. Who has the lock is the only one who writes here; at
+/// worst, where somebody has moved another file in place meanwhile, the other edit fails to rename and says so.
+fn remove_leftovers(folder: &Path, prefix: &[u8]) -> io::Result<()> {
+    for entry in fs::read_dir(folder)?.flatten() {
+        let name = entry.file_name();
+        let random = name.as_bytes().strip_prefix(prefix);
+        if random.is_some_and(|hex| hex.len() == 8 && hex.iter().all(u8::is_ascii_hexdigit)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// So many random lower-case hex digits of the system's.
+///
+/// # Errors
+///
+/// Of the system, which then has no random numbers to give.
+pub(crate) fn random_hex<const DIGITS: usize>() -> io::Result<Zeroizing<[u8; DIGITS]>> {
+    let mut digits = Zeroizing::new([0; DIGITS]);
+    let mut random = Zeroizing::new(vec![0; DIGITS / 2]);
+    let mut filled = 0;
+    while let Some(room) = random.get_mut(filled..).filter(|room| !room.is_empty()) {
+        filled += rustix::io::retry_on_intr(|| {
+            rustix::rand::getrandom(&mut *room, rustix::rand::GetRandomFlags::empty())
+        })?;
+    }
+    hex::encode_to_slice(random.as_slice(), digits.as_mut_slice()).map_err(io::Error::other)?;
+    Ok(digits)
+}
+
+/// Gives a new file the owner, the mode and the extended attributes of an old one.
+fn take_after(new: &File, old: &File, was: &Metadata) -> Result<(), EditError> {
+    let is = new.metadata().map_err(failing(CANNOT_WRITE))?;
+    if (is.uid(), is.gid()) != (was.uid(), was.gid()) {
+        std::os::unix::fs::fchown(new, Some(was.uid()), Some(was.gid()))
+            .map_err(failing("cannot keep its owner and group"))?;
+    }
+    // What the folder hands down to new files is not what the old one had. Most file systems have no such list.
+    let _ = rustix::fs::fremovexattr(new, ACCESS_LIST);
+    new.set_permissions(Permissions::from_mode(was.mode() & 0o7777))
+        .map_err(failing("cannot keep its mode"))?;
+    copy_attributes(new, old).map_err(failing("cannot keep its access list"))
+}
+
+/// Where the system keeps what setfacl(1) sets.
+const ACCESS_LIST: &str = "system.posix_acl_access";
+
+/// Copies the extended attributes. Only the access list must not be lost: the broker may read the file by it. Labels are
+/// the system's own to set.
+fn copy_attributes(new: &File, old: &File) -> io::Result<()> {
+    // The most that Linux allows, for the list and for a value.
+    let mut names = vec![0; 1 << 16];
+    let Ok(length) = rustix::fs::flistxattr(old, &mut *names) else { return Ok(()) };
+    let mut value = vec![0; 1 << 16];
+    for name in names.get(..length).unwrap_or_default().split(|byte| *byte == 0) {
+        if name.is_empty() {
+            continue;
+        }
+        let copied = rustix::fs::fgetxattr(old, name, &mut *value).and_then(|length| {
+            let value = value.get(..length).unwrap_or_default();
+            rustix::fs::fsetxattr(new, name, value, XattrFlags::empty())
+        });
+        if name == ACCESS_LIST.as_bytes() {
+            copied?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use iotda_core::registry::line;
+
+    #[test]
+    fn the_holder_of_a_lock_is_found() {
+        let locks = "1: FLOCK  ADVISORY  WRITE 111 fd:01:77 0 EOF\n\
+                     1: -> FLOCK  ADVISORY  WRITE 222 fd:01:7 0 EOF\n\
+                     2: POSIX  ADVISORY  WRITE 333 fd:01:7 0 EOF\n\
+                     3: FLOCK  ADVISORY  READ 0 fd:01:7 0 EOF\n\
+                     4: FLOCK  ADVISORY  READ 444 fd:01:7 0 EOF\n";
+        assert_eq!(holder(locks, 7), Some(444));
+        assert_eq!(holder(locks, 77), Some(111));
+        assert_eq!(holder(locks, 8), None);
+        assert_eq!(holder("", 7), None);
+    }
+
+    #[test]
+    fn random_digits_differ() {
+        let (one, other) = (random_hex::<32>().unwrap(), random_hex::<32>().unwrap());
+        assert_ne!(one, other);
+        assert!(line::check_secret(one.as_slice()).is_ok());
+    }
+}
