@@ -27,7 +27,7 @@ use std::{
 
 /// Addresses that have failed, and when all they did will be forgiven; and the logins with which they did.
 ///
-/// Each failure puts that time off, as a [`Bucket`] has it.
+/// Each failure puts that time off, so that one number says how full its bucket is.
 pub struct Limiter {
     bucket: Bucket,
     hasher: RandomState,

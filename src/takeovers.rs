@@ -19,7 +19,7 @@ pub const IN_FULL: u32 = 4;
 /// The take-overs of one device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Takeovers {
-    /// When all of them are forgiven, as a [`Bucket`] has it.
+    /// When all of them are forgiven, so that one number says how full the bucket is.
     forgiven: u64,
     /// Which minute since the start `logins` belongs to.
     minute: u64,

@@ -9,6 +9,8 @@
 //! | [`options`] | what did the operator ask for? |
 //! | [`log`] | how does it look in the log? |
 
+#![forbid(unsafe_code)]
+
 pub mod log;
 pub mod login;
 pub mod options;

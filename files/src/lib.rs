@@ -1,5 +1,7 @@
 //! Secrets files: how one is found, opened and read, and who else may get at it. The plugin and the tool both stand on this.
 
+#![forbid(unsafe_code)]
+
 mod exposure;
 
 pub use exposure::{Exposure, Warning, Who};

@@ -53,6 +53,11 @@ pub fn tool() -> &'static Path {
     })
 }
 
+/// The same, as a text.
+pub fn tool_path() -> &'static str {
+    tool().to_str().expect("a folder whose name is UTF-8")
+}
+
 /// The folder of the whole project.
 pub fn root() -> &'static Path {
     static PATH: OnceCell<PathBuf> = OnceCell::new();

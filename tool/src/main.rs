@@ -18,6 +18,8 @@
 //! | [`certificate`] | which certificate is in this file? |
 //! | [`terminal`] | what is said where, and with which exit status? |
 
+#![forbid(unsafe_code)]
+
 mod args;
 mod certificate;
 mod check;

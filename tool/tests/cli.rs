@@ -11,9 +11,11 @@ use std::{
     thread,
     time::Duration,
 };
-use support::scratch::{Scratch, set_mode};
+use support::{
+    library::tool_path,
+    scratch::{Scratch, set_mode},
+};
 
-const TOOL: &str = env!("CARGO_BIN_EXE_iotda-auth");
 const V1: &str = "c75150e6cb841417396819e4d2ee4358a416344a03a083e3a8567074ddec820a";
 const V2: &str = "5888ea6f4631ce76d621f452e8823507c36dd68a61f6e08518c8935e280c3c72";
 /// HMAC-SM3 of the first one.
@@ -99,7 +101,7 @@ fn tool(args: &[&str]) -> Said {
 }
 
 fn tool_with(args: &[&str], input: &[u8]) -> Said {
-    let mut child = Command::new(TOOL)
+    let mut child = Command::new(tool_path())
         .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -174,7 +176,8 @@ fn shell_format_is_what_a_shell_takes() {
     let file = folder.secrets();
     let script = r#"eval "$("$1" connect-params meter --secrets-file "$2" --format shell)" &&
         "$1" explain --secrets-file "$2" --client-id "$MQTT_CLIENT_ID" --username "$MQTT_USERNAME" --password "$MQTT_PASSWORD""#;
-    let output = Command::new("sh").args(["-c", script, "sh", TOOL, &file]).output().unwrap();
+    let output =
+        Command::new("sh").args(["-c", script, "sh", tool_path(), &file]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     assert!(output.stdout.ends_with(b"\naccepted\n"), "{output:?}");
 }
@@ -239,7 +242,7 @@ fn secret_comes_from_a_file_standard_input_or_a_terminal() {
     tool_with(&["connect-params", "meter", "--secrets-file", &file, "--secret-stdin"], b"12345678")
         .is_misuse("cannot be used with");
     // Never the environment.
-    let output = Command::new(TOOL)
+    let output = Command::new(tool_path())
         .args(["connect-params", "lamp"])
         .envs([("SECRET", "12345678"), ("IOTDA_SECRET", "12345678")])
         .stdin(Stdio::null())
@@ -250,7 +253,8 @@ fn secret_comes_from_a_file_standard_input_or_a_terminal() {
 
 #[test]
 fn secret_is_asked_for_at_a_terminal_and_not_shown() {
-    let command = format!("'{TOOL}' connect-params {DEVICE} --timestamp 2999010100");
+    let command =
+        format!("'{TOOL}' connect-params {DEVICE} --timestamp 2999010100", TOOL = tool_path());
     let mut child = Command::new("script")
         .args(["-qec", &command, "/dev/null"])
         .stdin(Stdio::piped())
@@ -919,7 +923,8 @@ fn unread(args: &[&str]) -> (i32, String) {
     let mut reader = Command::new("true").stdin(Stdio::piped()).spawn().unwrap();
     let pipe = reader.stdin.take().unwrap();
     reader.wait().unwrap();
-    let output = Command::new(TOOL).args(args).stdin(Stdio::null()).stdout(pipe).output().unwrap();
+    let output =
+        Command::new(tool_path()).args(args).stdin(Stdio::null()).stdout(pipe).output().unwrap();
     (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
 }
 
@@ -935,7 +940,7 @@ fn a_full_disk_is_an_error() {
         &["completions", "fish"],
     ] {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let output = Command::new(TOOL).args(args).stdout(full).output().unwrap();
+        let output = Command::new(tool_path()).args(args).stdout(full).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         let err = String::from_utf8(output.stderr).unwrap();
         assert!(err.starts_with("iotda-auth: standard output: cannot be written"), "{err}");
@@ -948,10 +953,11 @@ fn closed_standard_streams_do_no_harm() {
     let file = folder.secrets();
     for (closed, status) in [(">&-", 0), ("2>&-", 0), ("<&-", 0), ("<&- >&- 2>&-", 0)] {
         let script = format!(r#""$1" check "$2" {closed}"#);
-        let output = Command::new("sh").args(["-c", &script, "sh", TOOL, &file]).output().unwrap();
+        let output =
+            Command::new("sh").args(["-c", &script, "sh", tool_path(), &file]).output().unwrap();
         assert_eq!(output.status.code(), Some(status), "{closed}: {output:?}");
     }
     let script = r#""$1" connect-params lamp --secret-stdin <&-"#;
-    let output = Command::new("sh").args(["-c", script, "sh", TOOL]).output().unwrap();
+    let output = Command::new("sh").args(["-c", script, "sh", tool_path()]).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{output:?}");
 }

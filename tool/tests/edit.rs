@@ -18,10 +18,10 @@ use std::{
 };
 use support::{
     authority::Authority,
+    library::tool_path,
     scratch::{Scratch, set_mode},
 };
 
-const TOOL: &str = env!("CARGO_BIN_EXE_iotda-auth");
 const SHA1: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b";
 /// A file with everything that an edit has to leave alone.
 const FILE: &str = "\u{feff}# first\r\n\r\nlamp:lamp-secret \t\r\n# lamp2:no-device\r\ncold:cold-secret:frozen:secondary=cold-secret2\n\
@@ -69,7 +69,7 @@ fn tool(args: &[&str]) -> Said {
 }
 
 fn tool_with(args: &[&str], input: &[u8]) -> Said {
-    run(Command::new(TOOL).args(args), input)
+    run(Command::new(tool_path()).args(args), input)
 }
 
 /// A folder with a secrets file.
@@ -178,7 +178,9 @@ fn at_a_terminal(command: &str, lines: &[&str]) -> (bool, String) {
 #[test]
 fn add_asks_twice_at_a_terminal() {
     let place = Place::new("lamp:lamp-secret\n");
-    let command = |device| format!("'{TOOL}' add '{}' {device} --secret-prompt", place.file());
+    let command = |device| {
+        format!("'{TOOL}' add '{}' {device} --secret-prompt", place.file(), TOOL = tool_path())
+    };
     let (yes, shown) = at_a_terminal(&command("new"), &["topsecret", "topsecret"]);
     assert!(yes && !shown.contains("topsecret"), "{shown}");
     assert!(shown.starts_with("Secret of new: |"), "{shown}");
@@ -602,7 +604,7 @@ fn links_stay_and_what_they_lead_to_is_edited() {
 #[test]
 fn a_relative_path_is_taken_from_where_the_tool_runs() {
     let place = Place::new(FILE);
-    let mut command = Command::new(TOOL);
+    let mut command = Command::new(tool_path());
     command.args(["freeze", "iotda.secrets", "lamp"]).current_dir(place.scratch.path());
     run(&mut command, b"").is(0, "", "");
     assert!(place.table().find(b"lamp").unwrap().frozen);
@@ -620,7 +622,7 @@ fn without_powers(powers: &str, args: &[&str]) -> Option<Said> {
         command
     };
     drop(&["true"]).status().is_ok_and(|status| status.success()).then_some(())?;
-    Some(run(drop(&[TOOL]).args(args), b""))
+    Some(run(drop(&[tool_path()]).args(args), b""))
 }
 
 #[test]
@@ -661,7 +663,7 @@ fn a_full_disk_changes_nothing() {
     for (trap, expected) in [("trap '' XFSZ;", 2), ("", -1)] {
         let script = format!(r#"{trap} ulimit -c 0; ulimit -f 8; exec "$@""#);
         let mut command = Command::new("sh");
-        command.args(["-c", &script, "sh", TOOL, "freeze", place.file(), "lamp-1"]);
+        command.args(["-c", &script, "sh", tool_path(), "freeze", place.file(), "lamp-1"]);
         let said = run(&mut command, b"");
         assert_eq!(said.status, expected, "{said:?}");
         if expected == 2 {
@@ -705,8 +707,11 @@ fn a_secret_that_nobody_reads_is_an_error() {
         } else {
             OpenOptions::new().write(true).open(target).unwrap().into()
         };
-        let output =
-            Command::new(TOOL).args(["add", place.file(), device]).stdout(stdout).output().unwrap();
+        let output = Command::new(tool_path())
+            .args(["add", place.file(), device])
+            .stdout(stdout)
+            .output()
+            .unwrap();
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         let err = String::from_utf8(output.stderr).unwrap();
         let said = "the device is added, but nobody has seen its secret; iotda-auth reset-secret makes another";
@@ -805,7 +810,7 @@ fn a_lock_that_is_not_given_back_is_told_of() {
 
 /// What the tool says, and the most memory that it was seen to have, in bytes.
 fn with_its_peak(args: &[&str]) -> (Said, u64) {
-    let mut child = Command::new(TOOL)
+    let mut child = Command::new(tool_path())
         .args(args)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -911,7 +916,7 @@ fn killed_edits_lose_no_device() {
     let mut killed = 0;
     for edit in 0..EDITS {
         let device = format!("new-{edit}");
-        let mut child = Command::new(TOOL)
+        let mut child = Command::new(tool_path())
             .args(["add", place.file(), &device])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -980,7 +985,7 @@ fn progress_of_a_long_import_is_told_at_a_terminal() {
         writeln!(csv, "many-{number},topsecret").unwrap();
     }
     let csv = place.csv(csv);
-    let command = format!("'{TOOL}' import '{}' '{csv}'", place.file());
+    let command = format!("'{TOOL}' import '{}' '{csv}'", place.file(), TOOL = tool_path());
     let (yes, shown) = at_a_terminal(&command, &[]);
     assert!(yes && shown.contains("100001 lines read, writing the secrets file"), "{shown}");
     let last = shown.rsplit("\x1b[K").next().unwrap();
@@ -996,7 +1001,7 @@ fn a_broken_pipe_of_errors_does_no_harm() {
     let csv = place.csv(csv);
     let script = r#"{ "$1" import "$2" "$3"; echo $? >&3; } 2>&1 | head -1"#;
     let output = Command::new("sh")
-        .args(["-c", &format!("exec 3>&2; {script}"), "sh", TOOL, place.file(), &csv])
+        .args(["-c", &format!("exec 3>&2; {script}"), "sh", tool_path(), place.file(), &csv])
         .output()
         .unwrap();
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "1\n");

@@ -1,4 +1,4 @@
-//! What did a line of the log say? The way back from [`write::refusal`](crate::write::refusal).
+//! What did a line of the log say? The way back from [`refusal`](super::write::refusal).
 
 use crate::login::Refusal;
 use std::fmt;

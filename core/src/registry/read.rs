@@ -214,7 +214,7 @@ impl Reader {
             let first = self.lines.of_device(earlier);
             (self.lines.of_device(later), LineFault::Duplicate { first })
         }));
-        errors.sort_by_key(|(line, _)| *line);
+        errors.sort_unstable_by_key(|(line, _)| *line);
         errors.truncate(self.max_errors);
         Err(LoadError::Lines(LineErrors { first: errors, total: others + total }))
     }
