@@ -1,5 +1,6 @@
 //! A broker starts with a plugin that works, or does not start and says why.
 
+use iotda_core::options::Options;
 use std::{fs, os::unix::fs::MetadataExt, path::Path, process::Command};
 use support::{
     broker::{Setup, on_every_broker},
@@ -24,9 +25,10 @@ fn lines(log: &str) -> Vec<&str> {
 }
 
 fn option_errors_stop_the_broker(version: &str) {
+    let names: Vec<&str> = Options::names().collect();
     let duration = "expected a duration like 90, 90s, 15m, 1h or 2d, found";
     for (name, value, expected) in [
-        ("secret_file", "/x", "plugin_opt_secret_file: unknown option, expected one of secrets_file, timestamp_max_age, timestamp_max_ahead, sign_types, keepalive, other_clients, one_connection, session_id, exact_connack_ports, reload_interval, failure_limit, takeover_limit, stats_interval".to_string()),
+        ("secret_file", "/x", format!("plugin_opt_secret_file: unknown option, expected one of {}", names.join(", "))),
         ("stats", "10s", "plugin_opt_stats: unknown option".into()),
         ("reload_interval", "0", "plugin_opt_reload_interval: expected off, or a duration from 1s on, like 10s or 5m, found \"0\"".into()),
         ("secrets_file", "/x", "plugin_opt_secrets_file: found twice, expected once".into()),
