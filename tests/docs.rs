@@ -13,7 +13,10 @@ use std::{
     path::Path,
     process::{Command, Output},
 };
-use support::matrix::{LISTENERS, MATRIX};
+use support::{
+    BROKERS,
+    matrix::{LISTENERS, MATRIX},
+};
 
 fn file(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
@@ -184,6 +187,16 @@ fn documented_defaults_are_the_codes() {
         .chain(required)
         .collect();
     assert_eq!(Options::parse(given).unwrap(), Options::parse(required).unwrap());
+}
+
+/// The README says which brokers it was tested on: those of tests/support/brokers.
+#[test]
+fn readme_names_every_broker() {
+    let readme = file("README.md");
+    for version in BROKERS {
+        let named = readme.matches(&format!("{version} (Debian ")).count();
+        assert_eq!(named, 1, "{version}");
+    }
 }
 
 #[test]

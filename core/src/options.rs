@@ -334,6 +334,7 @@ struct Rule {
 }
 
 /// Made when this is compiled: the other columns are not in the library.
+#[allow(clippy::indexing_slicing)] // an index too large does not compile
 static RULES: [Rule; OPTIONS.len()] = {
     let mut rules = [OPTIONS[0].rule(); OPTIONS.len()];
     let mut n = 1;
