@@ -13,6 +13,7 @@ pub mod mqtt;
 pub mod random;
 pub mod scratch;
 pub mod silent;
+pub mod tool;
 pub mod transport;
 pub mod version;
 
