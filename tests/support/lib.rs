@@ -10,11 +10,11 @@ pub mod library;
 pub mod matrix;
 pub mod memory;
 pub mod mqtt;
-pub mod random;
 pub mod scratch;
 pub mod silent;
 pub mod tool;
 pub mod transport;
 pub mod version;
+pub mod web_socket;
 
 include!(concat!(env!("OUT_DIR"), "/brokers.rs"));

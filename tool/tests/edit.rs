@@ -8,7 +8,6 @@ use std::{
     collections::BTreeSet,
     fmt::Write as _,
     fs::{self, OpenOptions},
-    hash::{BuildHasher, RandomState},
     io::{Read, Write},
     os::unix::fs::{MetadataExt, symlink},
     path::{Path, PathBuf},
@@ -884,11 +883,6 @@ fn edits_at_once_all_land() {
     assert_eq!(place.litter(), [""; 0]);
 }
 
-/// A number from 0 on and below a limit.
-fn random(limit: u64) -> u64 {
-    RandomState::new().hash_one(Instant::now()) % limit
-}
-
 /// Devices that stay, edits that are killed at any time, and after each of them a file that has every device.
 #[test]
 fn killed_edits_lose_no_device() {
@@ -911,7 +905,7 @@ fn killed_edits_lose_no_device() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        thread::sleep(Duration::from_micros(random(usual * 3 / 2)));
+        thread::sleep(Duration::from_micros(fastrand::u64(..usual * 3 / 2)));
         child.kill().unwrap();
         let finished = child.wait().unwrap().success();
         killed += u64::from(!finished);
