@@ -1,6 +1,7 @@
 //! The ways to a broker: TCP, a Unix socket, TLS, a WebSocket, by a proxy.
 
 use super::scratch::Scratch;
+#[cfg(feature = "tests")]
 pub use super::web_socket::{upgrade_and, web_socket, web_socket_over, web_socket_with};
 use std::{
     io::{self, Read, Write},
@@ -16,15 +17,20 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A connection that bytes go over.
-pub trait Transport: Read + Write {}
+pub trait Transport: Read + Write + Send {}
 
-impl<T: Read + Write> Transport for T {}
+impl<T: Read + Write + Send> Transport for T {}
 
 pub fn tcp(address: impl Into<SocketAddr>) -> TcpStream {
-    let stream = TcpStream::connect(address.into()).expect("the broker listens");
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_nodelay(true).unwrap();
-    stream
+    try_tcp(address).expect("the broker listens")
+}
+
+/// The same, where it may be that nobody listens yet.
+pub fn try_tcp(address: impl Into<SocketAddr>) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address.into())?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 pub fn local(port: u16) -> SocketAddr {
