@@ -363,6 +363,16 @@ mod tests {
     }
 
     #[test]
+    fn either_secret_proves_the_device_and_so_does_one_that_is_there_twice() {
+        let file = "lamp:s3cr3t-1:secondary=s3cr3t-2\ntree:s3cr3t-1:secondary=s3cr3t-1\n";
+        assert_eq!(refusal(file, "lamp", b"s3cr3t-1"), None);
+        assert_eq!(refusal(file, "lamp", b"s3cr3t-2"), None);
+        assert_eq!(refusal(file, "lamp", b"s3cr3t-3"), Some(Refusal::WrongPassword));
+        assert_eq!(refusal(file, "tree", b"s3cr3t-1"), None);
+        assert_eq!(refusal(file, "tree", b"s3cr3t-2"), Some(Refusal::WrongPassword));
+    }
+
+    #[test]
     fn a_device_with_a_certificate_is_asked_for_nothing_else() {
         let shown = Digests::of(b"its own");
         let other = Detail::Certificate(Digests::of(b"another").sha256);
