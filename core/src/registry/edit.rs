@@ -773,7 +773,7 @@ mod tests {
 
     #[test]
     fn the_new_content_does_not_move() {
-        let orders: Vec<_> = ["a", "b", "c"]
+        let orders: Vec<_> = ["lamp-a", "lamp-b", "lamp-c"]
             .into_iter()
             .map(|device| Order {
                 device_id: device.as_bytes(),
@@ -784,9 +784,13 @@ mod tests {
                 }),
             })
             .collect();
-        let long = format!("#{}\na:old-secret", "x".repeat(1000));
-        for content in [&b""[..], b"a:old-secret", b"a:old-secret\r\nb:old-secret", long.as_bytes()]
-        {
+        let long = format!("#{}\nlamp-a:old-secret", "x".repeat(1000));
+        for content in [
+            &b""[..],
+            b"lamp-a:old-secret",
+            b"lamp-a:old-secret\r\nlamp-b:old-secret",
+            long.as_bytes(),
+        ] {
             let mut draft = Draft::new(content, &orders);
             let before = draft.out.0.as_ptr();
             // A line has no more than 64 bytes here.
@@ -833,7 +837,7 @@ mod tests {
             (&[("a", Change::Remove), ("c", put)], (1, 1, 2), false),
         ] {
             let orders = orders(changes);
-            let edited = apply(content, &orders).unwrap();
+            let edited = apply(content, orders.as_slice()).unwrap();
             assert_eq!((edited.added, edited.changed, edited.devices), counts, "{changes:?}");
             assert_eq!(edited.is_unchanged(), unchanged, "{changes:?}");
             assert_eq!(edited.content.as_ref() == content, unchanged, "{changes:?}");
