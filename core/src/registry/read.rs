@@ -456,7 +456,7 @@ mod tests {
     fn a_line_is_endless_from_a_certain_length_on() {
         for (more, is_endless) in [(0, false), (1, true)] {
             // So much of it is kept.
-            let line = vec![b'd'; MAX_LINE + 1 + ENDLESS as usize + more];
+            let line = vec![b'd'; MAX_LINE + 1 + (1 << 20) + more];
             match table(&line) {
                 Err(LoadError::Endless { line: 1 }) => assert!(is_endless),
                 Err(LoadError::Lines(errors)) => {
