@@ -18,6 +18,8 @@ pub struct Counters {
     pub disconnected: Counter,
     /// Logins that took the place of a live connection of the same device, under the same ClientId or another.
     pub takeovers: Counter,
+    /// Messages to a device that was not connected.
+    pub undelivered: Counter,
     /// Reloads that put a table in force.
     pub reloads: Counter,
     /// Reloads that did not.
@@ -71,6 +73,7 @@ impl fmt::Display for Counters {
             rechecked,
             disconnected,
             takeovers,
+            undelivered,
             reloads,
             failed_reloads,
             ..
@@ -89,10 +92,11 @@ impl fmt::Display for Counters {
         }
         write!(
             f,
-            " rechecked={} disconnected={} takeovers={} reloads={} failed_reloads={}",
+            " rechecked={} disconnected={} takeovers={} undelivered={} reloads={} failed_reloads={}",
             rechecked.get(),
             disconnected.get(),
             takeovers.get(),
+            undelivered.get(),
             reloads.get(),
             failed_reloads.get()
         )
@@ -124,7 +128,7 @@ mod tests {
         counters.add_refusal(Refusal::WrongPassword);
         assert_eq!(
             counters.to_string(),
-            "accepted=1 deferred=0 refused=1 wrong_password=1 rechecked=0 disconnected=0 takeovers=0 reloads=0 failed_reloads=0"
+            "accepted=1 deferred=0 refused=1 wrong_password=1 rechecked=0 disconnected=0 takeovers=0 undelivered=0 reloads=0 failed_reloads=0"
         );
     }
 }

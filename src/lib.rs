@@ -29,6 +29,7 @@
 //! | [`reloader`] | where does the next table come from? |
 //! | [`sessions`] | who is logged in? |
 //! | [`takeovers`] | does a device exist twice? |
+//! | [`subscriptions`] | what has a device subscribed to by itself? |
 //! | [`limiter`] | who has failed too often lately? |
 //! | [`counters`] | how often has what happened? |
 
@@ -41,4 +42,5 @@ pub mod limiter;
 pub mod plugin;
 pub mod reloader;
 pub mod sessions;
+pub mod subscriptions;
 pub mod takeovers;

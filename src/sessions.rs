@@ -51,6 +51,8 @@ pub struct Sessions {
     sessions: HashMap<ClientHandle, Session, FxBuildHasher>,
     /// The sessions that are not being ended, by the hash of what only one of them may have: a device, or a name.
     index: HashTable<(u64, ClientHandle)>,
+    /// The same by the hash of their device, where that is something else.
+    by_device: Option<HashTable<(u64, ClientHandle)>>,
     /// Keyed SipHash: device ids may come from strangers. Nobody chooses the handles.
     hasher: RandomState,
     /// The keys of devices that logged in too often during a minute, and which minute that was.
@@ -192,6 +194,7 @@ impl Sessions {
             one_connection,
             sessions: HashMap::default(),
             index: HashTable::new(),
+            by_device: (!one_connection && known_by == SessionId::Client).then(HashTable::new),
             hasher: RandomState::new(),
             often: Vec::new(),
             often_in: 0,
@@ -280,33 +283,57 @@ impl Sessions {
 
     fn insert(&mut self, client: ClientHandle, session: Session) {
         let key = session.key;
-        if let Some(before) = self.sessions.insert(client, session) {
-            self.remove_from_index(before.key, client);
-        }
+        self.forget(client);
+        self.sessions.insert(client, session);
         self.index.insert_unique(key, (key, client), |(key, _)| *key);
+        if let Some(device) = self.device_hash(client) {
+            if let Some(by_device) = &mut self.by_device {
+                by_device.insert_unique(device, (device, client), |(device, _)| *device);
+            }
+        }
+    }
+
+    /// The hash of a session's device, where there is an index of those.
+    fn device_hash(&self, client: ClientHandle) -> Option<u64> {
+        self.by_device.as_ref()?;
+        Some(self.hasher.hash_one(self.sessions.get(&client)?.device_id()))
+    }
+
+    /// Calls a function with each session of a device that is not being ended.
+    pub fn each_of_device(&self, device_id: &[u8], mut call: impl FnMut(ClientHandle, &Session)) {
+        let hash = self.hasher.hash_one(device_id);
+        for (_, client) in self.by_device.as_ref().unwrap_or(&self.index).iter_hash(hash) {
+            let session = self.sessions.get(client);
+            if let Some(session) = session.filter(|session| session.device_id() == device_id) {
+                call(*client, session);
+            }
+        }
     }
 
     /// A session is being ended: the broker will say when it is gone.
     pub fn leave(&mut self, client: ClientHandle) {
         if let Some(session) = self.sessions.get_mut(&client) {
             session.is_leaving = true;
-            let key = session.key;
-            self.remove_from_index(key, client);
+            self.remove_from_index(client);
         }
     }
 
     /// The client is gone. Says whether it was there.
     pub fn forget(&mut self, client: ClientHandle) -> bool {
-        let session = self.sessions.remove(&client);
-        if let Some(session) = &session {
-            self.remove_from_index(session.key, client);
-        }
-        session.is_some()
+        self.remove_from_index(client);
+        self.sessions.remove(&client).is_some()
     }
 
-    fn remove_from_index(&mut self, key: u64, client: ClientHandle) {
+    fn remove_from_index(&mut self, client: ClientHandle) {
+        let Some(key) = self.sessions.get(&client).map(|session| session.key) else { return };
         if let Ok(entry) = self.index.find_entry(key, |(_, other)| *other == client) {
             entry.remove();
+        }
+        let device = self.device_hash(client);
+        if let (Some(device), Some(by_device)) = (device, &mut self.by_device) {
+            if let Ok(entry) = by_device.find_entry(device, |(_, other)| *other == client) {
+                entry.remove();
+            }
         }
     }
 
@@ -326,6 +353,12 @@ impl Sessions {
     #[must_use]
     pub fn live(&self, client: ClientHandle) -> Option<&Session> {
         self.sessions.get(&client).filter(|session| !session.is_leaving)
+    }
+
+    /// What the broker knows a session by, whether it is being ended or not.
+    #[must_use]
+    pub fn id_of(&self, client: ClientHandle) -> Option<&[u8]> {
+        self.sessions.get(&client).map(Session::id)
     }
 
     /// The handles of all sessions that are not being ended.

@@ -7,6 +7,7 @@
 //! | [`login`] | may this CONNECT log in? |
 //! | [`registry`] | which devices are there, and what proves each of them? |
 //! | [`options`] | what did the operator ask for? |
+//! | [`topics`] | which topics is a device subscribed to without asking? |
 //! | [`log`] | how does it look in the log? |
 
 #![forbid(unsafe_code)]
@@ -15,3 +16,4 @@ pub mod log;
 pub mod login;
 pub mod options;
 pub mod registry;
+pub mod topics;

@@ -36,6 +36,8 @@ pub struct Options {
     pub failure_limit: Option<Limit>,
     /// `takeover_limit`; `None` is `off`.
     pub takeover_limit: Option<Limit>,
+    /// `implicit_subscriptions`.
+    pub implicit_subscriptions: bool,
     /// `stats_interval`; `None` is `off`.
     pub stats_interval: Option<Duration>,
 }
@@ -52,6 +54,7 @@ impl Default for Options {
             reload_interval: None,
             failure_limit: None,
             takeover_limit: Some(Limit { count: 20, within: Duration::from_secs(60) }),
+            implicit_subscriptions: true,
             stats_interval: None,
         }
     }
@@ -136,7 +139,7 @@ impl fmt::Display for Shown<'_> {
 /// Reads a value into its place; an error is what was expected.
 type Rule = fn(&str, &mut Options) -> Result<(), &'static str>;
 
-const RULES: [(&str, Rule); 13] = [
+const RULES: [(&str, Rule); 14] = [
     ("secrets_file", |value, options| {
         options.secrets_file = not_empty(value)?.into();
         Ok(())
@@ -173,11 +176,7 @@ const RULES: [(&str, Rule); 13] = [
         Ok(())
     }),
     ("one_connection", |value, options| {
-        options.one_connection = match value {
-            "yes" => true,
-            "no" => false,
-            _ => return Err("yes or no"),
-        };
+        options.one_connection = yes_or_no(value)?;
         Ok(())
     }),
     ("session_id", |value, options| {
@@ -205,6 +204,10 @@ const RULES: [(&str, Rule); 13] = [
     }),
     ("takeover_limit", |value, options| {
         options.takeover_limit = off_or_limit(value)?;
+        Ok(())
+    }),
+    ("implicit_subscriptions", |value, options| {
+        options.implicit_subscriptions = yes_or_no(value)?;
         Ok(())
     }),
     ("stats_interval", |value, options| {
@@ -282,6 +285,14 @@ fn off_or_interval(value: &str) -> Result<Option<Duration>, &'static str> {
     match value {
         "off" => Ok(None),
         _ => interval(value).map(Some).ok_or("off, or a duration from 1s on, like 10s or 5m"),
+    }
+}
+
+fn yes_or_no(value: &str) -> Result<bool, &'static str> {
+    match value {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err("yes or no"),
     }
 }
 

@@ -9,10 +9,10 @@ use crate::{
     plugin::{Asked, Login, Peer},
     sessions::ClientHandle,
 };
-use iotda_core::{log::Origin, login::Connect};
+use iotda_core::{log::Origin, login::Connect, topics};
 use std::{
     borrow::Cow,
-    ffi::{c_char, c_int, c_void},
+    ffi::{CStr, c_char, c_int, c_void},
     net::IpAddr,
     ptr::NonNull,
 };
@@ -112,6 +112,50 @@ pub(super) unsafe fn gone<'a>(data: *mut c_void, broker: &'a Broker) -> Option<C
     let event = unsafe { data.cast::<c::iotda_evt_disconnect>().as_ref() }?;
     // SAFETY: the client is valid until the callback returns.
     Some(unsafe { broker.client(NonNull::new(event.client)?) })
+}
+
+/// A client, and a filter that it is about to subscribe to, or to take back.
+///
+/// # Safety
+///
+/// The pointer must be null or the event data of a SUBSCRIBE or UNSUBSCRIBE callback that does not return before `'a` ends.
+pub(super) unsafe fn filter<'a>(data: *mut c_void) -> Option<(ClientHandle, &'a [u8])> {
+    // SAFETY: the broker gives both events this structure; tests/abi holds its layout against the broker's own header.
+    let event = unsafe { data.cast::<c::iotda_evt_subscribe>().as_ref() }?;
+    // SAFETY: null or a NUL-terminated string that the broker keeps until the callback returns.
+    let filter = unsafe { bytes(event.data.topic_filter) }?;
+    Some((ClientHandle(event.client.addr()), filter))
+}
+
+/// The topic and the payload of a message that may go down to a device, as its topic begins.
+///
+/// Most messages are others, and each of them comes here.
+///
+/// # Safety
+///
+/// The pointer must be null or the event data of a MESSAGE callback that does not return before `'a` ends.
+pub(super) unsafe fn message<'a>(data: *mut c_void) -> Option<(&'a CStr, &'a [u8])> {
+    // SAFETY: the broker gives the event this structure; tests/abi holds its layout against the broker's own header.
+    let event = unsafe { data.cast::<c::iotda_evt_message>().as_ref() }?;
+    if event.topic.is_null() {
+        return None;
+    }
+    // SAFETY: a NUL-terminated string has a first byte.
+    if unsafe { event.topic.read() } != b'$' as c_char {
+        return None;
+    }
+    // SAFETY: the broker keeps the string until the callback returns.
+    let topic = unsafe { CStr::from_ptr(event.topic) };
+    if !topic.to_bytes().starts_with(topics::PREFIX) {
+        return None;
+    }
+    let length =
+        if event.payload.is_null() { 0 } else { usize::try_from(event.payloadlen).ok()? };
+    if length == 0 {
+        return Some((topic, &[]));
+    }
+    // SAFETY: the broker keeps so many bytes there until the callback returns.
+    Some((topic, unsafe { std::slice::from_raw_parts(event.payload.cast::<u8>(), length) }))
 }
 
 /// A client as the plugin is told of it at events that are no logins.

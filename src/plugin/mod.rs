@@ -4,6 +4,7 @@
 //! back while one of them calls the broker, so no borrow is held across such a call.
 
 pub mod asked;
+mod downstream;
 mod logins;
 mod stack;
 mod stats;
@@ -16,7 +17,9 @@ use crate::{
     limiter::Limiter,
     reloader::{ReloadError, Reloader},
     sessions::{ClientHandle, Sessions},
+    subscriptions::Subscriptions,
 };
+use downstream::Downstream;
 use iotda_core::{
     log::{Acceptance, Line, LogBudget, Origin},
     login::{Connect, HourKeys, Refusal},
@@ -48,6 +51,24 @@ pub trait Host {
 
     /// Publishes a retained message of the broker's own, at QoS 0.
     fn publish(&self, topic: &CStr, payload: &[u8]);
+
+    /// Whether the broker subscribes sessions for a plugin: since 2.1.
+    fn subscribes_sessions(&self) -> bool;
+
+    /// Subscribes a session to a filter, at QoS 0.
+    fn subscribe(&self, session_id: &CStr, filter: &CStr);
+
+    /// Takes a filter of a session back.
+    fn unsubscribe(&self, session_id: &CStr, filter: &CStr);
+
+    /// Whether the broker has a session of this id, where it tells: since 2.1.
+    fn has_session(&self, session_id: &CStr) -> bool;
+
+    /// How many filters a connected client has subscribed to. It must be one that the broker has not said is gone.
+    fn subscription_count(&self, client: ClientHandle) -> usize;
+
+    /// Sends a message to a session, at QoS 0, soon.
+    fn send(&self, session_id: &CStr, topic: &CStr, payload: &[u8]);
 
     /// Whether the broker can know a session by another name than its ClientId: since 2.1.
     fn names_sessions(&self) -> bool;
@@ -203,6 +224,8 @@ pub struct Plugin {
     counters: Counters,
     log_budget: RefCell<LogBudget>,
     limiter: RefCell<Option<Limiter>>,
+    subscriptions: RefCell<Subscriptions>,
+    downstream: RefCell<Downstream>,
     stats: RefCell<Stats>,
     /// When the plugin started: what is counted by time counts from here.
     started: Instant,
@@ -248,6 +271,8 @@ impl Plugin {
             sessions: RefCell::new(sessions),
             limiter: RefCell::new(options.failure_limit.map(Limiter::new)),
             counters: Counters::default(),
+            subscriptions: RefCell::default(),
+            downstream: RefCell::default(),
             log_budget: RefCell::default(),
             stats: RefCell::default(),
             started: now,
@@ -292,6 +317,7 @@ impl Plugin {
         self.look_for_news(host);
         self.end_of_minute(host);
         self.publish_stats(host);
+        self.go_on_subscribing(host);
     }
 
     /// Has the file read.

@@ -84,6 +84,7 @@ impl Plugin {
             ("rechecked", counters.rechecked.get()),
             ("disconnected", counters.disconnected.get()),
             ("takeovers", counters.takeovers.get()),
+            ("undelivered", counters.undelivered.get()),
             ("reloads", counters.reloads.get()),
             ("reloads/failed", counters.failed_reloads.get()),
             ("refused", counters.refused_in_all()),

@@ -251,6 +251,16 @@ pub fn not_found(id: &[u8]) -> Line {
     ))
 }
 
+/// The line for a message to a device that was not connected.
+#[must_use]
+pub fn undelivered(device_id: &[u8], topic: &[u8]) -> Line {
+    Line::of(format_args!(
+        "undelivered device={} topic={}: it is not logged in here",
+        Quoted { text: Some(device_id), limit: 160 },
+        Quoted { text: Some(topic), limit: MAX_CLIENT_ID },
+    ))
+}
+
 /// The line for a session that the plugin has ended.
 #[must_use]
 pub fn disconnection(client_id: &[u8], reason: &str) -> Line {
