@@ -63,8 +63,7 @@ impl Set {
 #[must_use]
 pub fn device_of(topic: &[u8]) -> Option<&[u8]> {
     let rest = topic.strip_prefix(PREFIX)?;
-    let end = rest.iter().position(|byte| *byte == b'/')?;
-    let (device_id, rest) = rest.split_at_checked(end)?;
+    let (device_id, rest) = rest.split_at_checked(memchr::memchr(b'/', rest)?)?;
     let rest = rest.strip_prefix(b"/sys/")?;
     let one_level = |rest: &[u8]| !rest.contains(&b'/');
     let goes_down = match rest.first()? {

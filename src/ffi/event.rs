@@ -127,14 +127,21 @@ pub(super) unsafe fn filter<'a>(data: *mut c_void) -> Option<(ClientHandle, &'a 
     Some((ClientHandle(event.client.addr()), filter))
 }
 
-/// The topic and the payload of a message that may go down to a device, as its topic begins.
+/// A message that goes down to a device.
+pub(super) struct Down<'a> {
+    pub(super) device_id: &'a [u8],
+    pub(super) topic: &'a CStr,
+    pub(super) payload: &'a [u8],
+}
+
+/// The message of an event, if it goes down to a device.
 ///
-/// Most messages are others, and each of them comes here.
+/// Most are others, and each of them comes here: so nothing is done before that is known, and nothing here can fail.
 ///
 /// # Safety
 ///
 /// The pointer must be null or the event data of a MESSAGE callback that does not return before `'a` ends.
-pub(super) unsafe fn message<'a>(data: *mut c_void) -> Option<(&'a CStr, &'a [u8])> {
+pub(super) unsafe fn message<'a>(data: *mut c_void) -> Option<Down<'a>> {
     // SAFETY: the broker gives the event this structure; tests/abi holds its layout against the broker's own header.
     let event = unsafe { data.cast::<c::iotda_evt_message>().as_ref() }?;
     if event.topic.is_null() {
@@ -146,16 +153,15 @@ pub(super) unsafe fn message<'a>(data: *mut c_void) -> Option<(&'a CStr, &'a [u8
     }
     // SAFETY: the broker keeps the string until the callback returns.
     let topic = unsafe { CStr::from_ptr(event.topic) };
-    if !topic.to_bytes().starts_with(topics::PREFIX) {
-        return None;
-    }
+    let device_id = topics::device_of(topic.to_bytes())?;
     let length =
         if event.payload.is_null() { 0 } else { usize::try_from(event.payloadlen).ok()? };
-    if length == 0 {
-        return Some((topic, &[]));
-    }
-    // SAFETY: the broker keeps so many bytes there until the callback returns.
-    Some((topic, unsafe { std::slice::from_raw_parts(event.payload.cast::<u8>(), length) }))
+    let payload = match length {
+        0 => &[],
+        // SAFETY: the broker keeps so many bytes there until the callback returns.
+        _ => unsafe { std::slice::from_raw_parts(event.payload.cast::<u8>(), length) },
+    };
+    Some(Down { device_id, topic, payload })
 }
 
 /// A client as the plugin is told of it at events that are no logins.

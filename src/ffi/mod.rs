@@ -25,11 +25,11 @@ use crate::{
 };
 use bindings as c;
 use broker::{Broker, Client};
+use event::Down;
 use guard::{Failure, guarded};
 use iotda_core::{
     log::Line,
     login::{Refusal, policy::OtherClients, refusal::ConnackCode},
-    topics,
 };
 use standing::Head;
 use std::{
@@ -437,11 +437,11 @@ unsafe extern "C" fn on_unsubscribe(
 /// The broker's alone to call, with the event's data and our user data.
 unsafe extern "C" fn on_message(_event: c_int, data: *mut c_void, userdata: *mut c_void) -> c_int {
     // SAFETY: this is the data of a MESSAGE event, and what comes of it does not outlive the callback.
-    let Some((topic, payload)) = (unsafe { event::message(data) }) else { return c::IOTDA_SUCCESS };
+    let Some(message) = (unsafe { event::message(data) }) else { return c::IOTDA_SUCCESS };
+    let Down { device_id, topic, payload } = message;
     // SAFETY: we are in a callback that was registered with this user data.
     let instance = unsafe { instance(userdata) };
     quietly(instance, |plugin, broker| {
-        let Some(device_id) = topics::device_of(topic.to_bytes()) else { return };
         let mut connections = 0;
         any_instance(|plugin| {
             connections += plugin.goes_down(broker, device_id, topic, payload);
