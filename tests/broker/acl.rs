@@ -181,11 +181,13 @@ fn topics_outside_oc_are_open_once_the_line_is_in_force(version: &str) {
     let example = fs::read_to_string(root().join("mosquitto.acl.example")).unwrap();
     assert_eq!(example.matches("\n#pattern readwrite #\n").count(), 1);
     for (open, expected) in [(false, vec![]), (true, vec!["/test/M2M/01".to_string()])] {
-        let content = if open { example.replace("\n#pattern", "\npattern") } else { example.clone() };
+        let content =
+            if open { example.replace("\n#pattern", "\npattern") } else { example.clone() };
         let setup = with_password_file(version, "defer");
         let file = setup.scratch().file("acl", content);
         let broker = setup.line(&format!("acl_file {}", file.display())).start();
-        let (mut lamp, mut meter) = (login(&broker, &connect(LAMP)), login(&broker, &connect(METER)));
+        let (mut lamp, mut meter) =
+            (login(&broker, &connect(LAMP)), login(&broker, &connect(METER)));
         let end = topic(METER, "user/end");
         meter.subscribe(4, "#");
         meter.subscribe(4, &end);

@@ -23,6 +23,9 @@ on_every_broker!(
     switched_off_nothing_comes,
     a_message_to_nobody_is_told_and_counted,
     a_back_end_on_another_listener_reaches_devices,
+    a_session_that_goes_by_the_device_gets_each_message_once,
+    of_many_commands_none_is_lost_and_none_comes_twice,
+    nothing_is_found_under_valgrind,
 );
 
 /// What goes down, behind `$oc/devices/{id}/sys/`.
@@ -436,4 +439,117 @@ fn a_back_end_on_another_listener_reaches_devices(version: &str) {
     assert_eq!(service.answer(), ACCEPTED, "{}", broker.log());
     send_down(&mut service, LAMP, "one");
     assert_eq!(all_that_came(&mut lamp, 4), expected(LAMP, "one", |_| Some(0)));
+}
+
+fn a_session_that_goes_by_the_device_gets_each_message_once(version: &str) {
+    // Earlier brokers say why they do not start.
+    if version != "2.1.2" {
+        return;
+    }
+    let broker = setup(version).option("session_id", "device").start();
+    let mut service = service(&broker);
+    let at_hour = |hour: u8| LAMP.connect(Sha256, &format!("20990101{hour:02}")).persistent();
+    let mut lamp = connect(&broker, &at_hour(0));
+    send_down(&mut service, LAMP, "one");
+    assert_eq!(all_that_came(&mut lamp, 4), expected(LAMP, "one", |_| Some(0)));
+    lamp.subscribe(4, &topic(LAMP, "commands/#"));
+    let qos = |rest: &str| Some(u8::from(rest.starts_with("commands/")));
+    // Another hour's ClientId takes the session over, and later comes back to it.
+    let mut next = connect(&broker, &at_hour(1));
+    send_down(&mut service, LAMP, "two");
+    assert_eq!(all_that_came(&mut next, 4), expected(LAMP, "two", qos));
+    assert!(lamp.rest().is_empty());
+    next.disconnect();
+    let mut last = connect(&broker, &at_hour(2));
+    unsubscribe(&mut last, 4, &topic(LAMP, "commands/#"));
+    send_down(&mut service, LAMP, "three");
+    assert_eq!(all_that_came(&mut last, 4), expected(LAMP, "three", |_| Some(0)));
+}
+
+/// So many devices are sent commands at once.
+const MANY: usize = 200;
+
+fn fleet() -> Vec<Device> {
+    let device = |n: usize| Device { id: format!("fleet-{n:03}").leak(), secret: "fleet-secret" };
+    (0..MANY).map(device).collect()
+}
+
+/// For some seconds, or as many as IOTDA_SOAK_SECONDS says.
+fn of_many_commands_none_is_lost_and_none_comes_twice(version: &str) {
+    let seconds = std::env::var("IOTDA_SOAK_SECONDS").map_or(3, |text| text.parse().unwrap());
+    let devices = fleet();
+    let file: String = devices.iter().map(|d| format!("{}:{}\n", d.id, d.secret)).collect();
+    let broker = setup(version).secrets(file).start();
+    let mut service = service(&broker);
+    let level = |n: usize| VERSIONS[n % 3];
+    let login = |n: usize, hour: u8| {
+        devices[n].connect(Sha256, &format!("20990101{hour:02}")).level(level(n))
+    };
+    let mut clients: Vec<Client> = (0..MANY).map(|n| connect(&broker, &login(n, 0))).collect();
+    // One in four subscribes as the C SDK does.
+    for n in (0..MANY).step_by(4) {
+        for filter in OF_THE_C_SDK {
+            clients[n].subscribe(level(n), &topic(devices[n], filter));
+        }
+    }
+    let begin = std::time::Instant::now();
+    let mut round = 0;
+    while begin.elapsed() < Duration::from_secs(seconds) {
+        round += 1;
+        for (n, device) in devices.iter().enumerate() {
+            for part in 0..3 {
+                let name = format!("commands/request_id={part}");
+                if (n + part) % 2 == 0 {
+                    service.publish(4, &topic(*device, &name), b"x");
+                } else {
+                    service.publish_unread(4, &topic(*device, &name));
+                }
+            }
+        }
+        assert!(service.is_alive());
+        for (n, client) in clients.iter_mut().enumerate() {
+            let came = all_that_came(client, level(n));
+            let topics: Vec<&str> = came.iter().map(|got| got.topic.as_str()).collect();
+            let expected: Vec<_> = (0..3)
+                .map(|part| topic(devices[n], &format!("commands/request_id={part}")))
+                .collect();
+            assert_eq!(topics, expected, "{} in round {round}", devices[n].id);
+            // Now and then one takes itself over, with the ClientId of another hour.
+            if n % 4 > 0 && (n + round) % 50 == 0 {
+                let hour = u8::try_from(round % 24).unwrap();
+                *client = connect(&broker, &login(n, hour));
+            }
+        }
+        if round % 5 == 0 {
+            broker.reload();
+        }
+    }
+    println!("{round} rounds of {} commands on {version}", 3 * MANY);
+}
+
+fn nothing_is_found_under_valgrind(version: &str) {
+    let setup = setup(version);
+    let found = setup.scratch().path().join("valgrind");
+    let words = crate::valgrind::words(&found);
+    let mut broker = setup.started_by(words).start();
+    let mut service = service(&broker);
+    for level in VERSIONS {
+        let login = login(LAMP).level(level).persistent();
+        let mut lamp = connect(&broker, &login);
+        send_down(&mut service, LAMP, "one");
+        assert_eq!(all_that_came(&mut lamp, level), expected(LAMP, "one", |_| Some(0)));
+        lamp.subscribe(level, &topic(LAMP, "commands/#"));
+        lamp.subscribe(level, &topic(LAMP, "messages/down"));
+        unsubscribe(&mut lamp, level, &topic(LAMP, "commands/#"));
+        send_down(&mut service, LAMP, "two");
+        all_that_came(&mut lamp, level);
+        lamp = connect(&broker, &login);
+        send_down(&mut service, LAMP, "three");
+        all_that_came(&mut lamp, level);
+        lamp.disconnect();
+        send_down(&mut service, LAMP, "four");
+        connect(&broker, &self::login(LAMP).level(level)).disconnect();
+    }
+    broker.stop();
+    crate::valgrind::nothing_was_found(&found);
 }

@@ -26,6 +26,7 @@ on_every_broker!(
     a_sighup_disconnects_nobody,
     a_reload_disconnects_the_devices_that_were_removed,
     a_login_ends_the_earlier_connection,
+    a_command_reaches_a_device_that_never_subscribed,
 );
 
 /// A broker with a listener of each kind.
@@ -310,6 +311,24 @@ fn a_login_ends_the_earlier_connection(version: &str) {
             assert!(second.is_alive(), "{way:?}\n{}", ground.broker.log());
             // Where each listener has an instance, the next one knows nothing of this connection.
             second.disconnect();
+        }
+    });
+}
+
+fn a_command_reaches_a_device_that_never_subscribed(version: &str) {
+    let behaviour = "a command reaches a device that never subscribed";
+    play(version, behaviour, false, |ground, ways| {
+        for way in ways {
+            let mut lamp = ground.login(*way, &connect(LAMP, 0));
+            // Who sends it is on another listener, which may have another instance of the plugin.
+            let elsewhere = Way { listener: usize::from(way.listener == 0), level: 4 };
+            let mut sender = ground.login(elsewhere, &connect(device_of(*way), 0));
+            let topic = format!("$oc/devices/{}/sys/commands/request_id=1", LAMP.id);
+            sender.publish(4, &topic, b"on");
+            let publish = lamp.receive().expect("a PUBLISH");
+            assert_eq!(publish[0], 0x30, "{way:?} {publish:02x?}");
+            assert!(publish.ends_with(b"on") && lamp.is_alive(), "{way:?} {publish:02x?}");
+            lamp.disconnect();
         }
     });
 }

@@ -4,7 +4,7 @@
 
 use crate::reload::{connect, reload, write};
 use iotda_core::login::SignType::{Sha256, Sha256Timestamp};
-use std::fs;
+use std::{fs, path::Path};
 use support::{
     broker::{Broker, Setup, free_port, on_every_broker},
     device::{Device, LAMP, METER, secrets},
@@ -27,17 +27,7 @@ fn nothing_is_found_under_valgrind(version: &str) {
         .option("reload_interval", "1s")
         .option("stats_interval", "1s")
         .line(&format!("listener {exact} 127.0.0.1"))
-        .started_by([
-            "valgrind",
-            // The broker is started by a script.
-            "--trace-children=yes",
-            "--trace-children-skip=*/dirname,*/readlink",
-            "--leak-check=full",
-            "--show-leak-kinds=definite,indirect,possible",
-            // 2.0 unloads the library before the end, when leaks are looked for.
-            "--keep-debuginfo=yes",
-            &format!("--log-file={}", found.display()),
-        ])
+        .started_by(words(&found))
         .start();
 
     play_logins(version, &broker, exact);
@@ -46,7 +36,26 @@ fn nothing_is_found_under_valgrind(version: &str) {
     broker.reload();
     broker.stop();
 
-    let found = fs::read_to_string(&found).unwrap();
+    nothing_was_found(&found);
+}
+
+/// Valgrind's command, which writes what it finds into a file.
+pub(crate) fn words(found: &Path) -> [String; 7] {
+    [
+        "valgrind".into(),
+        // The broker is started by a script.
+        "--trace-children=yes".into(),
+        "--trace-children-skip=*/dirname,*/readlink".into(),
+        "--leak-check=full".into(),
+        "--show-leak-kinds=definite,indirect,possible".into(),
+        // 2.0 unloads the library before the end, when leaks are looked for.
+        "--keep-debuginfo=yes".into(),
+        format!("--log-file={}", found.display()),
+    ]
+}
+
+pub(crate) fn nothing_was_found(found: &Path) {
+    let found = fs::read_to_string(found).unwrap();
     assert!(found.contains("ERROR SUMMARY: "), "valgrind did not come to its end:\n{found}");
     // What is the broker's own, or a library's of its, is not ours.
     let ours: Vec<&str> =

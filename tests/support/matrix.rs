@@ -19,7 +19,7 @@ pub struct Row {
 
 const ALL: [bool; LISTENERS.len()] = [true; LISTENERS.len()];
 
-pub const MATRIX: [Row; 7] = [
+pub const MATRIX: [Row; 8] = [
     Row { behaviour: "a device logs in by its password", listeners: ALL },
     Row { behaviour: "a refusal has its code, and its line with the address", listeners: ALL },
     Row {
@@ -33,4 +33,5 @@ pub const MATRIX: [Row; 7] = [
     Row { behaviour: "a SIGHUP disconnects nobody", listeners: ALL },
     Row { behaviour: "a reload disconnects the devices that were removed", listeners: ALL },
     Row { behaviour: "a login ends the device's earlier connection", listeners: ALL },
+    Row { behaviour: "a command reaches a device that never subscribed", listeners: ALL },
 ];
