@@ -115,10 +115,12 @@ mod tests {
                 counters.add_refusal(reason);
             }
         }
+        let mut sum = 0;
         for (count, reason) in (1u64..).zip(Refusal::ALL) {
             assert_eq!(counters.refused(reason), count);
+            sum += count;
         }
-        assert_eq!(counters.refused_in_all(), (1..=14).sum());
+        assert_eq!(counters.refused_in_all(), sum);
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use iotda_core::{login::Refusal, options::Options};
+use iotda_core::{
+    login::Refusal,
+    options::{OPTIONS, Options},
+};
 use std::{
     collections::BTreeSet,
     env, fs,
@@ -10,7 +13,10 @@ use std::{
     path::Path,
     process::{Command, Output},
 };
-use support::matrix::{LISTENERS, MATRIX};
+use support::{
+    BROKERS,
+    matrix::{LISTENERS, MATRIX},
+};
 
 fn file(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
@@ -145,24 +151,26 @@ fn readme_shows_a_csv_file_that_can_be_imported() {
 #[test]
 fn readme_has_every_option_in_order() {
     let rows = table("| option (`plugin_opt_…`) | default | meaning |");
-    let names: Vec<_> = rows.iter().map(|row| plain(&row[0])).collect();
-    assert_eq!(names, Options::names().collect::<Vec<_>>());
+    assert_eq!(rows.len(), OPTIONS.len());
+    for (row, option) in rows.iter().zip(OPTIONS) {
+        let [name, default, meaning] = &row[..] else { panic!("{row:?}") };
+        assert_eq!(plain(name), option.name);
+        assert_eq!(plain(default), option.default.unwrap_or("required"), "{name}");
+        assert_eq!(meaning, option.help, "{name}");
+    }
 }
 
-/// Each option stands once in the example, commented out unless it is required, and with the README's default.
+/// Each option stands once in the example, commented out unless it is required, and with its default.
 #[test]
 fn example_has_every_option_in_order() {
     let example = file("mosquitto.conf.example");
     let option = |line: &&str| line.trim_start_matches('#').starts_with("plugin_opt_");
     let lines: Vec<_> = example.lines().filter(option).collect();
-    let rows = table("| option (`plugin_opt_…`) | default | meaning |");
-    assert_eq!(lines.len(), rows.len());
-    for (line, row) in lines.iter().zip(rows) {
-        let (name, default) = (plain(&row[0]), plain(&row[1]));
-        if default == "required" {
-            assert!(line.starts_with(&format!("plugin_opt_{name} ")), "{line}");
-        } else {
-            assert_eq!(*line, format!("#plugin_opt_{name} {default}"));
+    assert_eq!(lines.len(), OPTIONS.len());
+    for (line, option) in lines.iter().zip(OPTIONS) {
+        match option.default {
+            None => assert!(line.starts_with(&format!("plugin_opt_{} ", option.name)), "{line}"),
+            Some(default) => assert_eq!(*line, format!("#plugin_opt_{} {default}", option.name)),
         }
     }
 }
@@ -179,6 +187,16 @@ fn documented_defaults_are_the_codes() {
         .chain(required)
         .collect();
     assert_eq!(Options::parse(given).unwrap(), Options::parse(required).unwrap());
+}
+
+/// The README says which brokers it was tested on: those of tests/support/brokers.
+#[test]
+fn readme_names_every_broker() {
+    let readme = file("README.md");
+    for version in BROKERS {
+        let named = readme.matches(&format!("{version} (Debian ")).count();
+        assert_eq!(named, 1, "{version}");
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use std::{
 use support::{
     broker::{free_port, installation, spawn, user_line, wait},
     scratch::Scratch,
+    version::Version,
 };
 
 /// A running broker, killed with the value.
@@ -36,7 +37,7 @@ pub struct Started {
 }
 
 impl Broker {
-    pub fn start(version: &str, subject: Subject, file: Option<&Path>) -> (Self, Started) {
+    pub fn start(version: Version, subject: Subject, file: Option<&Path>) -> (Self, Started) {
         let (scratch, port) = (Scratch::new(), free_port());
         let config = format!(
             "{}connection_messages false\nlistener {port} 127.0.0.1\n{}",

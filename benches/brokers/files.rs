@@ -19,6 +19,7 @@ use support::{
     device::{now, stamp},
     mqtt::Connect,
     scratch::Scratch,
+    version::Version,
 };
 
 /// The password of all users.
@@ -78,7 +79,7 @@ impl Files {
 
     /// A password file as a version makes it. All users have one password and one salt, for a million salted hashes
     /// take an hour to make; reading it costs the same.
-    pub fn passwords(&self, version: &str, users: usize) -> PathBuf {
+    pub fn passwords(&self, version: Version, users: usize) -> PathBuf {
         let one = self.0.path().join(format!("one-password-{version}"));
         if !one.exists() {
             let tool = installation(version).join("mosquitto_passwd");
@@ -92,7 +93,7 @@ impl Files {
     }
 
     /// A configuration of dynamic-security's, as a version makes it. All clients have one password and one salt here too.
-    pub fn dynamic_security(&self, version: &str, clients: usize) -> PathBuf {
+    pub fn dynamic_security(&self, version: Version, clients: usize) -> PathBuf {
         let path = self.0.path().join(format!("dynamic-security-{version}-{clients}"));
         if !path.exists() {
             let tool = installation(version).join("mosquitto_ctrl");

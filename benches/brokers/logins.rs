@@ -14,7 +14,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use support::mqtt::Connect;
+use support::{mqtt::Connect, version::Version};
 
 const HOW: &str = "Clients come one after another, 32 of them on their way at any time; each sends its CONNECT, reads the \
 CONNACK and goes. They are drawn at random from 10000, with dynamic-security from 4000. CPU is the broker's, above what it \
@@ -117,7 +117,7 @@ pub fn measure(plan: &Plan, files: &Files, report: &mut Report) {
             format!("login refused, CPU of ours to the plugin that refuses all's, {version}");
         report.target(what, worst.fold(0.0, f64::max), Bound::AtMost(1.10), "times");
         let what = format!("login accepted, CPU of password_file to ours, {version}");
-        let bound = Bound::AtLeast(if version == "2.0.11" { 3.0 } else { 15.0 });
+        let bound = Bound::AtLeast(if version.stretches_passwords() { 15.0 } else { 3.0 });
         report.target(what, ratio(&rounds, password_file, ours), bound, "times");
     }
     let columns = [
@@ -132,7 +132,7 @@ pub fn measure(plan: &Plan, files: &Files, report: &mut Report) {
     report.topic("Logins", HOW, &columns, &rows);
 }
 
-fn rounds(plan: &Plan, version: &str, files: &Files) -> Vec<Round> {
+fn rounds(plan: &Plan, version: Version, files: &Files) -> Vec<Round> {
     let seeds: Vec<usize> = (0..plan.logins.1).collect();
     let some_rounds = |seeds: &[usize]| -> Vec<Round> {
         let brokers = start_all(version, files);
@@ -144,7 +144,7 @@ fn rounds(plan: &Plan, version: &str, files: &Files) -> Vec<Round> {
 }
 
 /// Each case has a broker of its own.
-fn start_all(version: &str, files: &Files) -> Vec<Broker> {
+fn start_all(version: Version, files: &Files) -> Vec<Broker> {
     let start = |Case { subject, .. }: &Case| {
         let file = subject.file(files, version, clients(*subject));
         Broker::start(version, *subject, file.as_deref()).0
@@ -223,12 +223,12 @@ fn ratio(rounds: &[Round], case: usize, other: usize) -> f64 {
     median(rounds.iter().filter_map(|round| Some(round[case]?.cpu / round[other]?.cpu)))
 }
 
-fn row(version: &str, n: usize, rounds: &[Round]) -> Vec<String> {
+fn row(version: Version, n: usize, rounds: &[Round]) -> Vec<String> {
     let Case { subject, words, code, .. } = &CASES[n];
     let logins = || rounds.iter().filter_map(|round| round[n]);
     let floor = if *code == 0 { Subject::Nothing } else { Subject::NothingRefusing };
     vec![
-        version.into(),
+        version.to_string(),
         subject.name().into(),
         (*words).into(),
         short(tenth(logins().map(|logins| logins.cpu))),

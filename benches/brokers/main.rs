@@ -61,9 +61,13 @@ use files::Files;
 use plan::Plan;
 use report::Report;
 use std::{env, fs, time::Instant};
+use support::{
+    broker::{NEWEST, OLDEST},
+    version::Version,
+};
 
 /// The oldest and the newest that we support.
-const VERSIONS: [&str; 2] = ["2.0.11", "2.1.2"];
+const VERSIONS: [Version; 2] = [OLDEST, NEWEST];
 
 /// Measures a topic, and tells what was found.
 type Topic = fn(&Plan, &Files, &mut Report);

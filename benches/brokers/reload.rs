@@ -15,6 +15,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use support::version::Version;
 
 const HOW: &str = "SIGHUP while a client publishes to itself each millisecond at QoS 0. The longest round trip of the \
 second before and of the reload: medians of the rounds, and the worst. Time is that of ours from its log, of the others \
@@ -78,7 +79,7 @@ pub fn measure(plan: &Plan, files: &Files, report: &mut Report) {
 }
 
 struct Size {
-    version: &'static str,
+    version: Version,
     devices: usize,
 }
 
@@ -187,7 +188,7 @@ fn tell(
         let during = rounds.iter().map(|round| round.during);
         let mut row = vec![
             devices.to_string(),
-            version.into(),
+            version.to_string(),
             case.words.into(),
             ms(median(rounds.iter().map(|round| round.before))),
             short(stall(n)),

@@ -1,6 +1,7 @@
 //! How is it told? Markdown tables, a topic each, and a table of what was aimed at.
 
 use std::{fmt::Write, fs, thread, time::Duration};
+use support::version::Version;
 
 /// What has been found. It is printed as it comes.
 pub struct Report {
@@ -10,14 +11,14 @@ pub struct Report {
 
 impl Report {
     /// Begins with the day, the machine and the brokers' versions: the newest may be a later one than its name here says.
-    pub fn begin(versions: &[String]) -> Self {
+    pub fn begin(versions: &[Version]) -> Self {
         let mut report = Self { text: String::new(), targets: Vec::new() };
         report.tell(&format!(
             "# What logins and devices cost a broker\n\nWritten by `./dev bench` on {}, on {}, with Mosquitto {}. Figures of \
              different runs or machines do not compare; those of one run do.\n\n",
             jiff::Timestamp::now().strftime("%Y-%m-%d"),
             machine(),
-            versions.join(" and "),
+            versions.iter().map(Version::to_string).collect::<Vec<_>>().join(" and "),
         ));
         report
     }

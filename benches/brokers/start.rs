@@ -8,6 +8,7 @@ use super::{
     report::{Bound, Report, least, mb, median, ms, short},
     subject::Subject,
 };
+use support::version::Version;
 
 const HOW: &str = "From the fork to the first CONNACK that says yes: the least CPU of the rounds, and the median time. \
 Memory is the resident set above that of the same broker with the plugin that does nothing, by then; at few devices the \
@@ -48,14 +49,14 @@ fn largest(plan: &Plan) -> usize {
 }
 
 struct Size {
-    version: &'static str,
+    version: Version,
     devices: usize,
     is_largest_of_all: bool,
 }
 
 /// The starts of each subject, which take turns.
 fn start_all(
-    version: &str,
+    version: Version,
     devices: usize,
     rounds: usize,
     subjects: &[Subject],
@@ -87,7 +88,7 @@ fn tell(
     for (n, subject) in subjects.iter().enumerate() {
         let mut row = vec![
             size.devices.to_string(),
-            size.version.into(),
+            size.version.to_string(),
             subject.name().into(),
             short(cpu(n) * 1e3),
             short(cpu(n) / cpu(ours)),

@@ -3,7 +3,7 @@
 use super::files::{self, Content, Files};
 use once_cell::sync::OnceCell;
 use std::path::{Path, PathBuf};
-use support::{broker::dynamic_security, c, library, mqtt::Connect};
+use support::{broker::dynamic_security, c, library, mqtt::Connect, version::Version};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
@@ -33,7 +33,7 @@ impl Subject {
     }
 
     /// The file that it reads.
-    pub fn file(self, files: &Files, version: &str, devices: usize) -> Option<PathBuf> {
+    pub fn file(self, files: &Files, version: Version, devices: usize) -> Option<PathBuf> {
         match self {
             Self::Anonymous | Self::Nothing | Self::NothingRefusing => None,
             Self::Ours => Some(files.secrets(devices, Content::Plain)),
@@ -56,7 +56,7 @@ impl Subject {
     }
 
     /// What a broker's configuration says of it.
-    pub fn config(self, version: &str, file: Option<&Path>) -> String {
+    pub fn config(self, version: Version, file: Option<&Path>) -> String {
         let file = file.map(|file| file.display().to_string()).unwrap_or_default();
         let lines = match self {
             Self::Anonymous => return "allow_anonymous true\n".into(),

@@ -13,6 +13,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use support::version::Version;
 
 const HOW: &str = "SIGHUP with devices logged in, and a file of as many lines. CPU over the SIGHUP above what the same \
 broker took before, by session, the least and the median of the rounds; ours reads its file on another thread, which is \
@@ -43,7 +44,7 @@ pub fn measure(plan: &Plan, files: &Files, report: &mut Report) {
     report.topic("Sweep", HOW, &columns, &rows);
 }
 
-fn hold(plan: &Plan, version: &str, subject: Subject, files: &Files) -> Held {
+fn hold(plan: &Plan, version: Version, subject: Subject, files: &Files) -> Held {
     let sessions = match subject {
         Subject::PasswordFile => plan.password_file_sessions,
         _ => plan.sweep.0,
@@ -75,9 +76,9 @@ fn sweep(held: &mut Held) {
     }));
 }
 
-fn row(version: &str, held: &Held) -> Vec<String> {
+fn row(version: Version, held: &Held) -> Vec<String> {
     vec![
-        version.into(),
+        version.to_string(),
         held.broker.subject.name().into(),
         held.clients.len().to_string(),
         short(least(held.found.iter().map(|cpu| cpu[0]))),

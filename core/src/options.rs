@@ -103,8 +103,8 @@ impl fmt::Display for OptionError {
         match self {
             Self::Unknown { name } => {
                 write!(f, "plugin_opt_{}: unknown option, expected one of", Shown(name))?;
-                for (n, (known, _)) in RULES.iter().enumerate() {
-                    write!(f, "{} {known}", if n == 0 { "" } else { "," })?;
+                for (n, rule) in RULES.iter().enumerate() {
+                    write!(f, "{} {}", if n == 0 { "" } else { "," }, rule.name)?;
                 }
                 Ok(())
             }
@@ -136,87 +136,231 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// Reads a value into its place; an error is what was expected.
-type Rule = fn(&str, &mut Options) -> Result<(), &'static str>;
+/// All that is said of an option, and how its value is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// Its name, without `plugin_opt_`.
+    pub name: &'static str,
+    /// The value that holds where the operator says nothing; `None` if they must say something.
+    pub default: Option<&'static str>,
+    /// Another value than the default.
+    pub example: &'static str,
+    /// What a value can be, as an error says it.
+    pub expected: &'static str,
+    /// What the option does, for the README's table.
+    pub help: &'static str,
+    /// Reads a value into its place; `None` if it is not what was expected.
+    read: fn(&str, &mut Options) -> Option<()>,
+}
 
-const RULES: [(&str, Rule); 14] = [
-    ("secrets_file", |value, options| {
-        options.secrets_file = not_empty(value)?.into();
-        Ok(())
-    }),
-    ("timestamp_max_age", |value, options| {
-        options.policy.timestamp_max_age = duration(value).ok_or(DURATION)?;
-        Ok(())
-    }),
-    ("timestamp_max_ahead", |value, options| {
-        options.policy.timestamp_max_ahead = match value {
-            "unlimited" => None,
-            _ => Some(
-                duration(value).ok_or("unlimited, or a duration like 90, 90s, 15m, 1h or 2d")?,
-            ),
-        };
-        Ok(())
-    }),
-    ("sign_types", |value, options| {
-        options.policy.sign_types =
-            sign_types(value).ok_or("some of 0, 1 and 2, separated by commas")?;
-        Ok(())
-    }),
-    ("keepalive", |value, options| {
-        options.policy.keep_alive =
-            keep_alive(value).ok_or("any, or a range of seconds like 30-1200, from 1 to 65535")?;
-        Ok(())
-    }),
-    ("other_clients", |value, options| {
-        options.policy.other_clients = match value {
-            "refuse" => OtherClients::Refuse,
-            "defer" => OtherClients::Defer,
-            _ => return Err("refuse or defer"),
-        };
-        Ok(())
-    }),
-    ("one_connection", |value, options| {
-        options.one_connection = yes_or_no(value)?;
-        Ok(())
-    }),
-    ("session_id", |value, options| {
-        options.session_id = match value {
-            "client" => SessionId::Client,
-            "device" => SessionId::Device,
-            _ => return Err("client or device"),
-        };
-        Ok(())
-    }),
-    ("exact_connack_ports", |value, options| {
-        options.exact_connack_ports = match value {
-            "none" => Vec::new(),
-            _ => ports(value).ok_or("none, or ports from 1 to 65535, separated by commas")?,
-        };
-        Ok(())
-    }),
-    ("reload_interval", |value, options| {
-        options.reload_interval = off_or_interval(value)?;
-        Ok(())
-    }),
-    ("failure_limit", |value, options| {
-        options.failure_limit = off_or_limit(value)?;
-        Ok(())
-    }),
-    ("takeover_limit", |value, options| {
-        options.takeover_limit = off_or_limit(value)?;
-        Ok(())
-    }),
-    ("implicit_subscriptions", |value, options| {
-        options.implicit_subscriptions = yes_or_no(value)?;
-        Ok(())
-    }),
-    ("stats_interval", |value, options| {
-        options.stats_interval = off_or_interval(value)?;
-        Ok(())
-    }),
+/// Every option, in the documents' order. [`Options::parse`], the tests of the README and of `mosquitto.conf.example`, and the
+/// fuzzer's inputs take theirs from here. CONTRIBUTING.md lists what else a new option needs.
+pub const OPTIONS: &[Row] = &[
+    Row {
+        name: "secrets_file",
+        default: None,
+        example: "/etc/mosquitto/iotda.secrets",
+        expected: "the path of a file",
+        help: "the devices and their secrets, see below",
+        read: |value, options| {
+            options.secrets_file = some_text(value)?.into();
+            Some(())
+        },
+    },
+    Row {
+        name: "timestamp_max_age",
+        default: Some("65m"),
+        example: "15m",
+        expected: "a duration like 90, 90s, 15m, 1h or 2d",
+        help: "sign types 1 and 2: a login is refused when its timestamp is older; see \"The \
+            hour\"",
+        read: |value, options| {
+            options.policy.timestamp_max_age = duration(value)?;
+            Some(())
+        },
+    },
+    Row {
+        name: "timestamp_max_ahead",
+        default: Some("1d"),
+        example: "2d",
+        expected: "unlimited, or a duration like 90, 90s, 15m, 1h or 2d",
+        help: "sign types 1 and 2: a login is refused when its timestamp lies further ahead than \
+            this, or `unlimited`",
+        read: |value, options| {
+            options.policy.timestamp_max_ahead = no_or("unlimited", value, duration)?;
+            Some(())
+        },
+    },
+    Row {
+        name: "sign_types",
+        default: Some("0,1,2"),
+        example: "1, 2",
+        expected: "some of 0, 1 and 2, separated by commas",
+        help: "the sign types that may log in: 0 (HMAC-SHA256, no expiry), 1 (the timestamp must \
+            be fresh), 2 (HMAC-SM3, likewise)",
+        read: |value, options| {
+            options.policy.sign_types = sign_types(value)?;
+            Some(())
+        },
+    },
+    Row {
+        name: "keepalive",
+        default: Some("30-1200"),
+        example: "any",
+        expected: "any, or a range of seconds like 30-1200, from 1 to 65535",
+        help: "the accepted keep alive in seconds, or `any`; 0, which means none, is outside any \
+            range",
+        read: |value, options| {
+            options.policy.keep_alive = keep_alive(value)?;
+            Some(())
+        },
+    },
+    Row {
+        name: "other_clients",
+        default: Some("refuse"),
+        example: "defer",
+        expected: "refuse or defer",
+        help: "a client whose ClientId has not the IoTDA shape: `refuse`, or `defer` to the \
+            broker's password file and other plugins",
+        read: |value, options| {
+            options.policy.other_clients = match value {
+                "refuse" => OtherClients::Refuse,
+                "defer" => OtherClients::Defer,
+                _ => return None,
+            };
+            Some(())
+        },
+    },
+    Row {
+        name: "one_connection",
+        default: Some("yes"),
+        example: "no",
+        expected: "yes or no",
+        help: "a login of a device ends that device's earlier connection, although its ClientId \
+            changes every hour; the will of that one is published, as when a broker takes a \
+            session over",
+        read: |value, options| {
+            options.one_connection = yes_or_no(value)?;
+            Some(())
+        },
+    },
+    Row {
+        name: "session_id",
+        default: Some("client"),
+        example: "device",
+        expected: "client or device",
+        help: "what the broker keys a device's session by: `client`, the ClientId as sent, or \
+            `device`, the device id (Mosquitto 2.1 or later), so that queued messages and \
+            subscriptions survive the hour",
+        read: |value, options| {
+            options.session_id = match value {
+                "client" => SessionId::Client,
+                "device" => SessionId::Device,
+                _ => return None,
+            };
+            Some(())
+        },
+    },
+    Row {
+        name: "exact_connack_ports",
+        default: Some("none"),
+        example: "1883, 1884",
+        expected: "none, or ports from 1 to 65535, separated by commas",
+        help: "comma-separated ports of plain MQTT listeners: there every refusal carries the \
+            exact code of the table below",
+        read: |value, options| {
+            options.exact_connack_ports = no_or("none", value, ports)?.unwrap_or_default();
+            Some(())
+        },
+    },
+    Row {
+        name: "reload_interval",
+        default: Some("off"),
+        example: "10s",
+        expected: "off, or a duration from 1s on, like 10s or 5m",
+        help: "look this often whether the secrets file has changed, and load it again; from \
+            `1s` on",
+        read: |value, options| {
+            options.reload_interval = no_or("off", value, interval)?;
+            Some(())
+        },
+    },
+    Row {
+        name: "failure_limit",
+        default: Some("off"),
+        example: "20/1m",
+        expected: "off, or a number and a duration like 20/1m",
+        help: "`N/TIME`, like `20/1m`: after N different failed logins from one address within \
+            TIME, its logins are answered `rate_limited` without being looked at; see \
+            \"Limiting failures\"",
+        read: |value, options| {
+            options.failure_limit = no_or("off", value, limit)?;
+            Some(())
+        },
+    },
+    Row {
+        name: "takeover_limit",
+        default: Some("20/1m"),
+        example: "5/10s",
+        expected: "off, or a number and a duration like 20/1m",
+        help: "`N/TIME` or `off`: after N logins of a device within TIME that each ended its own \
+            live connection, its next ones are answered `rate_limited` and the live \
+            connection stays: the device exists twice",
+        read: |value, options| {
+            options.takeover_limit = no_or("off", value, limit)?;
+            Some(())
+        },
+    },
+    Row {
+        name: "implicit_subscriptions",
+        default: Some("yes"),
+        example: "no",
+        expected: "yes or no",
+        help: "a device that is logged in gets what is published to its downstream system topics, as \
+            from the platform, without a SUBSCRIBE; see \"Topics\"",
+        read: |value, options| {
+            options.implicit_subscriptions = yes_or_no(value)?;
+            Some(())
+        },
+    },
+    Row {
+        name: "stats_interval",
+        default: Some("off"),
+        example: "90",
+        expected: "off, or a duration from 1s on, like 10s or 5m",
+        help: "publish the counters below `$SYS/broker/iotda-auth/` this often; from `1s` on",
+        read: |value, options| {
+            options.stats_interval = no_or("off", value, interval)?;
+            Some(())
+        },
+    },
 ];
 
-const DURATION: &str = "a duration like 90, 90s, 15m, 1h or 2d";
+/// What [`Options::parse`] needs of a row.
+#[derive(Clone, Copy)]
+struct Rule {
+    name: &'static str,
+    expected: &'static str,
+    read: fn(&str, &mut Options) -> Option<()>,
+}
+
+/// Made when this is compiled: the other columns are not in the library.
+#[allow(clippy::indexing_slicing)] // an index too large does not compile
+static RULES: [Rule; OPTIONS.len()] = {
+    let mut rules = [OPTIONS[0].rule(); OPTIONS.len()];
+    let mut n = 1;
+    while n < rules.len() {
+        rules[n] = OPTIONS[n].rule();
+        n += 1;
+    }
+    rules
+};
+
+impl Row {
+    const fn rule(&self) -> Rule {
+        Rule { name: self.name, expected: self.expected, read: self.read }
+    }
+}
 
 impl Options {
     /// Reads the options: names without `plugin_opt_`, and values, whose surrounding blanks do not count.
@@ -228,17 +372,17 @@ impl Options {
         given: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, OptionError> {
         let mut options = Self::default();
-        let mut seen = [false; RULES.len()];
+        let mut seen = [false; OPTIONS.len()];
         for (name, value) in given {
-            let rule = RULES.iter().zip(&mut seen).find(|((known, _), _)| *known == name);
-            let Some(((name, rule), seen)) = rule else {
+            let found = RULES.iter().zip(&mut seen).find(|(rule, _)| rule.name == name);
+            let Some((&Rule { name, expected, read }, seen)) = found else {
                 return Err(OptionError::Unknown { name: name.into() });
             };
             if std::mem::replace(seen, true) {
                 return Err(OptionError::Repeated { name });
             }
             let value = value.trim();
-            rule(value, &mut options).map_err(|expected| OptionError::Malformed {
+            read(value, &mut options).ok_or_else(|| OptionError::Malformed {
                 name,
                 found: value.into(),
                 expected,
@@ -252,12 +396,25 @@ impl Options {
 
     /// The names of all options, without `plugin_opt_`.
     pub fn names() -> impl Iterator<Item = &'static str> {
-        RULES.iter().map(|(name, _)| *name)
+        RULES.iter().map(|rule| rule.name)
     }
 }
 
-fn not_empty(value: &str) -> Result<&str, &'static str> {
-    if value.is_empty() { Err("the path of a file") } else { Ok(value) }
+fn yes_or_no(value: &str) -> Option<bool> {
+    match value {
+        "yes" => Some(true),
+        "no" => Some(false),
+        _ => None,
+    }
+}
+
+fn some_text(value: &str) -> Option<&str> {
+    (!value.is_empty()).then_some(value)
+}
+
+/// A word that says "not at all", or what there is instead of it; the outer `None` if it is neither.
+fn no_or<T>(no: &str, value: &str, read: fn(&str) -> Option<T>) -> Option<Option<T>> {
+    if value == no { Some(None) } else { read(value).map(Some) }
 }
 
 /// A number of ASCII digits, without a sign.
@@ -281,29 +438,7 @@ fn duration(text: &str) -> Option<i64> {
     i64::from(number::<u32>(digits)?).checked_mul(unit)
 }
 
-fn off_or_interval(value: &str) -> Result<Option<Duration>, &'static str> {
-    match value {
-        "off" => Ok(None),
-        _ => interval(value).map(Some).ok_or("off, or a duration from 1s on, like 10s or 5m"),
-    }
-}
-
-fn yes_or_no(value: &str) -> Result<bool, &'static str> {
-    match value {
-        "yes" => Ok(true),
-        "no" => Ok(false),
-        _ => Err("yes or no"),
-    }
-}
-
-/// `off`, or `N/TIME`: so many within so long.
-fn off_or_limit(value: &str) -> Result<Option<Limit>, &'static str> {
-    match value {
-        "off" => Ok(None),
-        _ => limit(value).map(Some).ok_or("off, or a number and a duration like 20/1m"),
-    }
-}
-
+/// `N/TIME`: so many within so long.
 fn limit(text: &str) -> Option<Limit> {
     let (count, within) = text.split_once('/')?;
     let count = number(count.trim()).filter(|count| *count > 0)?;
@@ -351,6 +486,24 @@ mod tests {
         assert_eq!(options.policy, Policy::default());
         assert_eq!(Some(options.policy.timestamp_max_age), duration("65m"));
         assert_eq!(options.policy.timestamp_max_ahead, duration("1d"));
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_table() {
+        for row in OPTIONS {
+            let Some(default) = row.default else { continue };
+            assert_eq!(parse(&[(row.name, default)]), parse(&[]), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn the_examples_are_other_values() {
+        for row in OPTIONS {
+            let given = [("secrets_file", "/s"), (row.name, row.example)];
+            let given = if row.default.is_none() { &given[1..] } else { &given[..] };
+            let with = Options::parse(given.iter().copied());
+            assert_ne!(with.unwrap(), parse(&[]).unwrap(), "{}", row.name);
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //!     cargo run --example seeds
 
-use iotda_core::options::Options;
+use iotda_core::options::OPTIONS;
 use mosquitto_iotda_auth_fuzz::{
     answer::{Answer, answer},
     input::Input,
@@ -72,22 +72,6 @@ fn logins(json: &str) -> Vec<Login> {
         .collect()
 }
 
-/// A value of each kind that is no default.
-const VALUES: [&str; 12] = [
-    "timestamp_max_age=15m",
-    "timestamp_max_ahead=2d",
-    "sign_types=1, 2",
-    "keepalive=any",
-    "other_clients=defer",
-    "one_connection=no",
-    "session_id=device",
-    "exact_connack_ports=1883, 1884",
-    "reload_interval=10s",
-    "failure_limit=20/1m",
-    "takeover_limit=5/10s",
-    "stats_interval=90",
-];
-
 /// All options with their defaults, and each alone, with its default and with another value.
 fn options(example: &str) -> Vec<Vec<u8>> {
     let pair = |line: &str| {
@@ -97,7 +81,8 @@ fn options(example: &str) -> Vec<Vec<u8>> {
     };
     let mut pairs: Vec<String> = example.lines().filter_map(pair).collect();
     pairs.push(pairs.join("\0"));
-    pairs.extend(VALUES.map(String::from));
+    let others = OPTIONS.iter().filter(|option| option.default.is_some());
+    pairs.extend(others.map(|option| format!("{}={}", option.name, option.example)));
     pairs.into_iter().map(String::into_bytes).collect()
 }
 
@@ -227,7 +212,7 @@ fn options_and_kinds(login: &Login) -> Vec<Vec<u8>> {
     let password = without.len() - 3;
     without[password] = 4;
     let fails = [event.clone(), without, around.clone()].concat();
-    let options = 1..u8::try_from(Options::names().count()).expect("a few");
+    let options = 1..u8::try_from(OPTIONS.len()).expect("a few");
     let mut seeds: Vec<Vec<u8>> = options
         .map(|option| [begin(&file, option), logs_in.clone(), fails.clone(), vec![11, 0]].concat())
         .collect();

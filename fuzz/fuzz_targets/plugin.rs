@@ -5,7 +5,7 @@
 
 #![no_main]
 
-use iotda_core::options::Options;
+use iotda_core::options::OPTIONS;
 use libfuzzer_sys::fuzz_target;
 use mosquitto_iotda_auth_fuzz::{
     broker::{
@@ -142,18 +142,16 @@ impl World {
         let mut options = vec![(some(b"secrets_file"), some(path.as_bytes()))];
         let ports = format!("1883, {}", self.wire.port());
         for _ in 0..input.below(8) {
-            let names: Vec<&str> = Options::names().collect();
             let which = usize::from(input.byte());
-            let Some(name) =
-                names.get(which % (names.len() + 1)).filter(|name| **name != "secrets_file")
-            else {
+            let option = OPTIONS.get(which % (OPTIONS.len() + 1));
+            let Some(option) = option.filter(|option| option.name != "secrets_file") else {
                 let name = input.text();
                 if name != b"secrets_file" {
                     options.push((some(name).filter(|_| which < 128), some(input.text())));
                 }
                 continue;
             };
-            let values: [&str; 4] = match *name {
+            let values: [&str; 4] = match option.name {
                 "timestamp_max_age" => ["2d", "0", "90s", "1h"],
                 "timestamp_max_ahead" => ["15m", "0", "2d", "unlimited"],
                 "sign_types" => ["0,1,2", "1, 2", "0", "2"],
@@ -166,7 +164,7 @@ impl World {
                 "failure_limit" => ["1/1m", "off", "3/10s", "20/1h"],
                 "takeover_limit" => ["1/1m", "off", "3/10s", "20/1h"],
                 "stats_interval" => ["1s", "off", "10s", "1h"],
-                _ => ["", "x", " ", "off"],
+                _ => [option.example, option.default.unwrap_or_default(), option.example, "x"],
             };
             let value = match input.below(8) {
                 few @ 0..4 => some(values[usize::from(few)].as_bytes()),
@@ -174,7 +172,7 @@ impl World {
                 5 => some(input.text()),
                 _ => some(values[0].as_bytes()),
             };
-            options.push((some(name.as_bytes()), value));
+            options.push((some(option.name.as_bytes()), value));
         }
         options
     }

@@ -78,3 +78,21 @@ pub fn answer(sent: &Sent, devices: &ReferenceFile, rules: &Rules, now: i64) -> 
     }
     if device.frozen { refuse("frozen") } else { Answer::Accept }
 }
+
+/// The codes of a refusal, as the contract's table has them.
+pub fn codes(slug: &str) -> (u8, u8) {
+    match slug {
+        "rate_limited" => (3, 0x9F),
+        "bad_client_id" | "bad_sign_type" | "bad_keepalive" => (2, 0x85),
+        "user_mismatch" | "unknown_device" | "stale_timestamp" | "future_timestamp"
+        | "wrong_password" | "no_certificate" => (4, 0x86),
+        "wrong_certificate" | "frozen" => (5, 0x87),
+        "internal_error" => (3, 0x88),
+        _ => panic!("{slug}"),
+    }
+}
+
+/// Whether a refusal is held against an address, unless the password was right.
+pub fn is_failure(slug: &str) -> bool {
+    !["rate_limited", "frozen", "internal_error"].contains(&slug)
+}

@@ -160,7 +160,10 @@ impl Wanted {
             "failure_limit" => self.failure_limit = off_or_limit(value)?,
             "takeover_limit" => self.takeover_limit = off_or_limit(value)?,
             "stats_interval" => self.stats_seconds = off_or_seconds(value)?,
-            _ => return None,
+            // An option that changes nothing here is right where the crate says so.
+            _ => {
+                Options::parse([("secrets_file", "/s"), (name, value)]).ok()?;
+            }
         }
         Some(())
     }

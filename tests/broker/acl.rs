@@ -4,16 +4,18 @@ use super::other_clients::{backend, with_password_file};
 use iotda_core::login::SignType::Sha256;
 use std::fs;
 use support::{
-    broker::{Broker, installation, on_every_broker},
+    broker::{Broker, installation},
     device::{Device, LAMP, METER},
     library::root,
     mqtt::{ACCEPTED, Client, Connect},
+    on_every_broker,
+    version::Version,
 };
 
 on_every_broker!(
     devices_have_their_own_topics,
-    the_acl_plugin_reads_the_same_file,
-    topics_outside_oc_are_open_once_the_line_is_in_force,
+    topics_outside_oc_are_open_once_the_line_is_in_force;
+    from 2.1: the_acl_plugin_reads_the_same_file
 );
 
 /// From a device to the platform, below `$oc/devices/{device id}/`.
@@ -151,18 +153,15 @@ fn play(broker: &Broker) {
     assert_eq!(found, expected);
 }
 
-fn devices_have_their_own_topics(version: &str) {
+fn devices_have_their_own_topics(version: Version) {
     let example = root().join("mosquitto.acl.example");
     let setup = with_password_file(version, "defer");
     let file = setup.scratch().file("acl", fs::read(example).unwrap());
     play(&setup.line(&format!("acl_file {}", file.display())).start());
 }
 
-/// 2.1 has a plugin for it; on 2.0 there is nothing to test.
-fn the_acl_plugin_reads_the_same_file(version: &str) {
-    if version != "2.1.2" {
-        return;
-    }
+/// 2.1 has a plugin for it.
+fn the_acl_plugin_reads_the_same_file(version: Version) {
     let plugin =
         installation(version).join("root/usr/lib/x86_64-linux-gnu/mosquitto/mosquitto_acl_file.so");
     let example = fs::read_to_string(root().join("mosquitto.acl.example")).unwrap();
@@ -177,7 +176,7 @@ fn the_acl_plugin_reads_the_same_file(version: &str) {
 }
 
 /// As the platform has it by default.
-fn topics_outside_oc_are_open_once_the_line_is_in_force(version: &str) {
+fn topics_outside_oc_are_open_once_the_line_is_in_force(version: Version) {
     let example = fs::read_to_string(root().join("mosquitto.acl.example")).unwrap();
     assert_eq!(example.matches("\n#pattern readwrite #\n").count(), 1);
     for (open, expected) in [(false, vec![]), (true, vec!["/test/M2M/01".to_string()])] {

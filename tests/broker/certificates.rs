@@ -3,11 +3,13 @@
 use iotda_core::login::SignType::{Sha256, Sha256Timestamp, Sm3Timestamp};
 use support::{
     authority::{Authority, Issued},
-    broker::{Broker, Setup, free_port, on_every_broker},
+    broker::{Broker, Setup, free_port},
     device::{Device, LAMP, METER, now, secrets, stamp},
     mqtt::{ACCEPTED, Answer, Client, Connect, VERSIONS, refused},
+    on_every_broker,
     scratch::Scratch,
     transport,
+    version::Version,
 };
 
 on_every_broker!(
@@ -28,12 +30,12 @@ struct Door {
 
 impl Door {
     /// A broker with such a listener beside a plain one, and the secrets file that is made with the authority.
-    fn open(version: &str, secrets: impl FnOnce(&Authority) -> String) -> Self {
+    fn open(version: Version, secrets: impl FnOnce(&Authority) -> String) -> Self {
         Self::open_with(version, secrets, |_| String::new())
     }
 
     fn open_with(
-        version: &str,
+        version: Version,
         secrets: impl FnOnce(&Authority) -> String,
         lines: impl FnOnce(&Authority) -> String,
     ) -> Self {
@@ -84,7 +86,7 @@ fn connects(id: &'static str) -> [Connect; 3] {
     ]
 }
 
-fn a_device_logs_in_by_its_certificate(version: &str) {
+fn a_device_logs_in_by_its_certificate(version: Version) {
     let door = Door::open(version, |authority| {
         let [one, two] = ["one", "two"].map(|name| authority.issue(name));
         format!(
@@ -131,7 +133,7 @@ fn a_device_logs_in_by_its_certificate(version: &str) {
 }
 
 /// The broker ends the handshake, and nobody is asked.
-fn what_tls_refuses_reaches_nobody(version: &str) {
+fn what_tls_refuses_reaches_nobody(version: Version) {
     let file = |authority: &Authority| {
         let certificates =
             [("good", authority.issue("good")), ("old", authority.issue_expired("old"))];
@@ -158,7 +160,7 @@ fn what_tls_refuses_reaches_nobody(version: &str) {
     assert!(door.broker.refusals().is_empty(), "{}", door.broker.log());
 }
 
-fn of_a_chain_the_devices_own_counts(version: &str) {
+fn of_a_chain_the_devices_own_counts(version: Version) {
     let scratch = Scratch::new();
     let mut above = None;
     let door = Door::open(version, |root| {
@@ -184,7 +186,7 @@ fn of_a_chain_the_devices_own_counts(version: &str) {
 }
 
 /// Two certificates whose fingerprints begin alike, and lines that are almost a fingerprint.
-fn a_prefix_is_no_fingerprint(version: &str) {
+fn a_prefix_is_no_fingerprint(version: Version) {
     let mut twins = None;
     let door = Door::open(version, |authority| {
         let mut known: Vec<(Issued, String)> = Vec::new();
@@ -225,7 +227,7 @@ fn a_prefix_is_no_fingerprint(version: &str) {
 }
 
 /// A TLS listener that asks for no certificate is sent none, and one that lets clients do without gives the plugin nobody's.
-fn nobody_is_asked_for_a_certificate_elsewhere(version: &str) {
+fn nobody_is_asked_for_a_certificate_elsewhere(version: Version) {
     let port = free_port();
     let setup = Setup::new(version);
     let authority = Authority::new(setup.scratch(), "authority");
@@ -250,7 +252,7 @@ fn nobody_is_asked_for_a_certificate_elsewhere(version: &str) {
     }
 }
 
-fn a_certificate_is_changed_without_a_gap(version: &str) {
+fn a_certificate_is_changed_without_a_gap(version: Version) {
     let door = Door::open(version, |authority| {
         let (old, _) = (authority.issue("old"), authority.issue("new"));
         format!("{}:{}\ndevice:x509={}\n", METER.id, METER.secret, old.fingerprint("-sha256"))

@@ -4,11 +4,13 @@ use crate::reload::write;
 use iotda_core::login::SignType::Sha256Timestamp;
 use std::fs;
 use support::{
-    broker::{Broker, Setup, on_every_broker, wait},
+    broker::{Broker, Setup, wait},
     c,
     device::{Device, LAMP, METER, now, secrets, stamp},
     library::root,
     mqtt::{ACCEPTED, Client, Connect, refused},
+    on_every_broker,
+    version::Version,
 };
 
 on_every_broker!(
@@ -25,7 +27,7 @@ const HOUR: i64 = 3600;
 const JUMPS: [i64; 7] = [1, 24, 366 * 24, -1, -24, -366 * 24, 0];
 
 /// A broker whose clock can be set.
-fn with_a_clock(version: &str) -> Setup {
+fn with_a_clock(version: Version) -> Setup {
     let setup = Setup::new(version).secrets(secrets());
     let source = root().join("tests/broker/clock_shift.c");
     let library = setup.scratch().path().join("clock_shift.so");
@@ -57,7 +59,7 @@ fn login(device: Device, hours: i64) -> Connect {
     device.connect(Sha256Timestamp, &stamp(now() + hours * HOUR)).keep_alive(0)
 }
 
-fn the_hour_goes_by_the_wall_clock(version: &str) {
+fn the_hour_goes_by_the_wall_clock(version: Version) {
     let broker = with_a_clock(version).option("timestamp_max_ahead", "1h").start();
     let (mut lamp, answer) = Client::connect(&broker, &login(LAMP, 0));
     assert_eq!(answer, ACCEPTED);
@@ -81,7 +83,7 @@ fn the_hour_goes_by_the_wall_clock(version: &str) {
 
 /// What holds where the operator says nothing: at the turn of the hour nobody is refused who has just signed, and nobody
 /// comes with a password for another year.
-fn the_window_is_65_minutes_and_a_day(version: &str) {
+fn the_window_is_65_minutes_and_a_day(version: Version) {
     let broker = with_a_clock(version).start();
     // So many seconds after the turn of the hour; they run on while this is played.
     let hour = now() / HOUR * HOUR + HOUR;
@@ -105,7 +107,7 @@ fn the_window_is_65_minutes_and_a_day(version: &str) {
     assert!(broker.refusals().last().unwrap().contains(" reason=future_timestamp ahead="));
 }
 
-fn a_changed_file_is_noticed_at_any_hour(version: &str) {
+fn a_changed_file_is_noticed_at_any_hour(version: Version) {
     let broker = with_a_clock(version).option("reload_interval", "1s").start();
     let (mut lamp, _) = Client::connect(&broker, &login(LAMP, 0));
     for (round, hours) in [0, 24, -24, -366 * 24, 366 * 24].into_iter().enumerate() {
@@ -126,7 +128,7 @@ fn wrong(number: u32) -> Connect {
     LAMP.connect_now().password(format!("{number:064}"))
 }
 
-fn a_flood_is_thinned_by_another_clock(version: &str) {
+fn a_flood_is_thinned_by_another_clock(version: Version) {
     let mut broker = with_a_clock(version).start();
     for hours in JUMPS {
         set(&broker, hours);
@@ -142,7 +144,7 @@ fn a_flood_is_thinned_by_another_clock(version: &str) {
     broker.wait_for_log("iotda-auth: refused 18 more, not shown: wrong_password=18");
 }
 
-fn failures_are_forgiven_by_another_clock(version: &str) {
+fn failures_are_forgiven_by_another_clock(version: Version) {
     let broker = with_a_clock(version).option("failure_limit", "2/1h").start();
     for number in 0..2 {
         Client::connect(&broker, &wrong(number));
@@ -165,7 +167,7 @@ fn failures_are_forgiven_by_another_clock(version: &str) {
 }
 
 /// 2.1.2 sends no tick after its clock was set back: nothing tells then that the second look at the sessions is over.
-fn a_session_of_the_last_hour_ends_nobody(version: &str) {
+fn a_session_of_the_last_hour_ends_nobody(version: Version) {
     let broker = with_a_clock(version).start();
     for (hours, level) in [(0, 4), (-2, 5)] {
         set(&broker, hours);

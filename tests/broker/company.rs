@@ -3,15 +3,16 @@
 
 use std::process::Command;
 use support::{
-    broker::{Setup, dynamic_security, free_port, installation, on_every_broker},
+    broker::{Setup, dynamic_security, free_port, installation},
     device::{LAMP, secrets},
     mqtt::{ACCEPTED, Client, Connect, VERSIONS, not_authorized, refused},
-    transport,
+    on_every_broker, transport,
+    version::Version,
 };
 
 on_every_broker!(dynamic_security_has_its_own_clients, certificates_have_a_listener_of_their_own);
 
-fn dynamic_security_has_its_own_clients(version: &str) {
+fn dynamic_security_has_its_own_clients(version: Version) {
     let setup = Setup::new(version).secrets(secrets()).option("other_clients", "defer");
     let config = setup.scratch().path().join("dynamic-security.json");
     let made = Command::new(installation(version).join("mosquitto_ctrl"))
@@ -53,7 +54,7 @@ fn dynamic_security_has_its_own_clients(version: &str) {
 }
 
 /// With `use_identity_as_username` the broker asks no plugin.
-fn certificates_have_a_listener_of_their_own(version: &str) {
+fn certificates_have_a_listener_of_their_own(version: Version) {
     let port = free_port();
     let setup = Setup::new(version).secrets(secrets());
     let lines = transport::tls_lines(setup.scratch());

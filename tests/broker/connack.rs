@@ -4,11 +4,12 @@
 use super::login::{refusals, secrets_of_all, slug};
 use std::net::{Ipv6Addr, SocketAddr};
 use support::{
-    broker::{Broker, Setup, free_port, on_every_broker, wait},
+    broker::{Broker, Setup, free_port, wait},
     device::{LAMP, METER},
     library,
     mqtt::{ACCEPTED, Answer, Client, Connect, VERSIONS, refusal, refused},
-    transport,
+    on_every_broker, transport,
+    version::Version,
 };
 
 on_every_broker!(
@@ -22,6 +23,12 @@ on_every_broker!(
     only_the_refused_client_is_written_to,
     a_sweep_writes_to_nobody,
     what_is_not_exact_is_told_once,
+    ; from 2.1:
+    every_refusal_is_exact_behind_a_proxy,
+    every_refusal_is_exact_behind_a_proxy_that_speaks_v1,
+    checks_of_health_are_none_of_ours,
+    web_sockets_behind_a_proxy_are_left_alone,
+    only_the_refused_client_behind_a_proxy_is_written_to,
 );
 
 /// The bytes of a CONNACK.
@@ -36,7 +43,7 @@ fn exact(level: u8, slug: &str) -> Vec<u8> {
 }
 
 /// What a stock broker sends for a refusal.
-fn stock(version: &str, level: u8, slug: &str) -> Vec<u8> {
+fn stock(version: Version, level: u8, slug: &str) -> Vec<u8> {
     match refused(version, level, slug) {
         Answer::Connack(code) => connack(level, code),
         Answer::Closed => Vec::new(),
@@ -63,28 +70,27 @@ fn play(dial: impl Fn() -> Client, expected: impl Fn(u8, &str) -> Vec<u8>) {
     }
 }
 
-fn start(version: &str, ports: &str) -> Setup {
+fn start(version: Version, ports: &str) -> Setup {
     Setup::new(version).secrets(secrets_of_all()).option("exact_connack_ports", ports)
 }
 
-fn every_refusal_is_exact_on_a_listed_port(version: &str) {
+fn every_refusal_is_exact_on_a_listed_port(version: Version) {
     let port = free_port();
     let broker = start(version, &format!("1, {port}")).port(port).start();
     play(|| Client::dial(&broker), exact);
     // The broker's log is as ever.
     let count = VERSIONS.len() * refusals().len();
-    let own = if version == "2.1.2" { "disconnected: " } else { "disconnected, not authorised." };
-    assert!(broker.log().matches(own).count() >= count, "{}", broker.log());
+    assert!(broker.log().matches(version.disconnected()).count() >= count, "{}", broker.log());
 }
 
-fn every_refusal_is_the_brokers_elsewhere(version: &str) {
+fn every_refusal_is_the_brokers_elsewhere(version: Version) {
     let broker = start(version, "1").start();
     play(|| Client::dial(&broker), |level, slug| stock(version, level, slug));
     let broker = Setup::new(version).secrets(secrets_of_all()).start();
     play(|| Client::dial(&broker), |level, slug| stock(version, level, slug));
 }
 
-fn tls_is_left_alone_even_where_its_port_is_listed(version: &str) {
+fn tls_is_left_alone_even_where_its_port_is_listed(version: Version) {
     let port = free_port();
     let setup = start(version, &port.to_string());
     let lines = transport::tls_lines(setup.scratch());
@@ -100,7 +106,7 @@ fn tls_is_left_alone_even_where_its_port_is_listed(version: &str) {
     }
 }
 
-fn web_sockets_are_left_alone(version: &str) {
+fn web_sockets_are_left_alone(version: Version) {
     let port = free_port();
     let _broker = start(version, &port.to_string())
         .line(&format!("listener {port} 127.0.0.1\nprotocol websockets"))
@@ -111,7 +117,7 @@ fn web_sockets_are_left_alone(version: &str) {
             // 2.0 closes a WebSocket before it has sent the CONNACK that it has for it.
             let stock = stock(version, level, slug(reason));
             assert!(
-                found == stock || (version != "2.1.2" && found.is_empty()),
+                found == stock || (!version.finishes_web_sockets() && found.is_empty()),
                 "{found:02x?} MQTT level {level}, {reason}"
             );
         }
@@ -121,7 +127,7 @@ fn web_sockets_are_left_alone(version: &str) {
     }
 }
 
-fn unix_sockets_are_left_alone(version: &str) {
+fn unix_sockets_are_left_alone(version: Version) {
     let setup = start(version, "1883");
     let path = setup.scratch().path().join("s");
     let broker = setup.line(&format!("listener 0 {}", path.display())).start();
@@ -133,7 +139,7 @@ fn unix_sockets_are_left_alone(version: &str) {
     );
 }
 
-fn addresses_of_either_family_are_proved(version: &str) {
+fn addresses_of_either_family_are_proved(version: Version) {
     let port = free_port();
     let _broker = start(version, &port.to_string()).line(&format!("listener {port}")).start();
     let addresses: [SocketAddr; 2] = [transport::local(port), (Ipv6Addr::LOCALHOST, port).into()];
@@ -142,7 +148,7 @@ fn addresses_of_either_family_are_proved(version: &str) {
     }
 }
 
-fn a_fault_has_a_code_of_its_own(version: &str) {
+fn a_fault_has_a_code_of_its_own(version: Version) {
     let port = free_port();
     let broker = start(version, &port.to_string())
         .port(port)
@@ -156,7 +162,7 @@ fn a_fault_has_a_code_of_its_own(version: &str) {
 }
 
 /// Many clients at one address: what is for one is written to no other.
-fn only_the_refused_client_is_written_to(version: &str) {
+fn only_the_refused_client_is_written_to(version: Version) {
     let port = free_port();
     let broker =
         start(version, &port.to_string()).option("one_connection", "no").port(port).start();
@@ -186,7 +192,7 @@ fn only_the_refused_client_is_written_to(version: &str) {
     }
 }
 
-fn a_sweep_writes_to_nobody(version: &str) {
+fn a_sweep_writes_to_nobody(version: Version) {
     let port = free_port();
     let broker: Broker = start(version, &port.to_string()).port(port).start();
     let (mut lamp, _) = Client::connect(&broker, &LAMP.connect_now());
@@ -207,7 +213,7 @@ fn doubts(broker: &Broker) -> Vec<String> {
     doubts.map(String::from).collect()
 }
 
-fn what_is_not_exact_is_told_once(version: &str) {
+fn what_is_not_exact_is_told_once(version: Version) {
     let [plain, tls, web, other] = [(); 4].map(|()| free_port());
     let wrong = LAMP.connect_now().password("0".repeat(64));
     for (listed, reason) in [(tls, "as TLS does"), (web, "for it is a WebSocket listener")] {
@@ -270,18 +276,17 @@ fn headers(listener: SocketAddr) -> Vec<(Vec<u8>, &'static str)> {
     ]
 }
 
-/// A 2.1 with a listener that takes PROXY, and the port of that.
-fn start_behind_a_proxy(protocol: u8, lines: &str) -> (Broker, u16) {
+/// A broker with a listener that takes PROXY, and the port of that.
+fn start_behind_a_proxy(version: Version, protocol: u8, lines: &str) -> (Broker, u16) {
     let port = free_port();
-    let broker = start("2.1.2", &port.to_string())
+    let broker = start(version, &port.to_string())
         .line(&format!("listener {port} 127.0.0.1\nenable_proxy_protocol {protocol}\n{lines}"))
         .start();
     (broker, port)
 }
 
-#[test]
-fn every_refusal_is_exact_behind_a_proxy_on_2_1_2() {
-    let (broker, port) = start_behind_a_proxy(2, "");
+fn every_refusal_is_exact_behind_a_proxy(version: Version) {
+    let (broker, port) = start_behind_a_proxy(version, 2, "");
     for (header, address) in headers(transport::local(port)) {
         play(|| Client::over(transport::by_proxy(port, &header)), exact);
         let told = broker.refusals();
@@ -301,9 +306,8 @@ fn every_refusal_is_exact_behind_a_proxy_on_2_1_2() {
     }
 }
 
-#[test]
-fn every_refusal_is_exact_behind_a_proxy_that_speaks_v1_on_2_1_2() {
-    let (broker, port) = start_behind_a_proxy(1, "");
+fn every_refusal_is_exact_behind_a_proxy_that_speaks_v1(version: Version) {
+    let (broker, port) = start_behind_a_proxy(version, 1, "");
     for header in [
         "PROXY TCP4 203.0.113.9 127.0.0.1 50000 1883\r\n",
         "PROXY TCP6 2001:db8::9 ::1 50000 1883\r\n",
@@ -317,10 +321,9 @@ fn every_refusal_is_exact_behind_a_proxy_that_speaks_v1_on_2_1_2() {
 }
 
 /// What a proxy says of itself, and what the broker does not know, reaches no plugin.
-#[test]
-fn checks_of_health_are_none_of_ours_on_2_1_2() {
+fn checks_of_health_are_none_of_ours(version: Version) {
     use transport::{ProxyCommand, UDP_IPV4, UNSPEC, proxy_header};
-    let (broker, port) = start_behind_a_proxy(2, "");
+    let (broker, port) = start_behind_a_proxy(version, 2, "");
     for header in [
         proxy_header(ProxyCommand::Local, UNSPEC, &[]),
         proxy_header(ProxyCommand::Local, UNSPEC, &[0; 12]),
@@ -338,23 +341,21 @@ fn checks_of_health_are_none_of_ours_on_2_1_2() {
     assert_eq!(doubts(&broker), [""; 0]);
 }
 
-#[test]
-fn web_sockets_behind_a_proxy_are_left_alone_on_2_1_2() {
-    let (broker, port) = start_behind_a_proxy(2, "protocol websockets");
+fn web_sockets_behind_a_proxy_are_left_alone(version: Version) {
+    let (broker, port) = start_behind_a_proxy(version, 2, "protocol websockets");
     let (header, _) = headers(transport::local(port)).pop().unwrap();
     play(
         || Client::over(transport::web_socket_over(transport::by_proxy(port, &header), "")),
-        |level, slug| stock("2.1.2", level, slug),
+        |level, slug| stock(version, level, slug),
     );
     let told = doubts(&broker);
     assert!(told.len() == 1 && told[0].contains("for it is a WebSocket listener"), "{told:?}");
 }
 
 /// All come from the proxy: what is for one is written to no other, how far the others may be in their first packet.
-#[test]
-fn only_the_refused_client_behind_a_proxy_is_written_to_on_2_1_2() {
+fn only_the_refused_client_behind_a_proxy_is_written_to(version: Version) {
     let port = free_port();
-    let broker = start("2.1.2", &port.to_string())
+    let broker = start(version, &port.to_string())
         .option("one_connection", "no")
         .line(&format!("listener {port} 127.0.0.1\nenable_proxy_protocol 2"))
         .start();

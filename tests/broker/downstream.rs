@@ -5,16 +5,16 @@ use iotda_core::login::SignType::Sha256;
 use std::thread::sleep;
 use std::time::Duration;
 use support::{
-    broker::{Broker, Setup, free_port, on_every_broker},
+    broker::{Broker, Setup, free_port},
     device::{Device, LAMP, METER, secrets},
     mqtt::{ACCEPTED, Client, Connect, VERSIONS, packet, string},
-    transport,
+    on_every_broker, transport,
+    version::Version,
 };
 
 on_every_broker!(
     a_device_that_never_subscribes_gets_what_goes_down,
     a_device_that_subscribes_gets_each_message_once,
-    what_a_device_takes_back_comes_as_before,
     a_resumed_session_keeps_its_own,
     a_restart_doubles_nothing,
     nobody_else_gets_anything,
@@ -23,9 +23,11 @@ on_every_broker!(
     switched_off_nothing_comes,
     a_message_to_nobody_is_told_and_counted,
     a_back_end_on_another_listener_reaches_devices,
-    a_session_that_goes_by_the_device_gets_each_message_once,
     of_many_commands_none_is_lost_and_none_comes_twice,
-    nothing_is_found_under_valgrind,
+    nothing_is_found_under_valgrind;
+    // A 2.0 tells a plugin of no filter that is taken back.
+    from 2.1: what_a_device_takes_back_comes_as_before,
+    a_session_that_goes_by_the_device_gets_each_message_once
 );
 
 /// What goes down, behind `$oc/devices/{id}/sys/`.
@@ -61,7 +63,7 @@ const OF_THE_C_SDK: [&str; 6] = [
     "events/down",
 ];
 
-fn setup(version: &str) -> Setup {
+fn setup(version: Version) -> Setup {
     with_password_file(version, "defer")
 }
 
@@ -149,7 +151,7 @@ fn unsubscribe(client: &mut Client, level: u8, filter: &str) {
     assert_eq!(unsuback[0], 0xB0, "{unsuback:02x?}");
 }
 
-fn a_device_that_never_subscribes_gets_what_goes_down(version: &str) {
+fn a_device_that_never_subscribes_gets_what_goes_down(version: Version) {
     let broker = setup(version).start();
     let mut service = service(&broker);
     for level in VERSIONS {
@@ -177,7 +179,7 @@ fn a_device_that_never_subscribes_gets_what_goes_down(version: &str) {
     }
 }
 
-fn a_device_that_subscribes_gets_each_message_once(version: &str) {
+fn a_device_that_subscribes_gets_each_message_once(version: Version) {
     let broker = setup(version).start();
     let mut service = service(&broker);
     let filters: [&[&str]; 8] = [
@@ -197,12 +199,9 @@ fn a_device_that_subscribes_gets_each_message_once(version: &str) {
         }
         send_down(&mut service, LAMP, "one");
         let is_covered = |rest: &str| own.iter().any(|filter| covers(filter, rest));
-        let qos = |rest: &str| match (is_covered(rest), version) {
-            (true, _) => Some(1),
-            (false, "2.1.2") => Some(0),
-            // One that subscribes looks after itself there.
-            (false, _) => None,
-        };
+        // One that subscribes looks after itself on a 2.0.
+        let other = version.subscribes_sessions().then_some(0);
+        let qos = |rest: &str| if is_covered(rest) { Some(1) } else { other };
         let mut came = all_that_came(&mut lamp, level);
         let wanted = expected(LAMP, "one", qos);
         // A broker may hand over once for each of a device's own filters.
@@ -225,11 +224,7 @@ fn covers(filter: &str, topic: &str) -> bool {
     }
 }
 
-fn what_a_device_takes_back_comes_as_before(version: &str) {
-    // A 2.0 does not tell a plugin that a filter is taken back.
-    if version != "2.1.2" {
-        return;
-    }
+fn what_a_device_takes_back_comes_as_before(version: Version) {
     let broker = setup(version).start();
     let mut service = service(&broker);
     for (level, own) in VERSIONS.into_iter().cycle().zip([
@@ -256,15 +251,12 @@ fn what_a_device_takes_back_comes_as_before(version: &str) {
     }
 }
 
-fn a_resumed_session_keeps_its_own(version: &str) {
+fn a_resumed_session_keeps_its_own(version: Version) {
     let broker = setup(version).start();
     let mut service = service(&broker);
     let own = |rest: &str| ["messages/down", "commands/request_id=7"].contains(&rest);
-    let qos = |rest: &str| match (own(rest), version) {
-        (true, _) => Some(1),
-        (false, "2.1.2") => Some(0),
-        (false, _) => None,
-    };
+    let other = version.subscribes_sessions().then_some(0);
+    let qos = |rest: &str| if own(rest) { Some(1) } else { other };
     for level in [4, 5] {
         let login = login(LAMP).level(level).persistent();
         let mut lamp = connect(&broker, &login);
@@ -289,7 +281,7 @@ fn a_resumed_session_keeps_its_own(version: &str) {
     }
 }
 
-fn a_restart_doubles_nothing(version: &str) {
+fn a_restart_doubles_nothing(version: Version) {
     let setup = setup(version);
     let folder = setup.scratch().path().display().to_string();
     let mut broker =
@@ -306,11 +298,8 @@ fn a_restart_doubles_nothing(version: &str) {
     for round in ["one", "two"] {
         send_down(&mut service, LAMP, round);
         send_down(&mut service, METER, round);
-        let qos = |rest: &str| match (rest.starts_with("commands/"), version) {
-            (true, _) => Some(1),
-            (false, "2.1.2") => Some(0),
-            (false, _) => None,
-        };
+        let other = version.subscribes_sessions().then_some(0);
+        let qos = |rest: &str| if rest.starts_with("commands/") { Some(1) } else { other };
         assert_eq!(all_that_came(&mut lamp, 4), expected(LAMP, round, qos));
         assert_eq!(all_that_came(&mut meter, 4), expected(METER, round, |_| Some(0)));
         // As it does at each connection.
@@ -318,7 +307,7 @@ fn a_restart_doubles_nothing(version: &str) {
     }
 }
 
-fn nobody_else_gets_anything(version: &str) {
+fn nobody_else_gets_anything(version: Version) {
     let broker = setup(version).start();
     let mut service = service(&broker);
     let other = Connect::new(LAMP.id).username("backend.service").password("backendpassword");
@@ -338,7 +327,7 @@ fn nobody_else_gets_anything(version: &str) {
     assert_eq!(all_that_came(&mut lamp, 4), expected(LAMP, "two", |_| Some(0)));
 }
 
-fn nothing_is_kept_for_an_absent_device(version: &str) {
+fn nothing_is_kept_for_an_absent_device(version: Version) {
     let broker = setup(version).start();
     let mut service = service(&broker);
     for level in [4, 5] {
@@ -363,7 +352,7 @@ fn nothing_is_kept_for_an_absent_device(version: &str) {
     }
 }
 
-fn a_device_with_two_connections_gets_it_on_both(version: &str) {
+fn a_device_with_two_connections_gets_it_on_both(version: Version) {
     let broker = setup(version).option("one_connection", "no").start();
     let mut service = service(&broker);
     let mut first = connect(&broker, &LAMP.connect(Sha256, "2999010100"));
@@ -377,7 +366,7 @@ fn a_device_with_two_connections_gets_it_on_both(version: &str) {
     assert_eq!(all_that_came(&mut second, 4), expected(LAMP, "two", |_| Some(0)));
 }
 
-fn switched_off_nothing_comes(version: &str) {
+fn switched_off_nothing_comes(version: Version) {
     let broker = setup(version).option("implicit_subscriptions", "no").start();
     let mut service = service(&broker);
     let mut lamp = connect(&broker, &login(LAMP));
@@ -389,7 +378,7 @@ fn switched_off_nothing_comes(version: &str) {
     assert_eq!(all_that_came(&mut lamp, 4), expected(LAMP, "two", qos));
 }
 
-fn a_message_to_nobody_is_told_and_counted(version: &str) {
+fn a_message_to_nobody_is_told_and_counted(version: Version) {
     let mut broker = setup(version).line("log_type all").start();
     let mut service = service(&broker);
     let lamp = connect(&broker, &login(LAMP));
@@ -412,7 +401,7 @@ fn a_message_to_nobody_is_told_and_counted(version: &str) {
     assert!(log.contains(" undelivered=30 "), "{log}");
 }
 
-fn a_back_end_on_another_listener_reaches_devices(version: &str) {
+fn a_back_end_on_another_listener_reaches_devices(version: Version) {
     let other = free_port();
     let library = support::library::release().display().to_string();
     let setup = Setup::new(version);
@@ -421,7 +410,7 @@ fn a_back_end_on_another_listener_reaches_devices(version: &str) {
     let options = format!("plugin_opt_secrets_file {}\n", file.display());
     let deferring = format!("{options}plugin_opt_other_clients defer\nallow_anonymous true\n");
     // A 2.0 tells the plugins of the listener that a message comes by, so the back end's needs one too.
-    let config = if version == "2.1.2" {
+    let config = if version.names_plugins() {
         format!(
             "plugin_load devices {library}\n{options}listener {port} 127.0.0.1\nplugin_use devices\n\
              listener {other} 127.0.0.1\nlistener_allow_anonymous true\n"
@@ -441,11 +430,7 @@ fn a_back_end_on_another_listener_reaches_devices(version: &str) {
     assert_eq!(all_that_came(&mut lamp, 4), expected(LAMP, "one", |_| Some(0)));
 }
 
-fn a_session_that_goes_by_the_device_gets_each_message_once(version: &str) {
-    // Earlier brokers say why they do not start.
-    if version != "2.1.2" {
-        return;
-    }
+fn a_session_that_goes_by_the_device_gets_each_message_once(version: Version) {
     let broker = setup(version).option("session_id", "device").start();
     let mut service = service(&broker);
     let at_hour = |hour: u8| LAMP.connect(Sha256, &format!("20990101{hour:02}")).persistent();
@@ -475,7 +460,7 @@ fn fleet() -> Vec<Device> {
 }
 
 /// For some seconds, or as many as IOTDA_SOAK_SECONDS says.
-fn of_many_commands_none_is_lost_and_none_comes_twice(version: &str) {
+fn of_many_commands_none_is_lost_and_none_comes_twice(version: Version) {
     let seconds = std::env::var("IOTDA_SOAK_SECONDS").map_or(3, |text| text.parse().unwrap());
     let devices = fleet();
     let file: String = devices.iter().map(|d| format!("{}:{}\n", d.id, d.secret)).collect();
@@ -527,7 +512,7 @@ fn of_many_commands_none_is_lost_and_none_comes_twice(version: &str) {
     println!("{round} rounds of {} commands on {version}", 3 * MANY);
 }
 
-fn nothing_is_found_under_valgrind(version: &str) {
+fn nothing_is_found_under_valgrind(version: Version) {
     let setup = setup(version);
     let found = setup.scratch().path().join("valgrind");
     let words = crate::valgrind::words(&found);

@@ -5,12 +5,13 @@ use iotda_core::login::SignType::Sha256;
 use std::{fs, process::Command};
 use support::{
     authority::{Authority, Issued},
-    broker::{Broker, Setup, free_port, installation, on_every_broker},
+    broker::{Broker, Setup, free_port, installation},
     c::text_of,
     device::{Device, LAMP, METER, now, secrets, stamp},
     library::{release, root},
     mqtt::{ACCEPTED, Answer, Client, Connect},
-    transport,
+    on_every_broker, transport,
+    version::Version,
 };
 
 on_every_broker!(
@@ -29,7 +30,7 @@ struct Example {
 }
 
 impl Example {
-    fn new(version: &str, block: Option<&str>) -> Self {
+    fn new(version: Version, block: Option<&str>) -> Self {
         let setup = Setup::new(version);
         let port = free_port();
         let config = fs::read_to_string(root().join("mosquitto.conf.example")).unwrap();
@@ -96,7 +97,7 @@ fn in_force(config: &str, title: &str) -> String {
     config.lines().map(line).collect()
 }
 
-fn the_example_works_as_it_is(version: &str) {
+fn the_example_works_as_it_is(version: Version) {
     let broker = Example::new(version, None).start(&secrets());
     let (mut lamp, answer) = Client::connect(&broker, &LAMP.connect_now());
     assert_eq!(answer, ACCEPTED, "{}", broker.log());
@@ -113,7 +114,7 @@ fn the_example_works_as_it_is(version: &str) {
     assert!(lamp.is_alive());
 }
 
-fn devices_over_tls(version: &str) {
+fn devices_over_tls(version: Version) {
     let example = Example::new(version, Some("Devices over TLS, with their secrets"));
     let server = example.authority("authority").issue("127.0.0.1");
     let (example, port) = example.tls(8883, &server);
@@ -127,7 +128,7 @@ fn devices_over_tls(version: &str) {
     assert_eq!(Client::connect(&broker, &METER.connect_now()).1, ACCEPTED, "{}", broker.log());
 }
 
-fn devices_with_certificates(version: &str) {
+fn devices_with_certificates(version: Version) {
     let title = "Devices with certificates, on a listener of their own";
     let example = Example::new(version, Some(title));
     let authority = example.authority("authority");
@@ -158,7 +159,7 @@ fn devices_with_certificates(version: &str) {
 }
 
 /// The example with a block of services in force, and a service that has a password.
-fn with_services(version: &str, titles: &[&str]) -> Example {
+fn with_services(version: Version, titles: &[&str]) -> Example {
     let mut example = Example::new(version, Some(titles[0]));
     for title in &titles[1..] {
         example.config = in_force(&example.config, title);
@@ -179,7 +180,7 @@ fn with_services(version: &str, titles: &[&str]) -> Example {
     Example { config, ..example }.replace("/etc/mosquitto/passwd", &passwords.display().to_string())
 }
 
-fn services_with_a_password(version: &str) {
+fn services_with_a_password(version: Version) {
     let broker = with_services(version, &["Back-end services, with a password"]).start(&secrets());
     let service = Connect::new("service-1").username("backend.service").password("pass-word");
     assert_eq!(Client::connect(&broker, &service).1, ACCEPTED, "{}", broker.log());
@@ -190,10 +191,10 @@ fn services_with_a_password(version: &str) {
 
 /// A service with a certificate and a password has its own ClientIds, and no device's: neither by the ClientId nor, where
 /// sessions go by it, by the device id.
-fn services_with_a_certificate(version: &str) {
+fn services_with_a_certificate(version: Version) {
     let title = "Back-end services, with a certificate and a password, on a listener of their own";
     for by_device in [false, true] {
-        if by_device && version != "2.1.2" {
+        if by_device && !version.names_sessions() {
             continue;
         }
         let mut example = with_services(version, &["Back-end services, with a password", title]);

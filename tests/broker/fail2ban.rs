@@ -9,13 +9,15 @@ use std::{
     process::Command,
 };
 use support::{
-    broker::{Broker, Setup, cache_folder, free_port, on_every_broker},
+    broker::{Broker, Setup, cache_folder, free_port},
     c::text_of,
     device::{Device, LAMP, METER, now, stamp},
     library::root,
     mqtt::{ACCEPTED, Client, Connect, VERSIONS, packet, string},
+    on_every_broker,
     scratch::Scratch,
     transport,
+    version::Version,
 };
 
 on_every_broker!(bans_whom_the_broker_has_seen_and_nobody_else, reads_other_dates);
@@ -110,7 +112,7 @@ fn forgeries() -> Vec<Connect> {
     texts.iter().flat_map(connect).collect()
 }
 
-fn bans_whom_the_broker_has_seen_and_nobody_else(version: &str) {
+fn bans_whom_the_broker_has_seen_and_nobody_else(version: Version) {
     let port = free_port();
     let setup = Setup::new(version).secrets(secrets());
     let path = setup.scratch().path().join("s");
@@ -161,7 +163,7 @@ fn bans_whom_the_broker_has_seen_and_nobody_else(version: &str) {
 }
 
 /// The broker's own way to write a date, which most operators choose, and those of a syslog.
-fn reads_other_dates(version: &str) {
+fn reads_other_dates(version: Version) {
     let broker = Setup::new(version)
         .secrets(secrets())
         .line_before("log_timestamp_format %Y-%m-%dT%H:%M:%S")

@@ -7,10 +7,11 @@ use std::{
     time::Duration,
 };
 use support::{
-    broker::{Broker, Setup, free_port, on_every_broker},
+    broker::{Broker, Setup, free_port},
     device::{Device, LAMP, METER, now, secrets, stamp},
     mqtt::{ACCEPTED, Client, Connect, VERSIONS, refused},
-    transport,
+    on_every_broker, transport,
+    version::Version,
 };
 
 on_every_broker!(
@@ -33,7 +34,7 @@ fn wrong(number: u32) -> Connect {
     LAMP.connect_now().password(format!("{number:064}"))
 }
 
-fn an_address_that_fails_is_limited_and_forgiven(version: &str) {
+fn an_address_that_fails_is_limited_and_forgiven(version: Version) {
     let port = free_port();
     let broker = Setup::new(version)
         .secrets(secrets())
@@ -67,7 +68,7 @@ fn an_address_that_fails_is_limited_and_forgiven(version: &str) {
 }
 
 /// The same login again and again is one failure: of the five there is room for the others' own.
-fn a_loud_device_does_not_lock_its_neighbours_out(version: &str) {
+fn a_loud_device_does_not_lock_its_neighbours_out(version: Version) {
     let spare = Device { id: "64a1f0c2_spare", secret: "0123456789" };
     let iron = Device { id: "64a1f0c2_iron", secret: "9876543210" };
     let file = [spare, iron].map(|device| format!("{}:{}\n", device.id, device.secret)).concat();
@@ -89,7 +90,7 @@ fn a_loud_device_does_not_lock_its_neighbours_out(version: &str) {
     }
 }
 
-fn a_guesser_is_limited_beside_one_that_repeats_itself(version: &str) {
+fn a_guesser_is_limited_beside_one_that_repeats_itself(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).option("failure_limit", "5/1h").start();
     for number in [0, 0, 0, 1, 0, 2, 1, 3, 3, 0] {
         Client::connect(&broker, &wrong(number));
@@ -105,7 +106,7 @@ fn a_guesser_is_limited_beside_one_that_repeats_itself(version: &str) {
 }
 
 /// A wrong clock and a frozen device: neither learns anything by trying.
-fn who_proves_a_secret_does_not_fail(version: &str) {
+fn who_proves_a_secret_does_not_fail(version: Version) {
     let iced = Device { id: "iced", secret: "frozensecret" };
     let broker = Setup::new(version)
         .secrets(format!("{}iced:frozensecret:frozen\n", secrets()))
@@ -133,7 +134,7 @@ fn who_proves_a_secret_does_not_fail(version: &str) {
     assert_eq!(answer, refused(version, 4, "rate_limited"), "{}", broker.log());
 }
 
-fn the_sweep_is_exempt(version: &str) {
+fn the_sweep_is_exempt(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).option("failure_limit", "1/1h").start();
     let (mut meter, _) = Client::connect(&broker, &METER.connect_now());
     Client::connect(&broker, &wrong(0));

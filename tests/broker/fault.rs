@@ -1,15 +1,17 @@
 //! A fault inside the plugin refuses one login, and no more.
 
 use support::{
-    broker::{Setup, on_every_broker},
+    broker::Setup,
     device::{LAMP, secrets},
     library,
     mqtt::{ACCEPTED, Client, Connect, VERSIONS, refused},
+    on_every_broker,
+    version::Version,
 };
 
 on_every_broker!(a_panic_is_a_refusal);
 
-fn a_panic_is_a_refusal(version: &str) {
+fn a_panic_is_a_refusal(version: Version) {
     let broker = Setup::new(version)
         .plugin(library::with_fault_injection())
         .secrets(secrets())

@@ -6,9 +6,11 @@ use iotda_core::login::{
     timestamp::HOUR,
 };
 use support::{
-    broker::{Setup, on_every_broker},
+    broker::Setup,
     device::{LAMP, METER, now, secrets, stamp},
     mqtt::{ACCEPTED, Answer, Client, Connect, VERSIONS, refused},
+    on_every_broker,
+    version::Version,
 };
 
 on_every_broker!(
@@ -23,7 +25,7 @@ const DAY: i64 = 24 * HOUR;
 
 /// It adds 1 to the whole timestamp, as a number, while the HMAC holds a zero byte: at 23h the hour becomes 24, and later
 /// ones when it has to go on.
-fn the_c_sdk_shifts_the_hour(version: &str) {
+fn the_c_sdk_shifts_the_hour(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).start();
     // The same hour, told as an hour of the day before.
     let yesterday = |at: i64| {
@@ -43,7 +45,7 @@ fn the_c_sdk_shifts_the_hour(version: &str) {
 }
 
 /// In China that is 8 hours ahead, elsewhere up to 12 behind. Its sign type is 0.
-fn the_go_sdk_sends_local_time(version: &str) {
+fn the_go_sdk_sends_local_time(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).option("timestamp_max_ahead", "1h").start();
     for hours in [8, -12, 14] {
         let connect = LAMP.connect(Sha256, &stamp(now() + hours * HOUR));
@@ -56,7 +58,7 @@ fn the_go_sdk_sends_local_time(version: &str) {
     }
 }
 
-fn luat_os_lives_in_2999(version: &str) {
+fn luat_os_lives_in_2999(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).start();
     for level in VERSIONS {
         let connect = METER.connect(Sha256, "2999010100").level(level);
@@ -65,7 +67,7 @@ fn luat_os_lives_in_2999(version: &str) {
 }
 
 /// The MQTT library of the C, Java and Go SDKs tries 3.1.1, and on any refusal 3.1 at once: two lines, but one failure.
-fn a_refused_sdk_comes_twice(version: &str) {
+fn a_refused_sdk_comes_twice(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).option("failure_limit", "3/1h").start();
     for word in ["0", "1", "2"] {
         let wrong = LAMP.connect_now().password(word.repeat(64));
@@ -83,7 +85,7 @@ fn a_refused_sdk_comes_twice(version: &str) {
 
 /// Three SDKs keep their first credentials for the life of the process, and come back with them after an outage. With
 /// type 1 that ends soon after the hour, unless the operator allows more.
-fn a_device_comes_back_with_old_credentials(version: &str) {
+fn a_device_comes_back_with_old_credentials(version: Version) {
     let old = LAMP.connect(Sha256Timestamp, &stamp(now() - 30 * HOUR));
     for (max_age, expected) in [("1h", refused(version, 4, "stale_timestamp")), ("2d", ACCEPTED)] {
         let broker =

@@ -3,9 +3,11 @@
 use iotda_core::login::SignType::Sha256;
 use std::fs;
 use support::{
-    broker::{Setup, on_every_broker},
+    broker::Setup,
     device::{Device, LAMP, METER, secrets},
     mqtt::{ACCEPTED, Client},
+    on_every_broker,
+    version::Version,
 };
 
 on_every_broker!(
@@ -16,7 +18,7 @@ on_every_broker!(
     acceptances_are_for_debugging
 );
 
-fn a_flood_is_thinned(version: &str) {
+fn a_flood_is_thinned(version: Version) {
     let mut broker = Setup::new(version).secrets(secrets()).start();
     let stranger = Device { id: "stranger", secret: "strangersecret" };
     for _ in 0..50 {
@@ -50,7 +52,7 @@ fn many(count: usize) -> String {
     (0..count).map(|n| format!("lamp-{n}:secretsecret\n")).collect()
 }
 
-fn a_loud_client_hides_nobody(version: &str) {
+fn a_loud_client_hides_nobody(version: Version) {
     let broker = Setup::new(version).secrets(format!("{}{}", secrets(), many(40))).start();
     let wrong = |device: Device| device.connect_now().password("0".repeat(64));
     let (loud, quiet): (_, Vec<_>) = (wrong(LAMP), (0..40).map(|n| wrong(numbered(n))).collect());
@@ -72,7 +74,7 @@ fn a_loud_client_hides_nobody(version: &str) {
     assert_eq!(lines.len(), 41 + 10, "{lines:#?}");
 }
 
-fn a_flood_of_client_ids_is_thinned(version: &str) {
+fn a_flood_of_client_ids_is_thinned(version: Version) {
     let mut broker = Setup::new(version).secrets(secrets()).start();
     for n in 0..300 {
         Client::connect(&broker, &numbered(n).connect_now());
@@ -85,7 +87,7 @@ fn a_flood_of_client_ids_is_thinned(version: &str) {
     broker.wait_for_log("iotda-auth: refused 190 more, not shown: unknown_device=190");
 }
 
-fn many_disconnections_are_thinned(version: &str) {
+fn many_disconnections_are_thinned(version: Version) {
     let file = many(130);
     let broker = Setup::new(version).secrets(format!("{}{file}", secrets())).start();
     let clients: Vec<Client> = (0..130)
@@ -101,7 +103,7 @@ fn many_disconnections_are_thinned(version: &str) {
     }
 }
 
-fn acceptances_are_for_debugging(version: &str) {
+fn acceptances_are_for_debugging(version: Version) {
     let quiet = Setup::new(version).secrets(secrets()).start();
     let loud = Setup::new(version).secrets(secrets()).line("log_type all").start();
     for broker in [&quiet, &loud] {

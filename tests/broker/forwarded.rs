@@ -2,10 +2,11 @@
 //! such an address.
 
 use support::{
-    broker::{Broker, Setup, free_port, on_every_broker},
+    broker::{Broker, Setup, free_port},
     device::{LAMP, METER, secrets},
     mqtt::{ACCEPTED, Answer, Client, Connect},
-    transport,
+    on_every_broker, transport,
+    version::Version,
 };
 
 on_every_broker!(
@@ -19,7 +20,7 @@ struct Ground {
     tls: u16,
 }
 
-fn start(version: &str) -> Ground {
+fn start(version: Version) -> Ground {
     let [web_socket, tls] = [(); 2].map(|()| free_port());
     let setup = Setup::new(version).secrets(secrets()).option("failure_limit", "4/1h");
     let lines = transport::tls_lines(setup.scratch());
@@ -40,13 +41,13 @@ fn wrong(number: u32) -> Connect {
     LAMP.connect_now().password(format!("{number:064}"))
 }
 
-fn nobody_is_held_to_an_address_that_a_client_chose(version: &str) {
+fn nobody_is_held_to_an_address_that_a_client_chose(version: Version) {
     let Ground { broker, web_socket: port, tls } = start(version);
     for number in 0..8 {
         knock(port, "X-Forwarded-For: 127.0.0.9\r\n", &wrong(number));
     }
     let refusals = broker.refusals();
-    if version == "2.0.21" {
+    if version.takes_forwarded_for() {
         assert_eq!(refusals.len(), 8, "{refusals:#?}");
         let told = " address=- reason=wrong_password";
         assert!(
@@ -66,13 +67,13 @@ fn nobody_is_held_to_an_address_that_a_client_chose(version: &str) {
     assert_eq!(neighbour.answer(), ACCEPTED, "{}", broker.log());
 }
 
-fn an_address_that_is_certain_counts(version: &str) {
+fn an_address_that_is_certain_counts(version: Version) {
     let Ground { broker, web_socket: port, .. } = start(version);
     for number in 0..8 {
         knock(port, "", &wrong(number));
     }
     let refusals = broker.refusals();
-    let address = if version == "2.0.11" { "::ffff:127.0.0.1" } else { "127.0.0.1" };
+    let address = format!("{}127.0.0.1", version.web_socket_prefix());
     assert!(refusals[0].contains(&format!(" address={address} reason=wrong_password")));
     assert!(refusals.last().unwrap().ends_with("reason=rate_limited"), "{refusals:#?}");
 }

@@ -7,11 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 use support::{
-    broker::{Broker, Setup, on_every_broker, wait, wait_within},
+    broker::{Broker, Setup, wait, wait_within},
     c,
     device::{Device, LAMP, METER, secrets},
     library::root,
     mqtt::{ACCEPTED, Client, not_authorized},
+    on_every_broker,
+    version::Version,
 };
 
 on_every_broker!(
@@ -23,7 +25,7 @@ on_every_broker!(
 const NEW: Device = Device { id: "64a1f0c2_lamp-02", secret: "brandnewsecret" };
 
 /// A broker whose secrets file can be made to hang.
-fn with_a_file_that_hangs(version: &str, how: &str) -> Setup {
+fn with_a_file_that_hangs(version: Version, how: &str) -> Setup {
     let setup = Setup::new(version).secrets(secrets());
     let source = root().join("tests/broker/hang.c");
     let library = setup.scratch().path().join("hang.so");
@@ -56,7 +58,7 @@ fn ask(broker: &Broker, by_signal: bool) {
     sleep(Duration::from_millis(1500));
 }
 
-fn a_broker_ends_although_its_file_hangs(version: &str) {
+fn a_broker_ends_although_its_file_hangs(version: Version) {
     for (how, by_signal) in [("read", true), ("stat", true), ("read", false), ("stat", false)] {
         let setup = with_a_file_that_hangs(version, "");
         let setup = if by_signal { setup } else { setup.option("reload_interval", "1s") };
@@ -75,7 +77,7 @@ fn a_broker_ends_although_its_file_hangs(version: &str) {
     }
 }
 
-fn a_file_that_hangs_is_told_of(version: &str) {
+fn a_file_that_hangs_is_told_of(version: Version) {
     let long = Duration::from_secs(60);
     // At the start, beside all else: half a minute is long enough.
     let mut at_start = ["read", "stat"].map(|how| with_a_file_that_hangs(version, how).launch());
@@ -104,7 +106,7 @@ fn a_file_that_hangs_is_told_of(version: &str) {
     }
 }
 
-fn a_file_that_grows_is_not_read_without_end(version: &str) {
+fn a_file_that_grows_is_not_read_without_end(version: Version) {
     let told = "was written to while it was read";
     let log = with_a_file_that_hangs(version, "grow").fail();
     assert!(log.contains("not started: secrets_file ") && log.contains(told), "{log}");

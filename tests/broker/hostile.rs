@@ -1,14 +1,16 @@
 //! Clients that mean harm, or are merely broken.
 
 use support::{
-    broker::{Setup, on_every_broker},
+    broker::Setup,
     device::{LAMP, secrets},
     mqtt::{ACCEPTED, Answer, Client, Connect, VERSIONS, refused},
+    on_every_broker,
+    version::Version,
 };
 
 on_every_broker!(odd_fields_are_refused_and_the_broker_lives, the_log_cannot_be_forged);
 
-fn odd_fields_are_refused_and_the_broker_lives(version: &str) {
+fn odd_fields_are_refused_and_the_broker_lives(version: Version) {
     let right = LAMP.connect_now();
     for level in VERSIONS {
         // A broker for each: of one reason, ten a minute are told in full.
@@ -52,7 +54,7 @@ fn long_device(length: usize) -> Vec<u8> {
     [vec![b'd'; length - 15], b"_0_0_2026112209".to_vec()].concat()
 }
 
-fn the_log_cannot_be_forged(version: &str) {
+fn the_log_cannot_be_forged(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).start();
     let forged = "a\" user=\"b\" address=203.0.113.9 reason=wrong_password \\";
     for level in VERSIONS {

@@ -12,10 +12,11 @@ use std::{
     time::Duration,
 };
 use support::{
-    broker::{Broker, Setup, free_port, on_every_broker},
+    broker::{Broker, Setup, free_port},
     device::{Device, LAMP, METER, now, secrets},
     mqtt::{ACCEPTED, Client, Connect, VERSIONS},
-    transport,
+    on_every_broker, transport,
+    version::Version,
 };
 
 on_every_broker!(hostile_connects_harm_nobody);
@@ -41,7 +42,7 @@ fn number(name: &str, default: u64) -> u64 {
     }
 }
 
-fn hostile_connects_harm_nobody(version: &str) {
+fn hostile_connects_harm_nobody(version: Version) {
     let count = usize::try_from(number("IOTDA_HOSTILE_CONNECTS", ENOUGH.into())).unwrap();
     let seed = number("IOTDA_HOSTILE_SEED", now().unsigned_abs());
     eprintln!("IOTDA_HOSTILE_CONNECTS={count} IOTDA_HOSTILE_SEED={seed} on {version}");
@@ -58,7 +59,7 @@ fn hostile_connects_harm_nobody(version: &str) {
 
     let right = connect(LAMP);
     // 2.0.11 never frees the will of a CONNECT that is refused, by whomever: its memory would say nothing of ours.
-    let hostile = Hostile::of(&right, version != "2.0.11", seed);
+    let hostile = Hostile::of(&right, version.frees_refused_wills(), seed);
     assert!(hostile.lists_no_more_than_come_in(ENOUGH as usize));
     let mut under_way = VecDeque::new();
     let (mut logins, mut quarter) = (0, 0);

@@ -8,16 +8,18 @@ use support::{
     broker::{Setup, free_port, wait},
     device::{LAMP, secrets},
     mqtt::{ACCEPTED, Client},
-    transport,
+    on_every_broker, transport,
+    version::Version,
 };
+
+on_every_broker!(from 2.1: another_thread_touches_nothing);
 
 /// Users of the pages, as many at once as there are devices that log in: the one must not disturb the other, and none of the
 /// plugin's lines is about them.
-#[test]
-fn another_thread_touches_nothing_on_2_1_2() {
+fn another_thread_touches_nothing(version: Version) {
     for others in ["refuse", "defer"] {
         let port = free_port();
-        let broker = Setup::new("2.1.2")
+        let broker = Setup::new(version)
             .secrets(secrets())
             .option("other_clients", others)
             .option("takeover_limit", "off")

@@ -1,11 +1,12 @@
 //! Several instances of the plugin in one broker, and configurations that make it useless.
 
 use support::{
-    broker::{Setup, free_port, on_every_broker},
+    broker::{Setup, free_port},
     device::{Device, LAMP, METER, secrets},
     library,
     mqtt::{ACCEPTED, Client, not_authorized},
-    transport,
+    on_every_broker, transport,
+    version::Version,
 };
 
 on_every_broker!(
@@ -18,7 +19,7 @@ fn only(device: Device) -> String {
     format!("{}:{}\n", device.id, device.secret)
 }
 
-fn instances_keep_apart(version: &str) {
+fn instances_keep_apart(version: Version) {
     let (first, second) = (free_port(), free_port());
     let library = library::release().display();
     let setup = Setup::new(version);
@@ -28,7 +29,7 @@ fn instances_keep_apart(version: &str) {
         format!("plugin_opt_secrets_file {}\n{more}", file.display())
     };
     let meters_options = options(&meters, "plugin_opt_keepalive any\n");
-    let config = if version == "2.1.2" {
+    let config = if version.names_plugins() {
         format!(
             "plugin_load lamps {library}\n{}plugin_load meters {library}\n{meters_options}\
              listener {first} 127.0.0.1\nplugin_use lamps\nlistener {second} 127.0.0.1\nplugin_use meters\n",
@@ -61,14 +62,14 @@ fn instances_keep_apart(version: &str) {
 }
 
 /// 2.0 takes a library's callbacks once for all listeners.
-fn a_second_line_for_all_listeners_is_explained(version: &str) {
+fn a_second_line_for_all_listeners_is_explained(version: Version) {
     let setup = Setup::new(version).secrets(secrets());
     let secrets = setup.scratch().path().join("secrets").display().to_string();
     let setup = setup.line(&format!(
         "plugin {}\nplugin_opt_secrets_file {secrets}",
         library::release().display()
     ));
-    if version == "2.1.2" {
+    if version.names_plugins() {
         let broker = setup.start();
         // Once one has accepted, the other is not asked; it is told all the same, and leaves the device alone.
         let (mut lamp, answer) = Client::connect(&broker, &LAMP.connect_now());
@@ -83,7 +84,7 @@ fn a_second_line_for_all_listeners_is_explained(version: &str) {
     assert!(log.contains(expected), "{log}");
 }
 
-fn replaced_client_ids_are_named_once(version: &str) {
+fn replaced_client_ids_are_named_once(version: Version) {
     let broker =
         Setup::new(version).secrets(secrets()).line("use_username_as_clientid true").start();
     for _ in 0..3 {

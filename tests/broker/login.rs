@@ -2,9 +2,11 @@
 
 use iotda_core::login::SignType::{Sha256, Sha256Timestamp, Sm3Timestamp};
 use support::{
-    broker::{Setup, on_every_broker},
+    broker::Setup,
     device::{Device, LAMP, METER, now, secrets, stamp},
     mqtt::{ACCEPTED, Client, Connect, VERSIONS, refused},
+    on_every_broker,
+    version::Version,
 };
 
 on_every_broker!(
@@ -15,7 +17,7 @@ on_every_broker!(
     the_next_device_is_served_after_each_refusal,
 );
 
-fn devices_log_in(version: &str) {
+fn devices_log_in(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).start();
     for level in VERSIONS {
         for device in [LAMP, METER] {
@@ -111,7 +113,7 @@ pub(crate) fn secrets_of_all() -> String {
     format!("{}iced:frozensecret:frozen\ncert:x509={fingerprint}\n", secrets())
 }
 
-fn every_refusal_has_its_answer_and_its_line(version: &str) {
+fn every_refusal_has_its_answer_and_its_line(version: Version) {
     for level in VERSIONS {
         // A broker for each: of one reason, ten a minute are told in full.
         let broker = Setup::new(version).secrets(secrets_of_all()).start();
@@ -139,7 +141,7 @@ fn every_refusal_has_its_answer_and_its_line(version: &str) {
     }
 }
 
-fn a_wrong_clock_is_told_from_a_wrong_password(version: &str) {
+fn a_wrong_clock_is_told_from_a_wrong_password(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).start();
     let three_hours_ago = stamp(now() - 3 * 3600);
     Client::connect(&broker, &LAMP.connect(Sha256Timestamp, &three_hours_ago));
@@ -158,7 +160,7 @@ fn a_wrong_clock_is_told_from_a_wrong_password(version: &str) {
     );
 }
 
-fn options_change_the_rules(version: &str) {
+fn options_change_the_rules(version: Version) {
     let strict = Setup::new(version)
         .secrets(secrets())
         .option("timestamp_max_age", "3h")
@@ -185,7 +187,7 @@ fn options_change_the_rules(version: &str) {
     assert!(lines[2].contains("reason=bad_sign_type sign_type=0"), "{lines:?}");
 }
 
-fn the_next_device_is_served_after_each_refusal(version: &str) {
+fn the_next_device_is_served_after_each_refusal(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).start();
     let (mut first, answer) = Client::connect(&broker, &METER.connect_now());
     assert_eq!(answer, ACCEPTED);

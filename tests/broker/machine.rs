@@ -7,10 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 use support::{
-    broker::{Broker, Setup, on_every_broker, user_line, wait},
+    broker::{Broker, Setup, user_line, wait},
     device::{Device, LAMP, METER, secrets},
     mqtt::{ACCEPTED, Client, not_authorized},
+    on_every_broker,
     scratch::set_mode,
+    version::Version,
 };
 
 on_every_broker!(
@@ -26,7 +28,7 @@ fn with_new() -> String {
     format!("{}{}:{}\n", secrets(), NEW.id, NEW.secret)
 }
 
-fn a_reload_without_file_descriptors_changes_nothing(version: &str) {
+fn a_reload_without_file_descriptors_changes_nothing(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).start();
     let (mut lamp, answer) = Client::connect(&broker, &connect(LAMP));
     assert_eq!(answer, ACCEPTED);
@@ -65,7 +67,7 @@ fn first_free_descriptor(broker: &Broker) -> usize {
     (0..).find(|number| !used(number)).unwrap()
 }
 
-fn a_file_that_cannot_be_read_changes_nothing(version: &str) {
+fn a_file_that_cannot_be_read_changes_nothing(version: Version) {
     let mut setup = Setup::new(version).secrets(secrets()).option("reload_interval", "1s");
     if !user_line().is_empty() {
         // Root may read everything, unless it lays that power down.
@@ -93,7 +95,7 @@ fn a_file_that_cannot_be_read_changes_nothing(version: &str) {
 /// So many that a load takes its time.
 const MANY: usize = 1_000_000;
 
-fn a_load_goes_on_after_a_stop(version: &str) {
+fn a_load_goes_on_after_a_stop(version: Version) {
     let setup = Setup::new(version).secrets(secrets());
     let folder = setup.scratch().path().display().to_string();
     let mut broker =

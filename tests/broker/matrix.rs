@@ -9,13 +9,15 @@ use std::{
 };
 use support::{
     authority::{Authority, Issued},
-    broker::{Broker, Setup, free_port, on_every_broker, wait},
+    broker::{Broker, NEWEST, Setup, free_port, wait},
     device::{Device, LAMP},
     library,
     matrix::{LISTENERS, MATRIX, Row},
     mqtt::{ACCEPTED, Answer, Client, Connect, VERSIONS, refusal, refused},
+    on_every_broker,
     scratch::Scratch,
     transport,
+    version::Version,
 };
 
 on_every_broker!(
@@ -31,7 +33,7 @@ on_every_broker!(
 
 /// A broker with a listener of each kind.
 struct Ground {
-    version: String,
+    version: Version,
     broker: Broker,
     ports: [u16; LISTENERS.len()],
     socket: PathBuf,
@@ -46,7 +48,7 @@ struct Way {
 }
 
 impl Ground {
-    fn new(version: &str, an_instance_each: bool, exact: bool) -> Self {
+    fn new(version: Version, an_instance_each: bool, exact: bool) -> Self {
         let setup = Setup::new(version);
         let scratch = setup.scratch();
         let authority = Authority::new(scratch, "authority");
@@ -88,7 +90,7 @@ impl Ground {
         }
         let config = plugin.config(&listeners);
         let broker = setup.whole_config(&config, ports[0]).secrets_file(&secrets).start();
-        Self { version: version.into(), broker, ports, socket, device }
+        Self { version, broker, ports, socket, device }
     }
 
     fn dial(&self, listener: usize) -> Client {
@@ -127,8 +129,7 @@ impl Ground {
         match LISTENERS[listener] {
             "IPv6" => "::1".into(),
             "Unix socket" => self.socket.display().to_string(),
-            // What 2.0.11's WebSocket library calls it.
-            "WebSocket" if self.version == "2.0.11" => "::ffff:127.0.0.1".into(),
+            "WebSocket" => format!("{}127.0.0.1", self.version.web_socket_prefix()),
             "PROXY v2, on 2.1" => "203.0.113.9".into(),
             _ => "127.0.0.1".into(),
         }
@@ -136,18 +137,18 @@ impl Ground {
 
     /// Whether a WebSocket's refusal may be lost: 2.0 closes it before it has sent the CONNACK that it has for it.
     fn may_lose(&self, way: Way) -> bool {
-        LISTENERS[way.listener] == "WebSocket" && self.version != "2.1.2"
+        LISTENERS[way.listener] == "WebSocket" && !self.version.finishes_web_sockets()
     }
 }
 
 /// The lines that load the plugin, once or for each listener.
-struct Plugin<'a> {
-    version: &'a str,
+struct Plugin {
+    version: Version,
     an_instance_each: bool,
     options: String,
 }
 
-impl Plugin<'_> {
+impl Plugin {
     fn config(&self, listeners: &[String]) -> String {
         let Self { version, an_instance_each, options } = self;
         let library = library::release().display();
@@ -156,11 +157,11 @@ impl Plugin<'_> {
             let listeners: String = listeners.concat();
             return format!("plugin {library}\n{options}{listeners}");
         }
-        if *version != "2.1.2" {
+        if !version.names_plugins() {
             config.push_str("per_listener_settings true\n");
         }
         for (n, listener) in listeners.iter().enumerate() {
-            if *version == "2.1.2" {
+            if version.names_plugins() {
                 write!(config, "plugin_load p{n} {library}\n{options}{listener}plugin_use p{n}\n")
                     .unwrap();
             } else {
@@ -179,7 +180,7 @@ fn secrets(device: &Issued) -> String {
         LAMP.secret,
         device.fingerprint("-sha256")
     );
-    for way in ways(&[true; LISTENERS.len()], "2.1.2") {
+    for way in ways(&[true; LISTENERS.len()], NEWEST) {
         let Device { id, secret } = device_of(way);
         writeln!(file, "{id}:{secret}").unwrap();
     }
@@ -196,18 +197,18 @@ fn connect(device: Device, hour: u8) -> Connect {
 }
 
 /// Whether a broker has such a listener.
-fn exists(listener: usize, version: &str) -> bool {
-    !LISTENERS[listener].ends_with(" 2.1") || version == "2.1.2"
+fn exists(listener: usize, version: Version) -> bool {
+    !LISTENERS[listener].ends_with(" 2.1") || version.has_proxy_protocol()
 }
 
-fn ways(listeners: &[bool], version: &str) -> Vec<Way> {
+fn ways(listeners: &[bool], version: Version) -> Vec<Way> {
     let chosen =
         (0..LISTENERS.len()).filter(|listener| listeners[*listener] && exists(*listener, version));
     chosen.flat_map(|listener| VERSIONS.map(|level| Way { listener, level })).collect()
 }
 
 /// Plays a row of the matrix on both kinds of ground, over all its ways.
-fn play(version: &str, behaviour: &str, exact: bool, play: impl Fn(&Ground, &[Way])) {
+fn play(version: Version, behaviour: &str, exact: bool, play: impl Fn(&Ground, &[Way])) {
     let row: &Row =
         MATRIX.iter().find(|row| row.behaviour == behaviour).expect("a row of the matrix");
     for an_instance_each in [false, true] {
@@ -215,7 +216,7 @@ fn play(version: &str, behaviour: &str, exact: bool, play: impl Fn(&Ground, &[Wa
     }
 }
 
-fn devices_log_in_by_their_passwords(version: &str) {
+fn devices_log_in_by_their_passwords(version: Version) {
     play(version, "a device logs in by its password", false, |ground, ways| {
         for way in ways {
             assert!(ground.login(*way, &connect(LAMP, 0)).is_alive());
@@ -223,7 +224,7 @@ fn devices_log_in_by_their_passwords(version: &str) {
     });
 }
 
-fn refusals_have_their_codes_and_lines(version: &str) {
+fn refusals_have_their_codes_and_lines(version: Version) {
     let behaviour = "a refusal has its code, and its line with the address";
     play(version, behaviour, false, |ground, ways| {
         for way in ways {
@@ -246,7 +247,7 @@ fn refusals_have_their_codes_and_lines(version: &str) {
     });
 }
 
-fn refusals_have_exact_codes(version: &str) {
+fn refusals_have_exact_codes(version: Version) {
     play(version, "a refusal has the platform's exact code", true, |ground, ways| {
         for way in ways {
             let wrong = connect(LAMP, 0).password("0".repeat(64));
@@ -257,7 +258,7 @@ fn refusals_have_exact_codes(version: &str) {
     });
 }
 
-fn devices_log_in_by_their_certificates(version: &str) {
+fn devices_log_in_by_their_certificates(version: Version) {
     play(version, "a device logs in by its certificate", false, |ground, ways| {
         let device = Device { id: "by-certificate", secret: "" };
         let connect = Connect { password: None, ..connect(device, 0) };
@@ -269,7 +270,7 @@ fn devices_log_in_by_their_certificates(version: &str) {
     });
 }
 
-fn a_sighup_disconnects_nobody(version: &str) {
+fn a_sighup_disconnects_nobody(version: Version) {
     play(version, "a SIGHUP disconnects nobody", false, |ground, ways| {
         let mut clients: Vec<Client> =
             ways.iter().map(|way| ground.login(*way, &connect(device_of(*way), 0))).collect();
@@ -280,7 +281,7 @@ fn a_sighup_disconnects_nobody(version: &str) {
     });
 }
 
-fn a_reload_disconnects_the_devices_that_were_removed(version: &str) {
+fn a_reload_disconnects_the_devices_that_were_removed(version: Version) {
     let behaviour = "a reload disconnects the devices that were removed";
     play(version, behaviour, false, |ground, ways| {
         let mut clients: Vec<(Way, Client)> = ways
@@ -301,7 +302,7 @@ fn a_reload_disconnects_the_devices_that_were_removed(version: &str) {
     });
 }
 
-fn a_login_ends_the_earlier_connection(version: &str) {
+fn a_login_ends_the_earlier_connection(version: Version) {
     let behaviour = "a login ends the device's earlier connection";
     play(version, behaviour, false, |ground, ways| {
         for way in ways {
@@ -315,7 +316,7 @@ fn a_login_ends_the_earlier_connection(version: &str) {
     });
 }
 
-fn a_command_reaches_a_device_that_never_subscribed(version: &str) {
+fn a_command_reaches_a_device_that_never_subscribed(version: Version) {
     let behaviour = "a command reaches a device that never subscribed";
     play(version, behaviour, false, |ground, ways| {
         for way in ways {

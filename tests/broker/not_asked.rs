@@ -4,17 +4,19 @@
 use iotda_core::login::SignType::Sha256;
 use support::{
     authority::{Authority, Issued},
-    broker::{Broker, Setup, free_port, on_every_broker},
+    broker::{Broker, Setup, free_port},
     device::{Device, LAMP, METER, secrets},
     mqtt::{ACCEPTED, Client, Connect, VERSIONS},
-    transport,
+    on_every_broker, transport,
+    version::Version,
 };
 
 on_every_broker!(
     a_devices_client_id_is_thrown_out_where_that_can_be,
-    so_is_a_device_id_where_sessions_go_by_it,
     services_with_other_names_stay,
     what_leaves_otherwise_is_not_told,
+    ; from 2.1:
+    so_is_a_device_id_where_sessions_go_by_it,
 );
 
 struct Ground {
@@ -23,7 +25,7 @@ struct Ground {
     service: Issued,
 }
 
-fn ground(version: &str, which: &str, option: Option<(&str, &str)>) -> Ground {
+fn ground(version: Version, which: &str, option: Option<(&str, &str)>) -> Ground {
     let mut setup = Setup::new(version).secrets(secrets());
     if let Some((name, value)) = option {
         setup = setup.option(name, value);
@@ -51,13 +53,13 @@ impl Ground {
     }
 }
 
-fn a_devices_client_id_is_thrown_out_where_that_can_be(version: &str) {
+fn a_devices_client_id_is_thrown_out_where_that_can_be(version: Version) {
     for which in ["use_identity_as_username", "use_subject_as_username"] {
         let ground = ground(version, which, None);
         for level in VERSIONS {
             for device in [LAMP, Device { id: "no_such_device", ..LAMP }] {
                 let mut thief = ground.knock(&device.connect(Sha256, "2999010100").level(level));
-                if version == "2.1.2" {
+                if version.tells_of_connects() {
                     thief.rest();
                 } else {
                     assert!(thief.is_alive());
@@ -66,7 +68,7 @@ fn a_devices_client_id_is_thrown_out_where_that_can_be(version: &str) {
             }
         }
         let log = ground.broker.log();
-        if version == "2.1.2" {
+        if version.tells_of_connects() {
             let told = "user=\"service\"";
             let told = if which.contains("identity") { told } else { "user=\"CN=service\"" };
             let refusals = ground.broker.refusals();
@@ -88,10 +90,7 @@ fn a_devices_client_id_is_thrown_out_where_that_can_be(version: &str) {
     }
 }
 
-fn so_is_a_device_id_where_sessions_go_by_it(version: &str) {
-    if version != "2.1.2" {
-        return;
-    }
+fn so_is_a_device_id_where_sessions_go_by_it(version: Version) {
     let ground = ground(version, "use_identity_as_username", Some(("session_id", "device")));
     ground.knock(&Connect::new(LAMP.id)).rest();
     assert!(ground.broker.refusals()[0].ends_with("reason=not_asked"), "{}", ground.broker.log());
@@ -102,7 +101,7 @@ fn so_is_a_device_id_where_sessions_go_by_it(version: &str) {
     assert!(lamp.is_alive(), "{}", ground.broker.log());
 }
 
-fn services_with_other_names_stay(version: &str) {
+fn services_with_other_names_stay(version: Version) {
     let ground = ground(version, "use_identity_as_username", None);
     for level in VERSIONS {
         let mut service = ground.knock(&Connect::new("service-1").level(level));
@@ -116,7 +115,7 @@ fn services_with_other_names_stay(version: &str) {
 }
 
 /// 2.0 says of sessions that have long been offline that they are disconnected, and of clients that it has just refused.
-fn what_leaves_otherwise_is_not_told(version: &str) {
+fn what_leaves_otherwise_is_not_told(version: Version) {
     let setup = Setup::new(version).secrets(secrets());
     let folder = setup.scratch().path().display().to_string();
     let web_socket = free_port();

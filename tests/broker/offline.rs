@@ -12,9 +12,11 @@ use std::{
     time::Duration,
 };
 use support::{
-    broker::{Broker, Setup, on_every_broker, wait},
+    broker::{Broker, Setup, wait},
     device::{Device, LAMP, METER},
     mqtt::{ACCEPTED, Client, Connect, not_authorized, packet},
+    on_every_broker,
+    version::Version,
 };
 
 on_every_broker!(
@@ -79,7 +81,7 @@ fn reload(broker: &Broker) {
     broker.wait_for_log_count("iotda-auth: reloaded", count + 1);
 }
 
-fn setup(version: &str) -> Setup {
+fn setup(version: Version) -> Setup {
     with_password_file(version, "defer").secrets(both())
 }
 
@@ -127,7 +129,7 @@ fn play(broker: &mut Broker, level: u8, change: Change, patience: Duration) {
     broker.stop();
 }
 
-fn is_unharmed(version: &str, level: u8, change: Change) {
+fn is_unharmed(version: Version, level: u8, change: Change) {
     let setup = match level {
         5 => setup(version),
         _ => setup(version).line("persistent_client_expiration 2h"),
@@ -135,19 +137,19 @@ fn is_unharmed(version: &str, level: u8, change: Change) {
     play(&mut setup.start(), level, change, Duration::from_secs(3));
 }
 
-fn no_neighbour_is_harmed_by_a_removed_device(version: &str) {
+fn no_neighbour_is_harmed_by_a_removed_device(version: Version) {
     is_unharmed(version, 5, Change::Removed);
 }
 
-fn no_neighbour_is_harmed_by_a_removed_device_of_mqtt_3(version: &str) {
+fn no_neighbour_is_harmed_by_a_removed_device_of_mqtt_3(version: Version) {
     is_unharmed(version, 4, Change::Removed);
 }
 
-fn no_neighbour_is_harmed_by_a_frozen_device(version: &str) {
+fn no_neighbour_is_harmed_by_a_frozen_device(version: Version) {
     is_unharmed(version, 5, Change::Frozen);
 }
 
-fn no_neighbour_is_harmed_by_a_device_with_another_secret(version: &str) {
+fn no_neighbour_is_harmed_by_a_device_with_another_secret(version: Version) {
     is_unharmed(version, 4, Change::Another);
 }
 
@@ -177,7 +179,7 @@ fn has_found_nothing(broker: &mut Broker, found: &Path) {
     }
 }
 
-fn nothing_is_found_under_valgrind(version: &str) {
+fn nothing_is_found_under_valgrind(version: Version) {
     let (mut broker, found) = under_valgrind(setup(version));
     for (level, change) in [(5, Change::Removed), (4, Change::Frozen)] {
         let lamp = login(LAMP).level(level).persistent();
@@ -197,7 +199,7 @@ fn nothing_is_found_under_valgrind(version: &str) {
 }
 
 /// A session that is restored from the broker's file has no password: the `password_file` would say no to it.
-fn nor_with_services_that_are_restored(version: &str) {
+fn nor_with_services_that_are_restored(version: Version) {
     let setup = setup(version);
     let folder = setup.scratch().path().display().to_string();
     let setup = setup.line("persistence true").line(&format!("persistence_location {folder}/"));
@@ -219,7 +221,7 @@ fn nor_with_services_that_are_restored(version: &str) {
 }
 
 /// Nobody knocked, so nobody is refused, counted or banned.
-fn refusals_that_nobody_tried_are_not_told(version: &str) {
+fn refusals_that_nobody_tried_are_not_told(version: Version) {
     let setup = setup(version).option("failure_limit", "3/1h").option("keepalive", "60-1200");
     let broker = setup.start();
     for level in [3, 4, 5] {

@@ -2,9 +2,11 @@
 
 use iotda_core::login::SignType::Sha256;
 use support::{
-    broker::{Broker, Setup, on_every_broker, wait},
+    broker::{Broker, Setup, wait},
     device::{LAMP, METER, secrets},
     mqtt::{ACCEPTED, Client, Connect, VERSIONS, packet, string},
+    on_every_broker,
+    version::Version,
 };
 
 on_every_broker!(
@@ -31,7 +33,7 @@ fn ended(broker: &Broker) -> usize {
     broker.log().matches("iotda-auth: disconnected client=\"64a1f0c2_lamp-01_0_0_20990101").count()
 }
 
-fn ends(version: &str, per_listener_settings: bool) {
+fn ends(version: Version, per_listener_settings: bool) {
     let broker = Setup::new(version)
         .line_before(&format!("per_listener_settings {per_listener_settings}"))
         .secrets(secrets())
@@ -51,15 +53,15 @@ fn ends(version: &str, per_listener_settings: bool) {
     assert_eq!(ended(&broker), 2 * VERSIONS.len(), "{}", broker.log());
 }
 
-fn a_new_login_ends_the_earlier_connection(version: &str) {
+fn a_new_login_ends_the_earlier_connection(version: Version) {
     ends(version, false);
 }
 
-fn a_new_login_ends_the_earlier_connection_with_per_listener_settings(version: &str) {
+fn a_new_login_ends_the_earlier_connection_with_per_listener_settings(version: Version) {
     ends(version, true);
 }
 
-fn the_same_client_id_is_the_brokers_own_affair(version: &str) {
+fn the_same_client_id_is_the_brokers_own_affair(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).start();
     let mut last = login(&broker, &at_hour(1));
     for level in VERSIONS {
@@ -71,7 +73,7 @@ fn the_same_client_id_is_the_brokers_own_affair(version: &str) {
     assert_eq!(ended(&broker), 0, "{}", broker.log());
 }
 
-fn both_connections_stay_where_the_operator_says_so(version: &str) {
+fn both_connections_stay_where_the_operator_says_so(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).option("one_connection", "no").start();
     let mut clients: Vec<Client> = (0..5).map(|hour| login(&broker, &at_hour(hour))).collect();
     assert!(clients.iter_mut().all(Client::is_alive), "{}", broker.log());
@@ -79,7 +81,7 @@ fn both_connections_stay_where_the_operator_says_so(version: &str) {
 }
 
 /// As at a take-over by the broker itself: the earlier connection has not said goodbye.
-fn the_will_of_the_earlier_connection_is_published(version: &str) {
+fn the_will_of_the_earlier_connection_is_published(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).start();
     let mut meter = login(&broker, &METER.connect(Sha256, "2099010100"));
     meter.subscribe(4, "wills");
@@ -100,7 +102,7 @@ fn the_will_of_the_earlier_connection_is_published(version: &str) {
     assert!(will.ends_with(b"gone"), "{will:02x?}");
 }
 
-fn a_refused_login_ends_nothing(version: &str) {
+fn a_refused_login_ends_nothing(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).start();
     let mut lamp = login(&broker, &at_hour(1));
     for wrong in [

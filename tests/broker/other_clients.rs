@@ -2,9 +2,11 @@
 
 use std::process::Command;
 use support::{
-    broker::{Setup, installation, on_every_broker},
+    broker::{Setup, installation},
     device::{LAMP, secrets},
     mqtt::{ACCEPTED, Client, Connect, VERSIONS, not_authorized, refused},
+    on_every_broker,
+    version::Version,
 };
 
 on_every_broker!(
@@ -18,7 +20,7 @@ pub(crate) fn backend() -> Connect {
 }
 
 /// A broker that knows `backend` from its password file.
-pub(crate) fn with_password_file(version: &str, other_clients: &str) -> Setup {
+pub(crate) fn with_password_file(version: Version, other_clients: &str) -> Setup {
     let setup = Setup::new(version).secrets(secrets()).option("other_clients", other_clients);
     let file = setup.scratch().path().join("passwords");
     let made = Command::new(installation(version).join("mosquitto_passwd"))
@@ -31,7 +33,7 @@ pub(crate) fn with_password_file(version: &str, other_clients: &str) -> Setup {
     setup.line(&format!("password_file {}", file.display()))
 }
 
-fn others_are_refused(version: &str) {
+fn others_are_refused(version: Version) {
     let broker = with_password_file(version, "refuse").start();
     for level in VERSIONS {
         let (_, answer) = Client::connect(&broker, &backend().level(level));
@@ -42,7 +44,7 @@ fn others_are_refused(version: &str) {
     ));
 }
 
-fn others_are_left_to_the_password_file(version: &str) {
+fn others_are_left_to_the_password_file(version: Version) {
     let broker = with_password_file(version, "defer").start();
     for level in VERSIONS {
         assert_eq!(Client::connect(&broker, &backend().level(level)).1, ACCEPTED);
@@ -67,7 +69,7 @@ fn others_are_left_to_the_password_file(version: &str) {
     assert_eq!(broker.refusals().len(), 4 * VERSIONS.len());
 }
 
-fn anonymous_access_opens_no_door(version: &str) {
+fn anonymous_access_opens_no_door(version: Version) {
     for other_clients in ["refuse", "defer"] {
         let broker = Setup::new(version)
             .secrets(secrets())

@@ -5,13 +5,15 @@ use support::{
     broker::{Setup, free_port},
     device::{LAMP, METER, secrets},
     mqtt::{ACCEPTED, Answer, Client, Connect, refused},
-    transport,
+    on_every_broker, transport,
+    version::Version,
 };
 
-#[test]
-fn a_limit_is_on_the_address_that_the_proxy_says_on_2_1_2() {
+on_every_broker!(from 2.1: a_limit_is_on_the_address_that_the_proxy_says);
+
+fn a_limit_is_on_the_address_that_the_proxy_says(version: Version) {
     let port = free_port();
-    let broker = Setup::new("2.1.2")
+    let broker = Setup::new(version)
         .secrets(secrets())
         .option("failure_limit", "3/1h")
         .line(&format!("listener {port} 127.0.0.1\nenable_proxy_protocol 2"))
@@ -25,9 +27,9 @@ fn a_limit_is_on_the_address_that_the_proxy_says_on_2_1_2() {
     };
     for number in 0..3 {
         let wrong = LAMP.connect_now().password(format!("{number:064}"));
-        assert_eq!(knock(9, &wrong), refused("2.1.2", 4, "wrong_password"));
+        assert_eq!(knock(9, &wrong), refused(version, 4, "wrong_password"));
     }
-    assert_eq!(knock(9, &METER.connect_now()), refused("2.1.2", 4, "rate_limited"));
+    assert_eq!(knock(9, &METER.connect_now()), refused(version, 4, "rate_limited"));
     let told = broker.refusals();
     assert!(told[3].ends_with(" address=203.0.113.9 reason=rate_limited"), "{told:?}");
     assert_eq!(knock(10, &METER.connect_now()), ACCEPTED, "{}", broker.log());

@@ -3,8 +3,10 @@
 use iotda_core::login::{ClientId, Policy};
 use std::collections::HashMap;
 use support::{
-    broker::{Broker, Setup, on_every_broker},
+    broker::{Broker, Setup},
     mqtt::{Answer, Client},
+    on_every_broker,
+    version::Version,
 };
 
 on_every_broker!(recorded_devices_get_the_answers_of_the_contract);
@@ -87,7 +89,7 @@ impl Recorded {
     }
 }
 
-fn recorded_devices_get_the_answers_of_the_contract(version: &str) {
+fn recorded_devices_get_the_answers_of_the_contract(version: Version) {
     // The same device was recorded with several secrets, so each secret has a broker of its own.
     let mut brokers: HashMap<String, Broker> = HashMap::new();
     let recorded = recorded();

@@ -10,10 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 use support::{
-    broker::{Broker, Setup, on_every_broker, wait},
+    broker::{Broker, Setup, wait},
     device::{Device, LAMP, METER, secrets},
     mqtt::{ACCEPTED, Client, Connect, not_authorized},
+    on_every_broker,
     scratch::set_mode,
+    version::Version,
 };
 
 on_every_broker!(
@@ -64,7 +66,7 @@ pub(super) fn reload(broker: &Broker) -> String {
         .unwrap_or_else(|| panic!("no word of a reload:\n{}", broker.log()))
 }
 
-fn new_devices_log_in(version: &str) {
+fn new_devices_log_in(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).start();
     let (mut lamp, answer) = Client::connect(&broker, &connect(LAMP));
     assert_eq!(answer, ACCEPTED);
@@ -79,7 +81,7 @@ fn new_devices_log_in(version: &str) {
     assert!(lamp.is_alive());
 }
 
-fn who_no_longer_belongs_is_disconnected(version: &str) {
+fn who_no_longer_belongs_is_disconnected(version: Version) {
     let device = |id, secret| Device { id, secret };
     let same = device("same", "samesecret");
     let removed = device("removed", "removedsecret");
@@ -139,7 +141,7 @@ fn who_no_longer_belongs_is_disconnected(version: &str) {
     );
 }
 
-fn a_wrong_file_changes_nothing(version: &str) {
+fn a_wrong_file_changes_nothing(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).start();
     let (mut lamp, _) = Client::connect(&broker, &connect(LAMP));
     let path = broker.secrets();
@@ -193,7 +195,7 @@ pub(super) fn many(count: usize, last: Device) -> String {
     file
 }
 
-fn the_last_content_wins(version: &str) {
+fn the_last_content_wins(version: Version) {
     let broker = Setup::new(version).secrets(many(200_000, LAMP)).start();
     // To write them would take longer than a load.
     let almost_new = Device { id: NEW.id, secret: "almostnewsecret" };
@@ -226,7 +228,7 @@ fn the_last_content_wins(version: &str) {
 }
 
 /// Nobody sends a SIGHUP here.
-fn notices(version: &str, per_listener_settings: bool) {
+fn notices(version: Version, per_listener_settings: bool) {
     let setup =
         Setup::new(version).line_before(&format!("per_listener_settings {per_listener_settings}"));
     let with = |device: Device| format!("{}{}:{}\n", secrets(), device.id, device.secret);
@@ -284,16 +286,16 @@ fn notices(version: &str, per_listener_settings: bool) {
     assert!(!lamp.is_alive(), "{}", broker.log());
 }
 
-fn a_changed_file_is_noticed(version: &str) {
+fn a_changed_file_is_noticed(version: Version) {
     notices(version, false);
 }
 
-fn a_changed_file_is_noticed_with_per_listener_settings(version: &str) {
+fn a_changed_file_is_noticed_with_per_listener_settings(version: Version) {
     notices(version, true);
 }
 
 /// A writer that works in the file itself, and takes its time: at the end of a line, which looks like a whole file.
-fn a_file_that_is_being_written_is_waited_for(version: &str) {
+fn a_file_that_is_being_written_is_waited_for(version: Version) {
     let all = many(2000, LAMP);
     let broker = Setup::new(version)
         .secrets(&all)
@@ -331,7 +333,7 @@ fn a_file_that_is_being_written_is_waited_for(version: &str) {
     assert!(lamp.is_alive(), "{}", broker.log());
 }
 
-fn a_file_that_is_moved_into_place_is_not_waited_for(version: &str) {
+fn a_file_that_is_moved_into_place_is_not_waited_for(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).option("reload_interval", "1s").start();
     // A machine with much to do may be late once.
     let in_time = (1..=5).any(|round| {
@@ -350,7 +352,7 @@ fn peak(broker: &Broker) -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-fn odd_files_cost_no_more_than_they_hold(version: &str) {
+fn odd_files_cost_no_more_than_they_hold(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).start();
     // Three gigabytes of nothing, of which a disk keeps nothing; alone, and behind devices.
     for (content, line) in [(String::new(), 1), (many(1000, LAMP), 1002)] {
@@ -374,7 +376,7 @@ fn odd_files_cost_no_more_than_they_hold(version: &str) {
     assert!(taken < size + (20 << 10), "{taken} KiB for a file of {size} KiB");
 }
 
-fn sessions_are_forgotten(version: &str) {
+fn sessions_are_forgotten(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).start();
     for round in 0..50 {
         for level in [3, 4, 5] {
@@ -395,7 +397,7 @@ fn sessions_are_forgotten(version: &str) {
     assert!(forgotten.is_some(), "{}", broker.log());
 }
 
-fn offline_sessions_of_removed_devices_cannot_come_back(version: &str) {
+fn offline_sessions_of_removed_devices_cannot_come_back(version: Version) {
     let setup = Setup::new(version);
     let folder = setup.scratch().path().display().to_string();
     let setup = setup.line("persistence true").line(&format!("persistence_location {folder}/"));
@@ -422,7 +424,7 @@ fn offline_sessions_of_removed_devices_cannot_come_back(version: &str) {
     assert!(lamp.receive().expect("a queued message").ends_with(b"kept"));
 }
 
-fn a_client_is_served_throughout(version: &str) {
+fn a_client_is_served_throughout(version: Version) {
     let broker =
         Setup::new(version).secrets(many(200_000, LAMP)).line("set_tcp_nodelay true").start();
     let (mut lamp, answer) = Client::connect(&broker, &connect(LAMP));
@@ -438,7 +440,7 @@ fn a_client_is_served_throughout(version: &str) {
     assert!(pings > 10, "{pings} pings were answered during the load");
 }
 
-fn a_broker_ends_in_the_middle_of_a_load(version: &str) {
+fn a_broker_ends_in_the_middle_of_a_load(version: Version) {
     let mut broker = Setup::new(version).secrets(many(200_000, LAMP)).start();
     for pause in [0, 2, 5, 15] {
         write(&broker, &many(200_001, LAMP));
@@ -455,7 +457,7 @@ fn a_broker_ends_in_the_middle_of_a_load(version: &str) {
     }
 }
 
-fn a_thousand_reloads(version: &str) {
+fn a_thousand_reloads(version: Version) {
     let broker = Setup::new(version).secrets(many(2_000, LAMP)).start();
     let (mut lamp, _) = Client::connect(&broker, &connect(LAMP));
     let mut after_warm_up = 0;
@@ -481,7 +483,7 @@ fn a_thousand_reloads(version: &str) {
     );
 }
 
-fn thousands_are_disconnected_a_portion_at_a_time(version: &str) {
+fn thousands_are_disconnected_a_portion_at_a_time(version: Version) {
     const COUNT: usize = 4000;
     let file = |count| -> String {
         let devices = (0..count).map(|n| format!("device-{n}:a-secret-of-its-own\n"));

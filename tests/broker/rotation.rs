@@ -3,10 +3,12 @@
 use iotda_core::login::SignType::Sha256Timestamp;
 use std::process::Command;
 use support::{
-    broker::{Broker, Setup, free_port, on_every_broker},
+    broker::{Broker, Setup, free_port},
     c::text_of,
     device::{Device, METER, now, secrets, stamp},
     mqtt::{ACCEPTED, Answer, Client, Connect, refused},
+    on_every_broker,
+    version::Version,
 };
 
 on_every_broker!(a_secret_is_changed_without_a_gap, a_device_is_frozen_and_thawed);
@@ -27,7 +29,7 @@ fn connect(id: &'static str, secret: &str) -> Connect {
     Device { id, secret }.connect(Sha256Timestamp, &stamp(now()))
 }
 
-fn a_secret_is_changed_without_a_gap(version: &str) {
+fn a_secret_is_changed_without_a_gap(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).start();
     let (id, old) = ("door-7", "first-secret");
     let mut watcher = Client::connect(&broker, &METER.connect_now()).0;
@@ -63,7 +65,7 @@ fn a_secret_is_changed_without_a_gap(version: &str) {
     assert!(!broker.log().contains(old));
 }
 
-fn a_device_is_frozen_and_thawed(version: &str) {
+fn a_device_is_frozen_and_thawed(version: Version) {
     let port = free_port();
     let broker = Setup::new(version)
         .port(port)

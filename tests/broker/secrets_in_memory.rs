@@ -3,10 +3,12 @@
 use crate::reload::{connect, reload, write};
 use iotda_core::login::SignType::{Sha256, Sm3Timestamp};
 use support::{
-    broker::{Broker, Setup, on_every_broker, wait},
+    broker::{Broker, Setup, wait},
     device::Device,
     memory::places_of,
     mqtt::{ACCEPTED, Client, not_authorized},
+    on_every_broker,
+    version::Version,
 };
 
 on_every_broker!(secrets_are_wiped);
@@ -31,7 +33,7 @@ fn line(device: Device) -> String {
     format!("{}:{}\n", device.id, device.secret)
 }
 
-fn secrets_are_wiped(version: &str) {
+fn secrets_are_wiped(version: Version) {
     let rotated = "rotated:Zs2vGk7pMn4cBt9x";
     let before = [STAYS, UNUSED, OFFLINE, ONLINE, BEFORE].map(line).concat();
     let broker = Setup::new(version)

@@ -3,13 +3,16 @@
 use iotda_core::login::SignType::Sha256;
 use std::fs;
 use support::{
-    broker::{Setup, on_every_broker},
+    broker::Setup,
     device::{Device, LAMP, METER, secrets},
     mqtt::{ACCEPTED, Answer, Client, Connect, VERSIONS},
+    on_every_broker,
+    version::Version,
 };
 
 on_every_broker!(
     earlier_brokers_say_why_they_do_not_start,
+    ; from 2.1:
     subscriptions_and_messages_survive_the_hour,
     a_new_login_takes_the_session_over,
     removed_devices_are_disconnected,
@@ -20,17 +23,15 @@ fn at_hour(device: Device, hour: u8) -> Connect {
     device.connect(Sha256, &format!("20990101{hour:02}"))
 }
 
-/// A broker that can do it, or nothing on the ones that cannot: for these there is a test of its own.
-fn setup(version: &str) -> Option<Setup> {
+fn setup(version: Version) -> Setup {
     let setup = Setup::new(version).secrets(secrets()).option("session_id", "device");
     let folder = setup.scratch().path().display().to_string();
-    (version == "2.1.2")
-        .then(|| setup.line("persistence true").line(&format!("persistence_location {folder}/")))
+    setup.line("persistence true").line(&format!("persistence_location {folder}/"))
 }
 
-fn earlier_brokers_say_why_they_do_not_start(version: &str) {
+fn earlier_brokers_say_why_they_do_not_start(version: Version) {
     let setup = Setup::new(version).secrets(secrets()).option("session_id", "device");
-    if version == "2.1.2" {
+    if version.names_sessions() {
         setup.start();
         return;
     }
@@ -43,8 +44,8 @@ fn earlier_brokers_say_why_they_do_not_start(version: &str) {
     );
 }
 
-fn subscriptions_and_messages_survive_the_hour(version: &str) {
-    let Some(setup) = setup(version) else { return };
+fn subscriptions_and_messages_survive_the_hour(version: Version) {
+    let setup = setup(version);
     let mut broker = setup.start();
     for (round, level) in VERSIONS.into_iter().enumerate() {
         let hour = u8::try_from(3 * round).unwrap();
@@ -80,8 +81,8 @@ fn subscriptions_and_messages_survive_the_hour(version: &str) {
     assert!(broker.refusals().is_empty(), "{:?}", broker.refusals());
 }
 
-fn a_new_login_takes_the_session_over(version: &str) {
-    let Some(setup) = setup(version) else { return };
+fn a_new_login_takes_the_session_over(version: Version) {
+    let setup = setup(version);
     let broker = setup.start();
     for level in VERSIONS {
         let (mut first, _) = Client::connect(&broker, &at_hour(LAMP, 1).level(level));
@@ -95,8 +96,8 @@ fn a_new_login_takes_the_session_over(version: &str) {
     assert!(!broker.log().contains("iotda-auth: disconnected"), "{}", broker.log());
 }
 
-fn removed_devices_are_disconnected(version: &str) {
-    let Some(setup) = setup(version) else { return };
+fn removed_devices_are_disconnected(version: Version) {
+    let setup = setup(version);
     let broker = setup.start();
     let (mut lamp, _) = Client::connect(&broker, &at_hour(LAMP, 1).persistent());
     let (mut meter, _) = Client::connect(&broker, &at_hour(METER, 1));
@@ -110,8 +111,8 @@ fn removed_devices_are_disconnected(version: &str) {
 }
 
 /// A back-end service that calls itself like a device would be given the device's messages.
-fn nobody_else_comes_by_a_devices_name(version: &str) {
-    let Some(setup) = setup(version) else { return };
+fn nobody_else_comes_by_a_devices_name(version: Version) {
+    let setup = setup(version);
     let broker = setup.option("other_clients", "defer").line("allow_anonymous true").start();
     let (mut lamp, _) = Client::connect(&broker, &at_hour(LAMP, 1));
     let thief = Connect::new(LAMP.id);

@@ -9,10 +9,11 @@ use iotda_plugin::plugin::asked::SHAPES;
 use std::{collections::BTreeSet, path::PathBuf, thread::sleep, time::Duration};
 use support::{
     authority::Authority,
-    broker::{Broker, free_port, on_every_broker},
+    broker::{Broker, free_port},
     device::{Device, now, stamp},
     mqtt::{ACCEPTED, Answer, Client, Connect, packet, string},
-    transport,
+    on_every_broker, transport,
+    version::Version,
 };
 
 on_every_broker!(each_shape_comes_to_what_the_table_says);
@@ -40,9 +41,9 @@ fn device(id: &'static str) -> Device {
 }
 
 impl Ground {
-    fn new(version: &str) -> Self {
+    fn new(version: Version) -> Self {
         let [tls, web_socket, proxy, pages] = [(); 4].map(|()| free_port());
-        let is_2_1 = version == "2.1.2";
+        let is_2_1 = version >= Version::new(2, 1, 0);
         let setup = with_password_file(version, "defer");
         let folder = setup.scratch().path().to_path_buf();
         let server = Authority::new(setup.scratch(), "authority").issue("127.0.0.1");
@@ -125,7 +126,7 @@ impl Ground {
     }
 }
 
-fn each_shape_comes_to_what_the_table_says(version: &str) {
+fn each_shape_comes_to_what_the_table_says(version: Version) {
     let mut ground = Ground::new(version);
 
     // CONNECTs are checked, and remembered.
@@ -234,7 +235,7 @@ fn each_shape_comes_to_what_the_table_says(version: &str) {
     assert_eq!(ground.played, there, "each row is played");
 }
 
-fn known_by_its_device_id(version: &str) {
+fn known_by_its_device_id(version: Version) {
     let begin = now();
     let broker = with_password_file(version, "refuse")
         .secrets("tcp:a-secret-of-its-own\n")

@@ -3,9 +3,11 @@
 use iotda_core::login::SignType::Sha256Timestamp;
 use std::{thread::sleep, time::Duration};
 use support::{
-    broker::{Broker, Setup, on_every_broker},
+    broker::{Broker, Setup},
     device::{LAMP, METER, now, secrets, stamp},
     mqtt::{ACCEPTED, Client, VERSIONS, not_authorized, refused},
+    on_every_broker,
+    version::Version,
 };
 
 on_every_broker!(
@@ -31,7 +33,7 @@ fn let_the_hour_pass() {
     sleep(Duration::from_secs(FRESH.unsigned_abs() + 1));
 }
 
-fn outlives(version: &str, per_listener_settings: bool) {
+fn outlives(version: Version, per_listener_settings: bool) {
     let setup =
         Setup::new(version).line_before(&format!("per_listener_settings {per_listener_settings}"));
     let (broker, stamp) = start_before_the_hour_passes(setup);
@@ -57,16 +59,16 @@ fn outlives(version: &str, per_listener_settings: bool) {
     assert!(clients.iter_mut().all(Client::is_alive));
 }
 
-fn a_session_outlives_its_hour(version: &str) {
+fn a_session_outlives_its_hour(version: Version) {
     outlives(version, false);
 }
 
 /// 2.0 sends no TICK then, so nothing tells when the broker's second look at the sessions is over.
-fn a_session_outlives_its_hour_with_per_listener_settings(version: &str) {
+fn a_session_outlives_its_hour_with_per_listener_settings(version: Version) {
     outlives(version, true);
 }
 
-fn persistent_sessions_keep_their_queue(version: &str) {
+fn persistent_sessions_keep_their_queue(version: Version) {
     let setup = Setup::new(version);
     let folder = setup.scratch().path().display().to_string();
     let setup = setup.line("persistence true").line(&format!("persistence_location {folder}/"));
@@ -116,7 +118,7 @@ fn persistent_sessions_keep_their_queue(version: &str) {
 }
 
 /// Our RELOAD must not keep the broker from reading its password file again (on 2.0, a wrong answer does), nor end it.
-fn other_plugins_and_files_are_read_again(version: &str) {
+fn other_plugins_and_files_are_read_again(version: Version) {
     let setup = Setup::new(version).secrets(secrets()).option("other_clients", "defer");
     let passwords = setup.scratch().file("passwords", "");
     let mut broker = setup.line(&format!("password_file {}", passwords.display())).start();

@@ -1,11 +1,14 @@
 //! A broker starts with a plugin that works, or does not start and says why.
 
+use iotda_core::options::Options;
 use std::{fs, os::unix::fs::MetadataExt, path::Path, process::Command};
 use support::{
-    broker::{Setup, on_every_broker},
+    broker::Setup,
     device::{LAMP, secrets},
     mqtt::{ACCEPTED, Client},
+    on_every_broker,
     scratch::set_mode,
+    version::Version,
 };
 
 on_every_broker!(
@@ -23,10 +26,11 @@ fn lines(log: &str) -> Vec<&str> {
     log.lines().filter_map(|line| line.find("iotda-auth: ").map(|at| &line[at + 12..])).collect()
 }
 
-fn option_errors_stop_the_broker(version: &str) {
+fn option_errors_stop_the_broker(version: Version) {
+    let names: Vec<&str> = Options::names().collect();
     let duration = "expected a duration like 90, 90s, 15m, 1h or 2d, found";
     for (name, value, expected) in [
-        ("secret_file", "/x", "plugin_opt_secret_file: unknown option, expected one of secrets_file, timestamp_max_age, timestamp_max_ahead, sign_types, keepalive, other_clients, one_connection, session_id, exact_connack_ports, reload_interval, failure_limit, takeover_limit, stats_interval".to_string()),
+        ("secret_file", "/x", format!("plugin_opt_secret_file: unknown option, expected one of {}", names.join(", "))),
         ("stats", "10s", "plugin_opt_stats: unknown option".into()),
         ("reload_interval", "0", "plugin_opt_reload_interval: expected off, or a duration from 1s on, like 10s or 5m, found \"0\"".into()),
         ("secrets_file", "/x", "plugin_opt_secrets_file: found twice, expected once".into()),
@@ -46,7 +50,7 @@ fn option_errors_stop_the_broker(version: &str) {
     assert_eq!(lines(&log), ["not started: plugin_opt_secrets_file: not found, but required"]);
 }
 
-fn files_that_cannot_be_read_stop_the_broker(version: &str) {
+fn files_that_cannot_be_read_stop_the_broker(version: Version) {
     let setup = Setup::new(version);
     let missing = setup.scratch().path().join("missing");
     let log = setup.secrets_file(&missing).fail();
@@ -76,7 +80,7 @@ fn files_that_cannot_be_read_stop_the_broker(version: &str) {
     assert!(log.contains("expected a file that others cannot write, found mode 0602"), "{log}");
 }
 
-fn wrong_lines_stop_the_broker(version: &str) {
+fn wrong_lines_stop_the_broker(version: Version) {
     let one = "good:5f2b9c0e7d\nbad-but-secret\n";
     let log = Setup::new(version).secrets(one).fail();
     let found = lines(&log);
@@ -116,7 +120,7 @@ fn wrong_lines_stop_the_broker(version: &str) {
     }
 }
 
-fn odd_but_right_files_are_read(version: &str) {
+fn odd_but_right_files_are_read(version: Version) {
     let plain = secrets();
     let windows = plain.replace('\n', " \t\r\n");
     let marked = format!("\u{FEFF}{plain}");
@@ -131,7 +135,7 @@ fn odd_but_right_files_are_read(version: &str) {
     assert!(broker.log().contains("holds no device"), "{}", broker.log());
 }
 
-fn a_world_readable_file_is_warned_of(version: &str) {
+fn a_world_readable_file_is_warned_of(version: Version) {
     let setup = Setup::new(version).secrets(secrets());
     let path = setup.scratch().path().join("secrets");
     set_mode(&path, 0o644);
@@ -149,7 +153,7 @@ fn a_world_readable_file_is_warned_of(version: &str) {
     assert_eq!(broker.log().matches("every user").count(), 1, "{}", broker.log());
 }
 
-fn who_else_may_change_the_file_is_warned_of(version: &str) {
+fn who_else_may_change_the_file_is_warned_of(version: Version) {
     let setup = Setup::new(version).secrets(secrets());
     let folder = setup.scratch().path().join("folder");
     fs::create_dir(&folder).unwrap();
@@ -207,7 +211,7 @@ fn who_else_may_change_the_file_is_warned_of(version: &str) {
     }
 }
 
-fn a_broker_that_starts_says_what_it_has(version: &str) {
+fn a_broker_that_starts_says_what_it_has(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).start();
     let expected = format!("version {}, 2 devices from \"", env!("CARGO_PKG_VERSION"));
     let log = broker.log();

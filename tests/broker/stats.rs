@@ -6,9 +6,11 @@ use iotda_core::login::{
 };
 use std::collections::BTreeMap;
 use support::{
-    broker::{Setup, on_every_broker},
+    broker::Setup,
     device::{Device, LAMP, METER, secrets},
     mqtt::{ACCEPTED, Client},
+    on_every_broker,
+    version::Version,
 };
 
 on_every_broker!(
@@ -25,7 +27,7 @@ fn message(publish: &[u8]) -> (String, String) {
     (text(&publish[4..end]), text(&publish[end..]))
 }
 
-fn counters_are_published_and_retained(version: &str) {
+fn counters_are_published_and_retained(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).option("stats_interval", "1s").start();
     Client::connect(&broker, &LAMP.connect_now().password("0".repeat(64)));
     let (mut meter, answer) = Client::connect(&broker, &METER.connect(Sha256, "2999010100"));
@@ -61,7 +63,7 @@ fn counters_are_published_and_retained(version: &str) {
 }
 
 /// A device may read the counters, and sends one wrong login for each id that it is curious about.
-fn counters_do_not_tell_which_devices_there_are(version: &str) {
+fn counters_do_not_tell_which_devices_there_are(version: Version) {
     let file = format!("{}cold:coldsecret:frozen\ndoor:x509={}\n", secrets(), "0".repeat(40));
     let broker = Setup::new(version).secrets(file).option("stats_interval", "1s").start();
     let (mut meter, _) = Client::connect(&broker, &METER.connect(Sha256, "2999010100"));
@@ -98,7 +100,7 @@ fn counters_do_not_tell_which_devices_there_are(version: &str) {
     assert!(seen.iter().any(|topic| topic.ends_with("refused/user_mismatch")), "{seen:?}");
 }
 
-fn nothing_is_published_unless_asked(version: &str) {
+fn nothing_is_published_unless_asked(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).start();
     let (mut meter, _) = Client::connect(&broker, &METER.connect_now());
     meter.subscribe(4, "$SYS/broker/iotda-auth/#");

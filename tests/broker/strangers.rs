@@ -17,20 +17,23 @@ use std::{
     time::{Duration, Instant},
 };
 use support::{
-    broker::{Broker, Setup, free_port, on_every_broker},
+    broker::{Broker, Setup, free_port},
     device::{Device, LAMP, METER, now, secrets, stamp},
     library,
     mqtt::{ACCEPTED, Client, Connect, VERSIONS},
+    on_every_broker,
     scratch::Scratch,
     transport,
+    version::Version,
 };
 
 on_every_broker!(
     nobody_slips_in_at_a_sighup,
     nobody_slips_in_where_each_listener_has_an_instance,
     nobody_slips_in_where_others_are_let_in,
-    nobody_slips_in_by_a_device_id,
     nobody_slips_in_over_a_tls_web_socket,
+    ; from 2.1:
+    nobody_slips_in_by_a_device_id,
 );
 
 const ICE: Device = Device { id: "ice", secret: "icesecret1" };
@@ -149,7 +152,7 @@ struct Plan {
 }
 
 impl Ground {
-    fn new(version: &str, plan: Plan) -> Self {
+    fn new(version: Version, plan: Plan) -> Self {
         let setup = Setup::new(version);
         let scratch: &Scratch = setup.scratch();
         let [tcp, web_socket, tls] = [(); 3].map(|()| free_port());
@@ -181,9 +184,9 @@ impl Ground {
             doors = vec![Door::TlsWebSocket(tls)];
         }
         let library = library::release().display();
-        let mut config: String = match (plan.an_instance_each, version) {
+        let mut config: String = match (plan.an_instance_each, version.names_plugins()) {
             (false, _) => format!("plugin {library}\n{options}{}", listeners.concat()),
-            (true, "2.1.2") => {
+            (true, true) => {
                 let load = |n| format!("plugin_load p{n} {library}\n{options}");
                 let listener =
                     |(n, text): (usize, &String)| format!("{}{text}plugin_use p{n}\n", load(n));
@@ -248,7 +251,7 @@ impl Ground {
     }
 }
 
-fn storm(version: &str, plan: Plan) {
+fn storm(version: Version, plan: Plan) {
     let mut ground = Ground::new(version, plan);
     let tries = ground.storm();
     assert!(tries > if plan.tls { 20 } else { 500 }, "{tries} tries");
@@ -263,24 +266,22 @@ fn storm(version: &str, plan: Plan) {
     assert!(most <= 2, "{log}");
 }
 
-fn nobody_slips_in_at_a_sighup(version: &str) {
+fn nobody_slips_in_at_a_sighup(version: Version) {
     storm(version, Plan::default());
 }
 
-fn nobody_slips_in_where_each_listener_has_an_instance(version: &str) {
+fn nobody_slips_in_where_each_listener_has_an_instance(version: Version) {
     storm(version, Plan { an_instance_each: true, ..Plan::default() });
 }
 
-fn nobody_slips_in_where_others_are_let_in(version: &str) {
+fn nobody_slips_in_where_others_are_let_in(version: Version) {
     storm(version, Plan { others: true, ..Plan::default() });
 }
 
-fn nobody_slips_in_by_a_device_id(version: &str) {
-    if version == "2.1.2" {
-        storm(version, Plan { by_device: true, others: true, ..Plan::default() });
-    }
+fn nobody_slips_in_by_a_device_id(version: Version) {
+    storm(version, Plan { by_device: true, others: true, ..Plan::default() });
 }
 
-fn nobody_slips_in_over_a_tls_web_socket(version: &str) {
+fn nobody_slips_in_over_a_tls_web_socket(version: Version) {
     storm(version, Plan { tls: true, ..Plan::default() });
 }

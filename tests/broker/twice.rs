@@ -4,9 +4,11 @@
 use iotda_core::login::SignType::{Sha256, Sha256Timestamp};
 use std::time::{Duration, Instant};
 use support::{
-    broker::{Broker, Setup, on_every_broker},
+    broker::{Broker, Setup},
     device::{LAMP, METER, secrets},
     mqtt::{ACCEPTED, Answer, Client, Connect, VERSIONS, not_authorized, refused},
+    on_every_broker,
+    version::Version,
 };
 
 on_every_broker!(
@@ -64,7 +66,7 @@ fn counter(broker: &Broker, name: &str) -> usize {
     value.and_then(|value| value.parse().ok()).unwrap_or(0)
 }
 
-fn backs_off(version: &str, same: bool) {
+fn backs_off(version: Version, same: bool) {
     // As with the default, but soon over.
     let broker = Setup::new(version).secrets(secrets()).option("takeover_limit", "10/10s").start();
     let (mut meter, _) = Client::connect(&broker, &METER.connect_now());
@@ -82,15 +84,15 @@ fn backs_off(version: &str, same: bool) {
     assert_eq!(counter(&broker, "disconnected") > 0, !same);
 }
 
-fn two_with_two_client_ids_back_off(version: &str) {
+fn two_with_two_client_ids_back_off(version: Version) {
     backs_off(version, false);
 }
 
-fn two_with_one_client_id_back_off(version: &str) {
+fn two_with_one_client_id_back_off(version: Version) {
     backs_off(version, true);
 }
 
-fn without_a_limit_they_go_on_and_are_told_once(version: &str) {
+fn without_a_limit_they_go_on_and_are_told_once(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).option("takeover_limit", "off").start();
     let (let_in, refused) = fight(&broker, false, Duration::from_secs(2));
     assert!(let_in > 100 && refused == 0, "{let_in} were let in, {refused} refused");
@@ -102,7 +104,7 @@ fn without_a_limit_they_go_on_and_are_told_once(version: &str) {
     assert_eq!(counter(&broker, "takeovers"), let_in - 1);
 }
 
-fn who_leaves_takes_nothing_over(version: &str) {
+fn who_leaves_takes_nothing_over(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).option("takeover_limit", "1/1h").start();
     for number in 0..30 {
         let (client, answer) = Client::connect(&broker, &twin(number, false));
@@ -125,7 +127,7 @@ fn who_leaves_takes_nothing_over(version: &str) {
     assert_eq!(Client::connect(&broker, &twin(0, false)).1, ACCEPTED);
 }
 
-fn nobody_is_locked_out_by_logins_that_fail(version: &str) {
+fn nobody_is_locked_out_by_logins_that_fail(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).option("takeover_limit", "1/1h").start();
     let (mut lamp, answer) = Client::connect(&broker, &LAMP.connect_now());
     assert_eq!(answer, ACCEPTED);

@@ -6,17 +6,18 @@ use crate::reload::{connect, reload, write};
 use iotda_core::login::SignType::{Sha256, Sha256Timestamp};
 use std::{fs, path::Path};
 use support::{
-    broker::{Broker, Setup, free_port, on_every_broker},
+    broker::{Broker, Setup, free_port},
     device::{Device, LAMP, METER, secrets},
     mqtt::{ACCEPTED, Answer, Client, Connect, VERSIONS, refusal, refused},
-    transport,
+    on_every_broker, transport,
+    version::Version,
 };
 
 on_every_broker!(nothing_is_found_under_valgrind);
 
 const NEW: Device = Device { id: "64a1f0c2_lamp-02", secret: "brandnewsecret" };
 
-fn nothing_is_found_under_valgrind(version: &str) {
+fn nothing_is_found_under_valgrind(version: Version) {
     let exact = free_port();
     let setup = Setup::new(version).secrets(secrets());
     let found = setup.scratch().path().join("valgrind");
@@ -78,7 +79,7 @@ fn paragraphs(report: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Every answer that a login can get, on either listener and in each version of MQTT.
-fn play_logins(version: &str, broker: &Broker, exact: u16) {
+fn play_logins(version: Version, broker: &Broker, exact: u16) {
     let right = LAMP.connect_now();
     let wrong = [
         (right.clone().password("0".repeat(64)), "wrong_password"),

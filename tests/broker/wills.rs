@@ -4,10 +4,11 @@
 use iotda_core::login::SignType::Sha256;
 use std::{fs, thread::sleep, time::Duration};
 use support::{
-    broker::{Broker, Setup, free_port, on_every_broker, wait},
+    broker::{Broker, Setup, free_port, wait},
     device::{Device, LAMP, METER},
     mqtt::{ACCEPTED, Client, Connect, packet, string},
-    transport,
+    on_every_broker, transport,
+    version::Version,
 };
 
 on_every_broker!(
@@ -33,7 +34,7 @@ fn connect(broker: &Broker, connect: &Connect) -> Client {
 }
 
 /// The broker takes its ACLs out before it sends RELOAD: who is thrown out then has a will that may say anything.
-fn passes_no_acl(version: &str, per_listener_settings: bool) {
+fn passes_no_acl(version: Version, per_listener_settings: bool) {
     let setup = Setup::new(version)
         .line_before(&format!("per_listener_settings {per_listener_settings}"))
         .secrets([line(LAMP), line(METER), line(EVIL)].concat());
@@ -69,17 +70,17 @@ fn passes_no_acl(version: &str, per_listener_settings: bool) {
     assert!(first.ends_with(b"user/ownx"), "{}", String::from_utf8_lossy(&first));
 }
 
-fn a_removed_devices_will_passes_no_acl(version: &str) {
+fn a_removed_devices_will_passes_no_acl(version: Version) {
     passes_no_acl(version, false);
 }
 
-fn a_removed_devices_will_passes_no_acl_with_per_listener_settings(version: &str) {
+fn a_removed_devices_will_passes_no_acl_with_per_listener_settings(version: Version) {
     passes_no_acl(version, true);
 }
 
 /// A 2.0 only marks a WebSocket that is kicked, and publishes its will when it closes: `offline`, of a device that has long
 /// said that it is online.
-fn a_will_does_not_come_after_the_next_connection(version: &str) {
+fn a_will_does_not_come_after_the_next_connection(version: Version) {
     let port = free_port();
     let broker = Setup::new(version)
         .secrets([line(LAMP), line(METER)].concat())

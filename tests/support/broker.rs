@@ -1,6 +1,6 @@
 //! Real brokers: Debian's Mosquittos, each on a port of its own.
 
-use super::{library, scratch::Scratch};
+use super::{BROKERS, library, scratch::Scratch, version::Version};
 use std::{
     env,
     ffi::OsString,
@@ -16,54 +16,46 @@ use std::{
 /// How long a broker may take for anything before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What the tests call the newest broker: the version that they were written on. Which one it is, 2.1.2 or later, is for
-/// Debian to say.
-const NEWEST: &str = "2.1.2";
-
-/// Makes of each named function, which takes a broker's version, a test for each supported version.
-#[macro_export]
-macro_rules! on_every_broker {
-    ($($name:ident),+ $(,)?) => {
-        mod on_2_0_11 { $(#[test] fn $name() { super::$name("2.0.11"); })+ }
-        mod on_2_0_21 { $(#[test] fn $name() { super::$name("2.0.21"); })+ }
-        mod on_2_1_2 { $(#[test] fn $name() { super::$name("2.1.2"); })+ }
-    };
-}
-pub use crate::on_every_broker;
+/// The first and the last of [`BROKERS`].
+pub const OLDEST: Version = BROKERS[0];
+/// What the tests call the newest broker. Which one it is, this one or a later one, is for Debian to say.
+pub const NEWEST: Version = BROKERS[BROKERS.len() - 1];
 
 /// The unpacked broker of a version; its folder has the version's name. For the newest, the newest that is there, from
-/// 2.1 on.
+/// its series on.
 ///
 /// # Panics
 ///
 /// When it is not there: a test of a broker without the broker must not pass.
-pub fn installation(version: &str) -> PathBuf {
+pub fn installation(version: Version) -> PathBuf {
     let brokers = cache_folder("IOTDA_BROKERS", "brokers");
-    let folder =
-        if version == NEWEST { newest_below(&brokers) } else { Some(brokers.join(version)) };
+    let folder = if version == NEWEST {
+        newest_below(&brokers)
+    } else {
+        Some(brokers.join(version.to_string()))
+    };
     folder.filter(|folder| folder.join("mosquitto").is_file()).unwrap_or_else(|| {
         panic!("no Mosquitto {version} in {}: ./dev test brings it", brokers.display())
     })
 }
 
-/// The folder with the highest version, from 2.1 on.
+/// The folder with the highest version, from the newest's series on.
 fn newest_below(brokers: &Path) -> Option<PathBuf> {
-    let version = |name: &str| name.split('.').map(|part| part.parse().ok()).collect();
     let found = fs::read_dir(brokers).ok()?.filter_map(|entry| {
         let path = entry.ok()?.path();
-        let version: Option<Vec<u32>> = version(path.file_name()?.to_str()?);
-        Some((version.filter(|version| version[..] >= [2, 1][..])?, path))
+        let version: Version = path.file_name()?.to_str()?.parse().ok()?;
+        (version >= NEWEST.series()).then_some((version, path))
     });
     found.max().map(|(_, path)| path)
 }
 
 /// Which version the broker of that name really is.
-pub fn real_version(version: &str) -> String {
-    installation(version).file_name().unwrap().to_str().unwrap().into()
+pub fn real_version(version: Version) -> Version {
+    installation(version).file_name().unwrap().to_str().unwrap().parse().unwrap()
 }
 
 /// A version's dynamic-security plugin, which Debian has put into more than one place.
-pub fn dynamic_security(version: &str) -> PathBuf {
+pub fn dynamic_security(version: Version) -> PathBuf {
     let folder =
         installation(version).join(format!("root/usr/lib/{}-linux-gnu", env::consts::ARCH));
     ["mosquitto/mosquitto_dynamic_security.so", "mosquitto_dynamic_security.so"]
@@ -87,7 +79,7 @@ pub fn cache_folder(variable: &str, name: &str) -> PathBuf {
 
 /// A broker's configuration.
 pub struct Setup {
-    version: String,
+    version: Version,
     plugin: PathBuf,
     scratch: Scratch,
     secrets: Option<PathBuf>,
@@ -103,9 +95,9 @@ pub struct Setup {
 
 impl Setup {
     /// A broker with our plugin, and nothing set but a listener.
-    pub fn new(version: &str) -> Self {
+    pub fn new(version: Version) -> Self {
         Self {
-            version: version.into(),
+            version,
             plugin: library::release().into(),
             scratch: Scratch::new(),
             secrets: None,
@@ -225,7 +217,7 @@ impl Setup {
     }
 
     fn spawn(&self, config: &Path, log: &Path) -> Child {
-        let broker = installation(&self.version).join("mosquitto").into_os_string();
+        let broker = installation(self.version).join("mosquitto").into_os_string();
         let mut words = self.starter.iter().chain([&broker]);
         let mut command = Command::new(words.next().unwrap());
         command.args(words).envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -393,7 +385,7 @@ impl Drop for Broker {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
-            let version = real_version(&self.setup.version);
+            let version = real_version(self.setup.version);
             eprintln!("{version} on port {}:\n{}", self.port, self.log());
         }
     }

@@ -14,3 +14,6 @@ pub mod random;
 pub mod scratch;
 pub mod silent;
 pub mod transport;
+pub mod version;
+
+include!(concat!(env!("OUT_DIR"), "/brokers.rs"));

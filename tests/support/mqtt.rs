@@ -3,6 +3,7 @@
 use super::{
     broker::Broker,
     transport::{self, Transport},
+    version::Version,
 };
 use iotda_core::login::{self, Refusal};
 use std::io::ErrorKind;
@@ -144,10 +145,11 @@ pub enum Answer {
 
 /// What a stock broker makes of a refusal of the plugin's, by its slug: 2.1 gives MQTT 5 clients the contract's code,
 /// everybody else gets "not authorized".
-pub fn refused(version: &str, level: u8, slug: &str) -> Answer {
-    match (version, level) {
-        ("2.1.2", 5) => Answer::Connack(refusal(slug).connack().v5),
-        _ => not_authorized(level),
+pub fn refused(version: Version, level: u8, slug: &str) -> Answer {
+    if level == 5 && version.sends_reason_codes() {
+        Answer::Connack(refusal(slug).connack().v5)
+    } else {
+        not_authorized(level)
     }
 }
 

@@ -144,7 +144,7 @@ impl<'a> Story<'a> {
             // Only a ClientId that is not a device's is left to others.
             Verdict::Defer => Refused { reason: Refusal::BadClientId, detail: Detail::None },
         };
-        match Some(step).cmp(&Step::of(failed.reason)) {
+        match Some(step).cmp(&failed.reason.step()) {
             Ordering::Less => self.passed(step),
             Ordering::Equal => Outcome::Failed(failed),
             Ordering::Greater => Outcome::NotReached,

@@ -31,9 +31,9 @@ fn write(refusal: &RefusalLine<'_>, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "address: {}", Harmless(address.unwrap_or("not known")))?;
     for step in Step::ALL {
         write_step(out, step)?;
-        match Some(step).cmp(&Step::of(*reason)) {
+        match Some(step).cmp(&reason.step()) {
             // A fault of the plugin belongs to no step, and may have come before any.
-            _ if Step::of(*reason).is_none() => writeln!(out, "not known"),
+            _ if reason.step().is_none() => writeln!(out, "not known"),
             Ordering::Less => writeln!(out, "{}", before(refusal, step)),
             Ordering::Equal => writeln!(out, "failed: {}{}", reason.slug(), Harmless(detail)),
             Ordering::Greater => writeln!(out, "not reached"),
@@ -59,7 +59,7 @@ fn before(refusal: &RefusalLine<'_>, step: Step) -> &'static str {
 
 /// Whether a device that gets this refusal has a secret, and not a certificate; `None` if that cannot be told.
 fn has_secret(reason: Refusal) -> Option<bool> {
-    match Step::of(reason) {
+    match reason.step() {
         Some(Step::Timestamp | Step::Password) => Some(true),
         Some(Step::Certificate) => Some(false),
         _ => None,

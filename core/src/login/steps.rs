@@ -1,11 +1,8 @@
 //! The checks of a login as numbered steps, for whoever wants to see how far a login came.
 //!
-//! A step knows which refusals it gives and which devices it asks. What it looks at is [`verify`](super::verify())'s.
+//! A step knows which devices it asks; [`Refusal::step`](super::Refusal::step) says which refusals it gives. What it looks at is [`verify`](super::verify())'s.
 
-use super::{
-    client_id::{ClientId, SignType},
-    refusal::Refusal,
-};
+use super::client_id::{ClientId, SignType};
 use crate::registry::Credential;
 
 /// The steps, in their order.
@@ -47,25 +44,6 @@ impl Step {
         Self::Certificate,
         Self::NotFrozen,
     ];
-
-    /// The step that gives a refusal; `None` for a fault of the plugin, which may come from anywhere, and for a login that
-    /// nobody asked about.
-    #[must_use]
-    pub fn of(refusal: Refusal) -> Option<Self> {
-        match refusal {
-            Refusal::RateLimited => Some(Self::Rate),
-            Refusal::BadClientId => Some(Self::ClientId),
-            Refusal::BadSignType => Some(Self::SignType),
-            Refusal::BadKeepAlive => Some(Self::KeepAlive),
-            Refusal::UserMismatch => Some(Self::Username),
-            Refusal::UnknownDevice => Some(Self::Device),
-            Refusal::StaleTimestamp | Refusal::FutureTimestamp => Some(Self::Timestamp),
-            Refusal::WrongPassword => Some(Self::Password),
-            Refusal::NoCertificate | Refusal::WrongCertificate => Some(Self::Certificate),
-            Refusal::Frozen => Some(Self::NotFrozen),
-            Refusal::NotAsked | Refusal::InternalError => None,
-        }
-    }
 
     /// The step's number in the contract, from 1.
     #[must_use]
@@ -114,14 +92,17 @@ impl Step {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::line::{self, Line};
+    use crate::{
+        login::Refusal,
+        registry::line::{self, Line},
+    };
 
     #[test]
     fn each_refusal_belongs_to_one_step_in_order() {
-        let steps: Vec<Step> = Refusal::ALL.into_iter().filter_map(Step::of).collect();
+        let steps: Vec<Step> = Refusal::ALL.into_iter().filter_map(Refusal::step).collect();
         assert!(steps.is_sorted(), "{steps:?}");
         assert_eq!(steps.len(), Refusal::ALL.len() - 2);
-        assert_eq!(Step::of(Refusal::InternalError), None);
+        assert_eq!(Refusal::InternalError.step(), None);
         for step in Step::ALL {
             assert!(steps.contains(&step), "{step:?} refuses nothing");
         }

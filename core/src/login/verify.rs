@@ -42,12 +42,8 @@ impl Refused {
     /// Whether it is held against the address it came from: the login has not proved its secret, and was looked at.
     #[must_use]
     pub fn is_failure(self) -> bool {
-        match self.reason {
-            Refusal::RateLimited | Refusal::Frozen | Refusal::NotAsked | Refusal::InternalError => {
-                false
-            }
-            _ => !matches!(self.detail, Detail::Clock { password_right: true, .. }),
-        }
+        self.reason.is_failure()
+            && !matches!(self.detail, Detail::Clock { password_right: true, .. })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which refusals are failures that `failure_limit` counts?
 
-use crate::{broker::Around, sent::Sent};
+use crate::{answer::is_failure, broker::Around, sent::Sent};
 use iotda_core::login::verify::Detail;
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ impl Failures {
         is_told: bool,
     ) {
         let is_proved = matches!(detail, Detail::Clock { password_right: true, .. });
-        if is_proved || ["rate_limited", "frozen", "internal_error"].contains(&slug) {
+        if is_proved || !is_failure(slug) {
             return;
         }
         let Sent { client_id, username, password, certificate, .. } = sent.clone();

@@ -9,7 +9,7 @@ pub use log::Log;
 pub use reload::Content;
 
 use crate::{
-    answer::{Answer, answer},
+    answer::{Answer, answer, codes},
     broker::{AUTH, Around, DEFER, Kick, Known, SUCCESS, Seen, Stands, WEB_SOCKET},
     check,
     rules::Wanted,
@@ -84,19 +84,6 @@ enum Why {
     Connect,
     Online,
     Offline,
-}
-
-/// The codes of a refusal, as the contract's table has them.
-fn codes(slug: &str) -> (u8, u8) {
-    match slug {
-        "rate_limited" => (3, 0x9F),
-        "bad_client_id" | "bad_sign_type" | "bad_keepalive" => (2, 0x85),
-        "user_mismatch" | "unknown_device" | "stale_timestamp" | "future_timestamp"
-        | "wrong_password" | "no_certificate" => (4, 0x86),
-        "wrong_certificate" | "frozen" => (5, 0x87),
-        "internal_error" => (3, 0x88),
-        _ => panic!("{slug}"),
-    }
 }
 
 /// Whether it is as long as a password is.
