@@ -3,9 +3,11 @@
 fn main() {
     println!("cargo::rerun-if-changed=host.c");
     println!("cargo::rerun-if-changed=../include/iotda_broker.h");
+    println!("cargo::rerun-if-changed=../tests/c_host/fake_broker.h");
     cc::Build::new()
         .file("host.c")
         .include("../include")
+        .include("../tests/c_host")
         .std("gnu11")
         .warnings_into_errors(true)
         // AddressSanitizer looks functions up, by this dlsym, before it is ready for any instrumented function.

@@ -17,14 +17,7 @@
 
 #include "iotda_broker.h"
 
-/* src/broker.rs has the same, as Client and Certificate. */
-struct x509 {
-	const unsigned char *der;
-	int length;
-	int failure; /* what i2d_X509 answers instead of the length; 0: it does not fail */
-	int references;
-};
-
+/* src/broker/ffi.rs has the same, as Client. */
 struct mosquitto {
 	uint64_t head[12]; /* what a broker's begins with; src/broker/head.rs makes it */
 	char *id;
@@ -34,7 +27,7 @@ struct mosquitto {
 	int protocol;
 	int protocol_version;
 	int port;
-	struct x509 *certificate;
+	struct x509 *certificate; /* fake_broker.h has it */
 };
 
 /* What src/broker.rs does when it is called. */
@@ -94,15 +87,15 @@ static void check_thread(void)
 	CHECK(is_inside);
 }
 
+#include "fake_broker.h"
+
 /* ---- the broker's functions ---- */
 
 static void log_printf(int level, const char *format, ...)
 {
 	char text[4096];
 	check_thread();
-	/* A text of a client's is never a format. */
-	CHECK(strcmp(format, "%s") == 0
-			|| strcmp(format, "iotda-auth: accepted client=\"%.*s\" address=%.*s") == 0);
+	check_format(format);
 	va_list arguments;
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);
@@ -110,50 +103,11 @@ static void log_printf(int level, const char *format, ...)
 	host.log(level, text);
 }
 
-static const char *client_id(const struct mosquitto *client)
-{
-	check_thread();
-	return client->id;
-}
-
-static const char *client_address(const struct mosquitto *client)
-{
-	check_thread();
-	return client->address;
-}
-
-static const char *client_username(const struct mosquitto *client)
-{
-	check_thread();
-	return client->username;
-}
-
-#define NUMBER(name, member) \
-	static int name(const struct mosquitto *client) \
-	{ \
-		check_thread(); \
-		return client->member; \
-	}
-NUMBER(client_keepalive, keepalive)
-NUMBER(client_protocol, protocol)
-NUMBER(client_protocol_version, protocol_version)
-NUMBER(client_port, port)
-
 static int kick_client(const char *id, bool with_will)
 {
 	check_thread();
 	CHECK(id); /* null stands for all clients */
 	host.kick(id, with_will);
-	return IOTDA_SUCCESS;
-}
-
-static int publish_copy(const char *id, const char *topic, int length, const void *payload, int qos, bool retain,
-		mosquitto_property *properties)
-{
-	check_thread();
-	CHECK(!id && strncmp(topic, "$SYS/broker/iotda-auth/", 23) == 0 && qos == 0 && retain && !properties);
-	CHECK(length > 0 && length <= 20);
-	for(int i = 0; i < length; i++) CHECK(strchr("0123456789", ((const char *)payload)[i]));
 	return IOTDA_SUCCESS;
 }
 
@@ -195,31 +149,11 @@ static int callback_unregister(mosquitto_plugin_id_t *identifier, int event, iot
 	return host.callback_unregister(event, callback);
 }
 
-/* ---- libcrypto's ---- */
-
 static void *client_certificate(const struct mosquitto *client)
 {
 	check_thread();
 	if(client->certificate) client->certificate->references++;
 	return client->certificate;
-}
-
-static int i2d_x509(const void *given, unsigned char **place)
-{
-	const struct x509 *certificate = given;
-	CHECK(certificate->references > 0);
-	if(certificate->failure) return certificate->failure;
-	if(place){
-		memcpy(*place, certificate->der, certificate->length);
-		*place += certificate->length;
-	}
-	return certificate->length;
-}
-
-static void x509_free(void *given)
-{
-	struct x509 *certificate = given;
-	CHECK(certificate->references-- > 0);
 }
 
 /* ---- what is found by its name ---- */
@@ -240,21 +174,21 @@ void *__wrap_dlsym(void *handle, const char *name)
 		ENTRY("mosquitto_callback_register", iotda_callback_register, callback_register, ALWAYS),
 		ENTRY("mosquitto_callback_unregister", iotda_callback_unregister, callback_unregister, ALWAYS),
 		ENTRY("mosquitto_log_printf", iotda_log_printf, log_printf, ALWAYS),
-		ENTRY("mosquitto_client_id", iotda_client_string, client_id, ALWAYS),
-		ENTRY("mosquitto_client_address", iotda_client_string, client_address, ALWAYS),
-		ENTRY("mosquitto_client_username", iotda_client_string, client_username, ALWAYS),
-		ENTRY("mosquitto_client_keepalive", iotda_client_int, client_keepalive, ALWAYS),
-		ENTRY("mosquitto_client_protocol", iotda_client_int, client_protocol, ALWAYS),
-		ENTRY("mosquitto_client_protocol_version", iotda_client_int, client_protocol_version, ALWAYS),
+		ENTRY("mosquitto_client_id", iotda_client_string, mosquitto_client_id, ALWAYS),
+		ENTRY("mosquitto_client_address", iotda_client_string, mosquitto_client_address, ALWAYS),
+		ENTRY("mosquitto_client_username", iotda_client_string, mosquitto_client_username, ALWAYS),
+		ENTRY("mosquitto_client_keepalive", iotda_client_int, mosquitto_client_keepalive, ALWAYS),
+		ENTRY("mosquitto_client_protocol", iotda_client_int, mosquitto_client_protocol, ALWAYS),
+		ENTRY("mosquitto_client_protocol_version", iotda_client_int, mosquitto_client_protocol_version, ALWAYS),
 		ENTRY("mosquitto_kick_client_by_clientid", iotda_kick_client_by_clientid, kick_client, ALWAYS),
-		ENTRY("mosquitto_broker_publish_copy", iotda_broker_publish_copy, publish_copy, ALWAYS),
+		ENTRY("mosquitto_broker_publish_copy", iotda_broker_publish_copy, mosquitto_broker_publish_copy, ALWAYS),
 		ENTRY("mosquitto_client_certificate", iotda_client_certificate, client_certificate, WITH_TLS),
-		ENTRY("i2d_X509", iotda_i2d_x509, i2d_x509, WITH_TLS),
-		ENTRY("X509_free", iotda_x509_free, x509_free, WITH_TLS),
+		ENTRY("i2d_X509", iotda_i2d_x509, i2d_X509, WITH_TLS),
+		ENTRY("X509_free", iotda_x509_free, X509_free, WITH_TLS),
 		ENTRY("mosquitto_plugin_set_info", iotda_plugin_set_info, set_info, SINCE_2_1),
 		ENTRY("mosquitto_set_clientid", iotda_set_clientid, set_clientid, SINCE_2_1),
 		ENTRY("mosquitto_client", iotda_client, client_of, SINCE_2_1),
-		ENTRY("mosquitto_client_port", iotda_client_int, client_port, SINCE_2_1),
+		ENTRY("mosquitto_client_port", iotda_client_int, mosquitto_client_port, SINCE_2_1),
 	};
 	if(!is_inside) return __real_dlsym(handle, name);
 	for(size_t i = 0; i < sizeof(functions) / sizeof(*functions); i++){

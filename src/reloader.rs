@@ -77,6 +77,9 @@ impl fmt::Display for ReloadError {
     }
 }
 
+/// Its text has the cause's in it, so that there is no source to ask for.
+impl std::error::Error for ReloadError {}
+
 impl From<LoadError> for ReloadError {
     fn from(error: LoadError) -> Self {
         Self::Load(error)

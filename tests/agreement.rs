@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use iotda_core::{
     log::Origin,
     login::{
@@ -15,25 +16,20 @@ use iotda_plugin::{
     sessions::ClientHandle,
 };
 use proptest::prelude::*;
-use std::{
-    collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt, process::Command, sync::Mutex,
-};
+use std::{collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt, sync::Mutex};
 use support::{
     device::{now, stamp},
     scratch::Scratch,
     silent::Silent,
+    tool::{command, run},
 };
 
 /// What stands for two certificates: `explain` wants a SEQUENCE that holds another.
 const CERTIFICATES: [&[u8]; 2] = [&[0x30, 3, 0x30, 1, 7], &[0x30, 3, 0x30, 1, 8]];
 
 fn pem(der: &[u8]) -> String {
-    // Five bytes are eight digits of base 64, the last of them padding.
-    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let bits = der.iter().fold(0u64, |bits, byte| bits << 8 | u64::from(*byte)) << 8;
-    let digit = |n: u64| char::from(DIGITS[usize::try_from(bits >> (42 - 6 * n) & 63).unwrap()]);
-    let text: String = (0..7).map(digit).collect();
-    format!("-----BEGIN CERTIFICATE-----\n{text}=\n-----END CERTIFICATE-----\n")
+    let text = BASE64_STANDARD.encode(der);
+    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
 }
 
 #[derive(Clone, Debug)]
@@ -152,8 +148,8 @@ fn answer(options: &[(&str, &str)], secrets: &str, sent: &Sent) -> String {
 
 /// What the tool says.
 fn explanation(options: &[(&str, &str)], secrets: &str, certificate: &str, sent: &Sent) -> String {
-    let mut tool = Command::new(support::library::tool());
-    tool.args(["explain", "--secrets-file", secrets, "--keepalive", &sent.keep_alive.to_string()]);
+    let keep_alive = sent.keep_alive.to_string();
+    let mut tool = command(["explain", "--secrets-file", secrets, "--keepalive", &keep_alive]);
     let mut give = |name: &str, value: Option<&[u8]>| {
         if let Some(value) = value {
             tool.arg(name).arg(OsStr::from_bytes(value));
@@ -164,16 +160,13 @@ fn explanation(options: &[(&str, &str)], secrets: &str, certificate: &str, sent:
     give("--password", sent.password.as_deref());
     give("--certificate", sent.certificate.map(|_| certificate.as_bytes()));
     tool.args(options.iter().map(|(name, value)| format!("{name}={value}")));
-    let output = tool.output().unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    let mut verdicts = said.lines().filter(|line| {
+    let said = run(tool, b"");
+    let mut verdicts = said.out.lines().filter(|line| {
         ["accepted", "deferred", "refused"].iter().any(|word| line.starts_with(word))
     });
-    let (Some(verdict), None) = (verdicts.next(), verdicts.next()) else {
-        panic!("{said}{}", String::from_utf8_lossy(&output.stderr))
-    };
+    let (Some(verdict), None) = (verdicts.next(), verdicts.next()) else { panic!("{said:?}") };
     let accepted = verdict == "accepted";
-    assert_eq!(output.status.code(), Some(i32::from(!accepted)), "{said}");
+    assert_eq!(said.status, i32::from(!accepted), "{said:?}");
     let words = if verdict.starts_with("refused") { 2 } else { 1 };
     verdict.split(' ').take(words).collect::<Vec<_>>().join(" ")
 }

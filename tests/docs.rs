@@ -16,6 +16,7 @@ use std::{
 use support::{
     BROKERS,
     matrix::{LISTENERS, MATRIX},
+    tool::tool,
 };
 
 fn file(name: &str) -> String {
@@ -121,7 +122,7 @@ fn readme_says_what_to_do_about_every_refusal() {
 /// What the advice tells to use exists, or the operator is sent astray.
 #[test]
 fn advice_names_what_there_is() {
-    let help = output_of(support::library::tool(), &["--help"]);
+    let help = tool(["--help"]).out;
     for refusal in Refusal::ALL {
         for verb in words_after(refusal.advice(), "iotda-auth ") {
             assert!(help.contains(&format!("\n  {verb} ")), "{verb}");
@@ -144,8 +145,9 @@ fn readme_shows_a_csv_file_that_can_be_imported() {
     fs::write(&path, csv).unwrap();
     let arguments =
         ["import", secrets.to_str().unwrap(), path.to_str().unwrap(), "--create", "--dry-run"];
-    let said = output_of(support::library::tool(), &arguments);
-    assert!(said.ends_with(": 2 would be added, 0 would be changed\n"), "{said}");
+    let said = tool(arguments);
+    assert_eq!(said.status, 0, "{said:?}");
+    assert!(said.out.ends_with(": 2 would be added, 0 would be changed\n"), "{said:?}");
 }
 
 #[test]
@@ -282,7 +284,7 @@ fn dev_refuses_an_unknown_verb() {
 
 #[test]
 fn readme_names_verbs_of_the_tool() {
-    let help = output_of(support::library::tool(), &["--help"]);
+    let help = tool(["--help"]).out;
     let known: BTreeSet<_> = help
         .lines()
         .filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next())

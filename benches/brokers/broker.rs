@@ -2,27 +2,21 @@
 //! and with no line in its log for each client.
 
 use super::{process::Process, subject::Subject};
-use std::{
-    fs,
-    io::{ErrorKind, Read, Write},
-    net::TcpStream,
-    path::Path,
-    process::{Child, Command},
-    thread,
-    time::{Duration, Instant},
-};
+use std::{io::ErrorKind, net::TcpStream, path::Path, thread, time::Duration};
 use support::{
-    broker::{free_port, installation, spawn, user_line, wait},
-    scratch::Scratch,
+    broker::{self, Setup, free_port, wait},
+    mqtt::{Answer, Client},
+    transport,
     version::Version,
 };
+
+/// How long an answer may take: ten million devices take longer than a test has patience for.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running broker, killed with the value.
 pub struct Broker {
     pub subject: Subject,
-    child: Child,
-    port: u16,
-    scratch: Scratch,
+    broker: broker::Broker,
 }
 
 /// What its start took.
@@ -38,19 +32,16 @@ pub struct Started {
 
 impl Broker {
     pub fn start(version: Version, subject: Subject, file: Option<&Path>) -> (Self, Started) {
-        let (scratch, port) = (Scratch::new(), free_port());
+        let port = free_port();
         let config = format!(
-            "{}connection_messages false\nlistener {port} 127.0.0.1\n{}",
-            user_line(),
+            "connection_messages false\nlistener {port} 127.0.0.1\n{}",
             subject.config(version, file)
         );
-        let config = scratch.file("mosquitto.conf", config);
+        let setup = Setup::new(version).whole_config(&config, port);
         let login = subject.login(0).packet();
-        let begin = Instant::now();
-        let child = spawn(&installation(version), &config, &scratch.path().join("log"));
-        let mut broker = Self { subject, child, port, scratch };
+        let mut broker = Self { subject, broker: setup.launch() };
         let client = broker.first_login(&login);
-        let time = begin.elapsed();
+        let time = broker.broker.begin().elapsed();
         thread::sleep(Duration::from_millis(20)); // until it waits for the next
         let started =
             Started { time, cpu: broker.process().cpu(), memory: broker.process().memory() };
@@ -58,17 +49,16 @@ impl Broker {
         (broker, started)
     }
 
-    fn first_login(&mut self, login: &[u8]) -> TcpStream {
+    fn first_login(&mut self, login: &[u8]) -> Client {
         loop {
-            match TcpStream::connect(("127.0.0.1", self.port)) {
+            match transport::try_tcp(transport::local(self.broker.port())) {
                 Ok(stream) => {
                     let mut client = sent(stream, login);
                     answered(&mut client, self.subject.answer());
                     return client;
                 }
                 Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                    let ended = self.child.try_wait().unwrap();
-                    assert!(ended.is_none(), "the broker ended: {ended:?}\n{}", self.log());
+                    assert!(self.broker.is_running(), "the broker ended:\n{}", self.log());
                     thread::sleep(Duration::from_micros(500));
                 }
                 Err(error) => panic!("{error}"),
@@ -77,24 +67,29 @@ impl Broker {
     }
 
     /// A client that is logged in.
-    pub fn login(&self, n: usize) -> TcpStream {
-        let mut client = self.send(&self.subject.login(n).packet());
+    pub fn login(&self, n: usize) -> Client {
+        Client::over(self.login_over_tcp(n))
+    }
+
+    /// The connection of a client that is logged in.
+    pub fn login_over_tcp(&self, n: usize) -> TcpStream {
+        let stream = transport::tcp(transport::local(self.broker.port()));
+        let mut client = sent(stream.try_clone().unwrap(), &self.subject.login(n).packet());
         answered(&mut client, 0);
-        client
+        stream
     }
 
     /// A client that has sent its CONNECT.
-    pub fn send(&self, login: &[u8]) -> TcpStream {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the broker listens");
-        sent(stream, login)
+    pub fn send(&self, login: &[u8]) -> Client {
+        sent(transport::tcp(transport::local(self.broker.port())), login)
     }
 
     pub fn process(&self) -> Process {
-        Process(self.child.id())
+        Process(self.broker.pid())
     }
 
     pub fn log(&self) -> String {
-        fs::read_to_string(self.scratch.path().join("log")).unwrap()
+        self.broker.log()
     }
 
     /// SIGHUP. Gives back what tells when it is through.
@@ -106,8 +101,7 @@ impl Broker {
             seen: count("Reloading config"),
             reloaded: count("reloaded in"),
         };
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", "HUP", &id]).status().unwrap().success());
+        self.broker.signal("HUP");
         hang_up
     }
 }
@@ -121,7 +115,7 @@ pub struct HangUp<'a> {
 
 impl HangUp<'_> {
     /// Waits until the broker has seen to it, which is when it answers again; and ours has a new table.
-    pub fn wait(self, client: &mut TcpStream) {
+    pub fn wait(self, client: &mut Client) {
         self.wait_for_log("Reloading config", self.seen);
         ping(client);
         if self.broker.subject == Subject::Ours {
@@ -140,32 +134,25 @@ impl HangUp<'_> {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
         if thread::panicking() {
-            eprintln!("{}:\n{}", self.subject.name(), self.log());
+            eprintln!("{}:", self.subject.name());
         }
     }
 }
 
-fn sent(mut client: TcpStream, login: &[u8]) -> TcpStream {
-    client.set_nodelay(true).unwrap();
-    client.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    client.write_all(login).unwrap();
+fn sent(stream: TcpStream, login: &[u8]) -> Client {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut client = Client::over(stream);
+    client.send(login);
     client
 }
 
 /// Waits for the CONNACK, which must have this code.
-pub fn answered(client: &mut TcpStream, code: u8) {
-    let mut connack = [0; 4];
-    client.read_exact(&mut connack).expect("a CONNACK");
-    assert_eq!(connack, [0x20, 2, 0, code], "not the answer to this login");
+pub fn answered(client: &mut Client, code: u8) {
+    assert_eq!(client.answer(), Answer::Connack(code), "not the answer to this login");
 }
 
 /// Waits for the answer to a PINGREQ.
-pub fn ping(client: &mut TcpStream) {
-    let mut pingresp = [0; 2];
-    client.write_all(&[0xC0, 0]).unwrap();
-    client.read_exact(&mut pingresp).expect("a PINGRESP");
-    assert_eq!(pingresp, [0xD0, 0]);
+pub fn ping(client: &mut Client) {
+    assert!(client.is_alive(), "no PINGRESP");
 }

@@ -136,7 +136,7 @@ fn change(content: &Path, file: &PathBuf) {
 fn reload(broker: &Broker) -> Round {
     let process = broker.process();
     let mut other = broker.login(1);
-    let echo = Echo::start(broker.login(0));
+    let echo = Echo::start(&broker.login_over_tcp(0));
     thread::sleep(Duration::from_millis(200));
     process.forget_peak();
     let cpu = || [process.cpu(), process.main_cpu()];

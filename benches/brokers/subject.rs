@@ -1,8 +1,10 @@
 //! What lets clients in? The subjects that are compared.
 
 use super::files::{self, Content, Files};
-use once_cell::sync::OnceCell;
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 use support::{broker::dynamic_security, c, library, mqtt::Connect, version::Version};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +82,7 @@ impl Subject {
 
 /// The plugin that does nothing.
 fn noop() -> &'static Path {
-    static PATH: OnceCell<PathBuf> = OnceCell::new();
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
         let root = library::root();
         let include = format!("-I{}", root.join("include").display());

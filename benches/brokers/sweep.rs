@@ -9,11 +9,10 @@ use super::{
     subject::Subject,
 };
 use std::{
-    net::TcpStream,
     thread,
     time::{Duration, Instant},
 };
-use support::version::Version;
+use support::{mqtt::Client, version::Version};
 
 const HOW: &str = "SIGHUP with devices logged in, and a file of as many lines. CPU over the SIGHUP above what the same \
 broker took before, by session, the least and the median of the rounds; ours reads its file on another thread, which is \
@@ -22,7 +21,7 @@ not in the last column.";
 /// A broker with its sessions.
 struct Held {
     broker: Broker,
-    clients: Vec<TcpStream>,
+    clients: Vec<Client>,
     /// CPU a session, in microseconds: in all, and on the broker's thread.
     found: Vec<[f64; 2]>,
 }

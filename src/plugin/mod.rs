@@ -175,6 +175,9 @@ impl fmt::Display for StartError {
     }
 }
 
+/// Its text has the cause's in it, so that there is no source to ask for.
+impl std::error::Error for StartError {}
+
 impl StartError {
     /// Tells the log: what is wrong in one line, and then the wrong lines of the file.
     pub fn report(&self, host: &dyn Host) {

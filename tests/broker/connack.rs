@@ -345,7 +345,7 @@ fn web_sockets_behind_a_proxy_are_left_alone(version: Version) {
     let (broker, port) = start_behind_a_proxy(version, 2, "protocol websockets");
     let (header, _) = headers(transport::local(port)).pop().unwrap();
     play(
-        || Client::over(transport::web_socket_over(transport::by_proxy(port, &header), "")),
+        || Client::over(transport::web_socket_over(transport::by_proxy(port, &header), &[])),
         |level, slug| stock(version, level, slug),
     );
     let told = doubts(&broker);

@@ -31,7 +31,7 @@ fn start(version: Version) -> Ground {
     Ground { broker, web_socket, tls }
 }
 
-fn knock(port: u16, headers: &str, connect: &Connect) -> Answer {
+fn knock(port: u16, headers: &[(&str, &str)], connect: &Connect) -> Answer {
     let mut client = Client::over(transport::web_socket_with(port, headers));
     client.send(&connect.packet());
     client.answer()
@@ -44,7 +44,7 @@ fn wrong(number: u32) -> Connect {
 fn nobody_is_held_to_an_address_that_a_client_chose(version: Version) {
     let Ground { broker, web_socket: port, tls } = start(version);
     for number in 0..8 {
-        knock(port, "X-Forwarded-For: 127.0.0.9\r\n", &wrong(number));
+        knock(port, &[("X-Forwarded-For", "127.0.0.9")], &wrong(number));
     }
     let refusals = broker.refusals();
     if version.takes_forwarded_for() {
@@ -70,7 +70,7 @@ fn nobody_is_held_to_an_address_that_a_client_chose(version: Version) {
 fn an_address_that_is_certain_counts(version: Version) {
     let Ground { broker, web_socket: port, .. } = start(version);
     for number in 0..8 {
-        knock(port, "", &wrong(number));
+        knock(port, &[], &wrong(number));
     }
     let refusals = broker.refusals();
     let address = format!("{}127.0.0.1", version.web_socket_prefix());

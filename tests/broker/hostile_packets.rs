@@ -3,10 +3,8 @@
 //! Each is a function of a seed and a number, so a broker that falls can be made to fall again.
 
 use crate::hostile_texts::{other_packet, properties, text};
-use support::{
-    mqtt::{Connect, VERSIONS, packet, string},
-    random::Random,
-};
+use fastrand::Rng;
+use support::mqtt::{Connect, VERSIONS, packet, string};
 
 /// Everything that is sent, in its order.
 pub(crate) struct Hostile {
@@ -36,22 +34,23 @@ impl Hostile {
                 return listed.clone();
             }
         }
-        let mut random = Random::new(self.seed ^ (number as u64) << 20);
-        let mut packet = random.pick(&self.right).clone();
-        for _ in 0..=random.below(2) {
+        let mut random = Rng::with_seed(self.seed ^ (number as u64) << 20);
+        let mut packet = random.choice(&self.right).unwrap().clone();
+        for _ in 0..=random.usize(..2) {
             packet.spoil(&mut random);
         }
         let mut bytes = packet.bytes();
-        if random.one_in(12) {
-            let at = 1 + random.below(4);
-            let length: Vec<u8> = WRONG_LENGTHS[random.below(WRONG_LENGTHS.len())].into();
+        if random.usize(..12) == 0 {
+            let at = 1 + random.usize(..4);
+            let length: Vec<u8> = WRONG_LENGTHS[random.usize(..WRONG_LENGTHS.len())].into();
             bytes.splice(1..at.min(bytes.len()), length);
         }
-        if random.one_in(16) {
+        if random.usize(..16) == 0 {
             bytes = [other_packet(&mut random), bytes].concat();
         }
-        while random.one_in(4) {
-            let more = if random.one_in(4) { bytes.clone() } else { other_packet(&mut random) };
+        while random.usize(..4) == 0 {
+            let more =
+                if random.usize(..4) == 0 { bytes.clone() } else { other_packet(&mut random) };
             bytes.extend(more);
         }
         bytes
@@ -145,13 +144,16 @@ impl Packet {
     }
 
     /// Makes one thing wrong, or what is wrong already more so.
-    fn spoil(&mut self, random: &mut Random) {
-        let any = random.below(self.fields.len());
+    fn spoil(&mut self, random: &mut Rng) {
+        let any = random.usize(..self.fields.len());
         let last = self.fields.len() - 1;
-        match random.below(20) {
-            0 => self.first = random.byte(),
-            1 => self.set(LEVEL, vec![*random.pick(&[0, 1, 2, 3, 4, 5, 6, 0x83, 0x84, 0x85, 255])]),
-            2 => self.set(FLAGS, vec![random.byte()]),
+        match random.usize(..20) {
+            0 => self.first = random.u8(..),
+            1 => self.set(
+                LEVEL,
+                vec![*random.choice(&[0, 1, 2, 3, 4, 5, 6, 0x83, 0x84, 0x85, 255]).unwrap()],
+            ),
+            2 => self.set(FLAGS, vec![random.u8(..)]),
             3 => self.set(PROPERTIES, properties(random)),
             4 if any > 0 => self.fields.swap(any, any - 1),
             5 => self.fields[any] = Vec::new(),
@@ -162,15 +164,16 @@ impl Packet {
             7 => {
                 // A text that says to be longer, or shorter, than it is.
                 if let Some([high, low]) = self.fields[any].first_chunk_mut() {
-                    (*high, *low) = *random.pick(&[(0, 0), (0, 1), (0, 255), (255, 255), (1, 0)]);
+                    (*high, *low) =
+                        *random.choice(&[(0, 0), (0, 1), (0, 255), (255, 255), (1, 0)]).unwrap();
                 }
             }
             8 => {
-                for _ in 0..=random.below(8) {
+                for _ in 0..=random.usize(..8) {
                     let field = &mut self.fields[any];
-                    let place = random.below(field.len().max(1));
+                    let place = random.usize(..field.len().max(1));
                     if let Some(byte) = field.get_mut(place) {
-                        *byte = random.byte();
+                        *byte = random.u8(..);
                     }
                 }
             }

@@ -1,39 +1,44 @@
 //! What hostile clients fill the fields of a packet with, and what they send beside it.
 
-use support::{
-    mqtt::{packet, string},
-    random::Random,
-};
+use fastrand::Rng;
+use std::iter;
+use support::mqtt::{packet, string};
 
 /// What stands in forged text, and in nothing that a broker says of itself.
 pub(crate) const FORGED: &str = "FORGED";
 
+fn bytes(random: &mut Rng, count: usize) -> Vec<u8> {
+    iter::repeat_with(|| random.u8(..)).take(count).collect()
+}
+
 /// Properties of MQTT 5, few of which belong into a CONNECT.
-pub(crate) fn properties(random: &mut Random) -> Vec<u8> {
+pub(crate) fn properties(random: &mut Rng) -> Vec<u8> {
     let mut body = Vec::new();
-    for _ in 0..random.below(6) {
+    for _ in 0..random.usize(..6) {
         body.push(
-            *random.pick(&[0x01, 0x11, 0x15, 0x16, 0x17, 0x19, 0x21, 0x22, 0x26, 0x27, 0x7F]),
+            *random
+                .choice(&[0x01, 0x11, 0x15, 0x16, 0x17, 0x19, 0x21, 0x22, 0x26, 0x27, 0x7F])
+                .unwrap(),
         );
-        match random.below(4) {
+        match random.usize(..4) {
             0 => body.extend(string(&text(random))),
-            1 => body.extend(random.bytes(4)),
-            2 => body.push(random.byte()),
+            1 => body.extend(bytes(random, 4)),
+            2 => body.push(random.u8(..)),
             _ => {
-                let length = random.below(64);
-                body.extend(random.bytes(length));
+                let length = random.usize(..64);
+                body.extend(bytes(random, length));
             }
         }
     }
-    match random.below(4) {
-        0 => [random.bytes(2), body].concat(),
+    match random.usize(..4) {
+        0 => [bytes(random, 2), body].concat(),
         // As a packet has its length: right.
         _ => packet(0, &body).split_off(1),
     }
 }
 
 /// A text of a client's that means harm.
-pub(crate) fn text(random: &mut Random) -> Vec<u8> {
+pub(crate) fn text(random: &mut Rng) -> Vec<u8> {
     let forged = [
         format!(
             "{FORGED}\n{FORGED}: iotda-auth: refused client=\"a\" user=\"b\" address=203.0.113.9 reason=frozen"
@@ -72,36 +77,37 @@ pub(crate) fn text(random: &mut Random) -> Vec<u8> {
         b"$SYS/#",
         b"+/#",
     ];
-    match random.below(6) {
-        0 | 1 => random.pick(&forged).clone().into_bytes(),
-        2 | 3 => random.pick(&odd).to_vec(),
+    match random.usize(..6) {
+        0 | 1 => random.choice(&forged).unwrap().clone().into_bytes(),
+        2 | 3 => random.choice(&odd).unwrap().to_vec(),
         4 => {
-            let length = *random.pick(&[1, 63, 64, 65, 128, 129, 256, 257, 1000, 60_000, 65_535]);
-            let byte = *random.pick(b"a0\"\\%_\x80\xFF\0");
+            let length =
+                *random.choice(&[1, 63, 64, 65, 128, 129, 256, 257, 1000, 60_000, 65_535]).unwrap();
+            let byte = *random.choice(b"a0\"\\%_\x80\xFF\0").unwrap();
             vec![byte; length]
         }
         _ => {
-            let length = random.below(300);
-            random.bytes(length)
+            let length = random.usize(..300);
+            bytes(random, length)
         }
     }
 }
 
 /// What no client sends before its CONNECT, and few send right after it.
-pub(crate) fn other_packet(random: &mut Random) -> Vec<u8> {
+pub(crate) fn other_packet(random: &mut Rng) -> Vec<u8> {
     let publish = [&string(b"news")[..], b"hello"].concat();
     let subscribe = [&[0, 1], &string(b"#")[..], &[0]].concat();
-    match random.below(8) {
+    match random.usize(..8) {
         0 => packet(0xC0, &[]),
         1 => packet(0xE0, &[]),
         2 => packet(0x30, &publish),
         3 => packet(0x82, &subscribe),
         4 => packet(0xF0, &[0x18, 0]),
         5 => packet(0x20, &[0, 0]),
-        6 => packet(random.byte() & 0xF0, &text(random)),
+        6 => packet(random.u8(..) & 0xF0, &text(random)),
         _ => {
-            let length = random.below(200);
-            random.bytes(length)
+            let length = random.usize(..200);
+            bytes(random, length)
         }
     }
 }

@@ -1,13 +1,12 @@
 //! A device gets another secret without being offline, and is frozen and thawed, by the operator's own tool.
 
 use iotda_core::login::SignType::Sha256Timestamp;
-use std::process::Command;
 use support::{
     broker::{Broker, Setup, free_port},
-    c::text_of,
     device::{Device, METER, now, secrets, stamp},
     mqtt::{ACCEPTED, Answer, Client, Connect, refused},
     on_every_broker,
+    tool::tool,
     version::Version,
 };
 
@@ -15,12 +14,13 @@ on_every_broker!(a_secret_is_changed_without_a_gap, a_device_is_frozen_and_thawe
 
 /// Runs a verb of the tool on the broker's secrets file, and has the broker read it.
 fn edit(broker: &Broker, verb: &str, id: &str, more: &[&str]) -> String {
-    let mut tool = Command::new(support::library::tool());
-    let said = text_of(tool.arg(verb).arg(broker.secrets()).arg(id).args(more));
+    let args = [&[verb, broker.secrets().to_str().unwrap(), id], more].concat();
+    let said = tool(args);
+    assert_eq!(said.status, 0, "{said:?}");
     let count = broker.log().matches("iotda-auth: reloaded").count();
     broker.reload();
     broker.wait_for_log_count("iotda-auth: reloaded", count + 1);
-    said
+    said.out
 }
 
 /// A login with a secret that was made a moment ago.

@@ -112,7 +112,7 @@ impl Door {
                 };
                 stream.set_read_timeout(patience).unwrap();
                 let frames = matches!(self, Self::WebSocket(_));
-                let bytes = if frames { upgrade_and(packet) } else { packet.to_vec() };
+                let bytes = if frames { transport::upgrade_and(packet) } else { packet.to_vec() };
                 // In one segment, so that the broker finds both at once.
                 stream.write_all(&bytes).is_ok() && is_let_in(stream, frames)
             }
@@ -124,15 +124,12 @@ impl Door {
             Self::TlsWebSocket(port) => {
                 let mut stream = transport::tls(*port, &[]);
                 stream.set_patience(patience);
-                let sent = stream.write_all(&upgrade_and(packet)).and_then(|()| stream.flush());
+                let sent =
+                    stream.write_all(&transport::upgrade_and(packet)).and_then(|()| stream.flush());
                 sent.is_ok() && is_let_in(stream, true)
             }
         }
     }
-}
-
-fn upgrade_and(packet: &[u8]) -> Vec<u8> {
-    [transport::UPGRADE.as_bytes(), &transport::frame(packet)].concat()
 }
 
 /// A broker with doors, and two devices that are logged in.

@@ -1,18 +1,12 @@
 /*
  * Scenarios of client certificates. host.c includes this file.
  *
- * The broker's and libcrypto's functions are here, so that each X509 that is given can be counted, and each freed.
+ * Each X509 that is given is counted, and so is, in fake_broker.h, each that is freed.
  */
 
-/* What stands for an X509: its DER, and what i2d_X509 answers where it fails. */
-struct x509 {
-	const char *der;
-	int failure;
-	int references;
-};
-
 /* "abc", whose digests every book has, and another. */
-static struct x509 abc = {.der = "abc"}, other = {.der = "abd"};
+#define DER(text) .der = (const unsigned char *)(text), .length = sizeof(text) - 1
+static struct x509 abc = {DER("abc")}, other = {DER("abd")};
 #define ABC_SHA1 "a9993e364706816aba3e25717850c26c9cd0d89d"
 #define ABC_SHA256 "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 /* Alike but for the last digit. */
@@ -32,29 +26,6 @@ void *mosquitto_client_certificate(const struct mosquitto *client)
 	return certificate;
 }
 const iotda_client_certificate client_certificate_type = mosquitto_client_certificate;
-
-int i2d_X509(const void *given, unsigned char **place)
-{
-	const struct x509 *certificate = given;
-	CHECK(certificate->references > 0);
-	if(certificate->failure) return certificate->failure;
-	int length = (int)strlen(certificate->der);
-	if(place){
-		CHECK(*place);
-		memcpy(*place, certificate->der, length);
-		*place += length;
-	}
-	return length;
-}
-const iotda_i2d_x509 i2d_x509_type = i2d_X509;
-
-void X509_free(void *given)
-{
-	struct x509 *certificate = given;
-	CHECK(certificate && certificate->references > 0);
-	certificate->references--;
-}
-const iotda_x509_free x509_free_type = X509_free;
 #endif
 
 static void start_with_certificates(mosquitto_plugin_id_t *plugin)

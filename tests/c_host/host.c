@@ -91,46 +91,6 @@ static void check_thread(void)
 	CHECK(gettid() == (broker_thread ? broker_thread : getpid()));
 }
 
-#ifndef WITHOUT_LOG_PRINTF
-/* Parts of all secrets in our files, and of the passwords. */
-static const char *const secrets[] = {"123456789", "5f2b9c0e7d", "hunter2", "5888ea6f", "wrong-password",
-		"another-secret"};
-
-static void check_line(const char *text)
-{
-	CHECK(strncmp(text, "iotda-auth: ", 12) == 0);
-	CHECK(strlen(text) < 1000);
-	bool refusal = strstr(text, ": refused ");
-	if(refusal) CHECK(strlen(text) < 700);
-	for(const char *c = text; *c; c++){
-		CHECK((unsigned char)*c >= ' ' && *c != 0x7f);
-		/* What an operator wrote may be any text; what a client sent is escaped. */
-		if(refusal) CHECK((unsigned char)*c < 0x7f);
-	}
-	for(size_t i = 0; i < sizeof(secrets) / sizeof(*secrets); i++) CHECK(!strstr(text, secrets[i]));
-}
-
-void mosquitto_log_printf(int level, const char *format, ...)
-{
-	check_thread();
-	CHECK(line_count < (int)(sizeof(lines) / sizeof(*lines)));
-	CHECK(level >= IOTDA_LOG_INFO && level <= IOTDA_LOG_DEBUG);
-	/* A text of a client's is never a format. */
-	CHECK(strcmp(format, "%s") == 0
-			|| strcmp(format, "iotda-auth: accepted client=\"%.*s\" address=%.*s") == 0);
-	va_list arguments;
-	va_start(arguments, format);
-	vsnprintf(lines[line_count].text, sizeof(lines->text), format, arguments);
-	va_end(arguments);
-	lines[line_count].level = level;
-	check_line(lines[line_count].text);
-	/* As a broker does by default, and the counters come at every end: few scenarios are about them. */
-	bool counters = strstr(lines[line_count].text, "iotda-auth: since the start: ") != NULL;
-	if(level != IOTDA_LOG_DEBUG && (!counters || keep_counters)) line_count++;
-}
-const iotda_log_printf log_printf_type = mosquitto_log_printf;
-#endif
-
 /* How many lines of the log hold a text. */
 static int logged(const char *text)
 {
@@ -216,71 +176,44 @@ static void lay_out(struct mosquitto *client)
 	memcpy(client->words + (client->with_adns ? 3 : 1), &rest, sizeof(rest));
 }
 
-#ifndef WITHOUT_CLIENT_ID
-const char *mosquitto_client_id(const struct mosquitto *client)
+#include "fake_broker.h"
+
+#ifndef WITHOUT_LOG_PRINTF
+/* Parts of all secrets in our files, and of the passwords. */
+static const char *const secrets[] = {"123456789", "5f2b9c0e7d", "hunter2", "5888ea6f", "wrong-password",
+		"another-secret"};
+
+static void check_line(const char *text)
+{
+	CHECK(strncmp(text, "iotda-auth: ", 12) == 0);
+	CHECK(strlen(text) < 1000);
+	bool refusal = strstr(text, ": refused ");
+	if(refusal) CHECK(strlen(text) < 700);
+	for(const char *c = text; *c; c++){
+		CHECK((unsigned char)*c >= ' ' && *c != 0x7f);
+		/* What an operator wrote may be any text; what a client sent is escaped. */
+		if(refusal) CHECK((unsigned char)*c < 0x7f);
+	}
+	for(size_t i = 0; i < sizeof(secrets) / sizeof(*secrets); i++) CHECK(!strstr(text, secrets[i]));
+}
+
+void mosquitto_log_printf(int level, const char *format, ...)
 {
 	check_thread();
-	return client->id;
+	CHECK(line_count < (int)(sizeof(lines) / sizeof(*lines)));
+	CHECK(level >= IOTDA_LOG_INFO && level <= IOTDA_LOG_DEBUG);
+	check_format(format);
+	va_list arguments;
+	va_start(arguments, format);
+	vsnprintf(lines[line_count].text, sizeof(lines->text), format, arguments);
+	va_end(arguments);
+	lines[line_count].level = level;
+	check_line(lines[line_count].text);
+	/* As a broker does by default, and the counters come at every end: few scenarios are about them. */
+	bool counters = strstr(lines[line_count].text, "iotda-auth: since the start: ") != NULL;
+	if(level != IOTDA_LOG_DEBUG && (!counters || keep_counters)) line_count++;
 }
-const iotda_client_string client_id_type = mosquitto_client_id;
-#endif
-
-const char *mosquitto_client_address(const struct mosquitto *client)
-{
-	check_thread();
-	return client->address;
-}
-const iotda_client_string client_address_type = mosquitto_client_address;
-
-int mosquitto_client_keepalive(const struct mosquitto *client)
-{
-	check_thread();
-	return client->keepalive;
-}
-const iotda_client_int client_keepalive_type = mosquitto_client_keepalive;
-
-int mosquitto_client_protocol(const struct mosquitto *client)
-{
-	check_thread();
-	return client->protocol;
-}
-const iotda_client_int client_protocol_type = mosquitto_client_protocol;
-
-int mosquitto_client_protocol_version(const struct mosquitto *client)
-{
-	check_thread();
-	return client->protocol_version;
-}
-const iotda_client_int client_protocol_version_type = mosquitto_client_protocol_version;
-
-const char *mosquitto_client_username(const struct mosquitto *client)
-{
-	check_thread();
-	return client->username;
-}
-const iotda_client_string client_username_type = mosquitto_client_username;
-
-static int publish_count;
-
-int mosquitto_broker_publish_copy(const char *id, const char *topic, int length, const void *payload, int qos,
-		bool retain, mosquitto_property *properties)
-{
-	check_thread();
-	CHECK(!id && strncmp(topic, "$SYS/broker/iotda-auth/", 23) == 0 && qos == 0 && retain && !properties);
-	CHECK(length > 0 && length <= 20);
-	for(int i = 0; i < length; i++) CHECK(strchr("0123456789", ((const char *)payload)[i]));
-	publish_count++;
-	return IOTDA_SUCCESS;
-}
-const iotda_broker_publish_copy broker_publish_copy_type = mosquitto_broker_publish_copy;
-
-#ifdef HOST_2_1
-int mosquitto_client_port(const struct mosquitto *client)
-{
-	check_thread();
-	return client->port;
-}
-const iotda_client_int client_port_type = mosquitto_client_port;
+const iotda_log_printf log_printf_type = mosquitto_log_printf;
 #endif
 
 /* ---- plugins ---- */

@@ -79,8 +79,10 @@ pub fn cache_folder(variable: &str, name: &str) -> PathBuf {
 
 /// A broker's configuration.
 pub struct Setup {
-    version: Version,
-    plugin: PathBuf,
+    /// The program.
+    mosquitto: PathBuf,
+    /// Without one, the library that ships, which is built for it.
+    plugin: Option<PathBuf>,
     scratch: Scratch,
     secrets: Option<PathBuf>,
     before: String,
@@ -96,9 +98,14 @@ pub struct Setup {
 impl Setup {
     /// A broker with our plugin, and nothing set but a listener.
     pub fn new(version: Version) -> Self {
+        Self::of(installation(version).join("mosquitto"))
+    }
+
+    /// The same for a Mosquitto of whatever version.
+    pub fn of(mosquitto: PathBuf) -> Self {
         Self {
-            version,
-            plugin: library::release().into(),
+            mosquitto,
+            plugin: None,
             scratch: Scratch::new(),
             secrets: None,
             before: String::new(),
@@ -122,7 +129,7 @@ impl Setup {
 
     /// Another library than the one that ships.
     pub fn plugin(mut self, library: &Path) -> Self {
-        self.plugin = library.into();
+        self.plugin = Some(library.into());
         self
     }
 
@@ -193,7 +200,7 @@ impl Setup {
             return format!("{}{whole}", user_line());
         }
         let port = self.port;
-        let plugin = self.plugin.display();
+        let plugin = self.plugin.as_deref().unwrap_or_else(|| library::release()).display();
         let secrets = self
             .secrets
             .as_ref()
@@ -212,16 +219,26 @@ impl Setup {
         let port = self.port;
         let config = self.scratch.file("mosquitto.conf", self.config());
         let log = self.scratch.path().join("log");
+        let begin = Instant::now();
         let child = self.spawn(&config, &log);
-        Broker { child, port, config, log, starts: 0, setup: self }
+        Broker { child, begin, port, config, log, starts: 0, setup: self }
     }
 
     fn spawn(&self, config: &Path, log: &Path) -> Child {
-        let broker = installation(self.version).join("mosquitto").into_os_string();
-        let mut words = self.starter.iter().chain([&broker]);
-        let mut command = Command::new(words.next().unwrap());
-        command.args(words).envs(self.environment.iter().map(|(name, value)| (name, value)));
-        run(command, config, log)
+        let mosquitto = self.mosquitto.clone().into_os_string();
+        let mut words = self.starter.iter().chain([&mosquitto]);
+        let program = words.next().unwrap();
+        let log = fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
+        Command::new(program)
+            .args(words)
+            .arg("-c")
+            .arg(config)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", program.to_string_lossy()))
     }
 }
 
@@ -236,26 +253,10 @@ pub fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
-/// Starts a broker; what it writes goes to the end of a file.
-pub fn spawn(installation: &Path, config: &Path, log: &Path) -> Child {
-    run(Command::new(installation.join("mosquitto")), config, log)
-}
-
-fn run(mut command: Command, config: &Path, log: &Path) -> Child {
-    let log = fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
-    command
-        .arg("-c")
-        .arg(config)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
-        .spawn()
-        .unwrap_or_else(|error| panic!("{}: {error}", command.get_program().to_string_lossy()))
-}
-
 /// A running broker, killed with the value.
 pub struct Broker {
     child: Child,
+    begin: Instant,
     port: u16,
     config: PathBuf,
     log: PathBuf,
@@ -270,6 +271,11 @@ impl Broker {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// When its process was first made.
+    pub fn begin(&self) -> Instant {
+        self.begin
     }
 
     /// Resident memory, in KiB.
@@ -385,8 +391,8 @@ impl Drop for Broker {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
-            let version = real_version(self.setup.version);
-            eprintln!("{version} on port {}:\n{}", self.port, self.log());
+            let mosquitto = self.setup.mosquitto.display();
+            eprintln!("{mosquitto} on port {}:\n{}", self.port, self.log());
         }
     }
 }

@@ -1,16 +1,11 @@
 //! C, compiled in a test.
 
+use super::library::machine;
 use std::{
-    env,
     io::ErrorKind,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
-
-/// What compilers call this machine.
-pub fn machine() -> String {
-    format!("{}-unknown-linux-gnu", env::consts::ARCH)
-}
 
 /// The machine's C compiler, with the flags that all our C is compiled with.
 pub fn compiler() -> Command {

@@ -1,22 +1,21 @@
 //! The library under test, built as it ships.
 
-use super::c;
-use once_cell::sync::OnceCell;
 use std::{
     env, fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::OnceLock,
 };
 
 /// The release library: what an operator loads.
 pub fn release() -> &'static Path {
-    static PATH: OnceCell<PathBuf> = OnceCell::new();
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| built(&mut cargo(target_directory()), target_directory()))
 }
 
 /// The same library, but with ClientIds that make it panic.
 pub fn with_fault_injection() -> &'static Path {
-    static PATH: OnceCell<PathBuf> = OnceCell::new();
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
         let target = target_directory().join("fault");
         built(cargo(&target).args(["--features", "fault-injection"]), &target)
@@ -28,11 +27,11 @@ pub fn with_fault_injection() -> &'static Path {
 /// A stable compiler has them too, and says so when it is told to take itself for an unstable one. What they call is in
 /// the C compiler's own library, which whoever loads this one must have been linked with.
 pub fn with_address_sanitizer() -> &'static Path {
-    static PATH: OnceCell<PathBuf> = OnceCell::new();
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
         let mut command = cargo(&target_directory().join("asan"));
         // For a target, so that build scripts are none of it.
-        let target = c::machine();
+        let target = machine();
         command.args(["--features", "fault-injection", "--target", &target]);
         // Link-time optimisation would take most of the time, and a report needs names.
         command.args(["--config", "profile.release.lto=false"]);
@@ -44,7 +43,7 @@ pub fn with_address_sanitizer() -> &'static Path {
 
 /// The command line tool, as developers have it.
 pub fn tool() -> &'static Path {
-    static PATH: OnceCell<PathBuf> = OnceCell::new();
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
         let mut command = Command::new(env!("CARGO"));
         command.current_dir(root()).args(["build", "--quiet", "--package", "iotda-auth"]);
@@ -58,15 +57,20 @@ pub fn tool_path() -> &'static str {
     tool().to_str().expect("a folder whose name is UTF-8")
 }
 
+/// What compilers call this machine.
+pub fn machine() -> String {
+    format!("{}-unknown-linux-gnu", env::consts::ARCH)
+}
+
 /// The folder of the whole project.
 pub fn root() -> &'static Path {
-    static PATH: OnceCell<PathBuf> = OnceCell::new();
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap())
 }
 
 /// Where cargo builds: the test that runs lies below it, and it has a mark of cargo's.
 pub fn target_directory() -> &'static Path {
-    static PATH: OnceCell<PathBuf> = OnceCell::new();
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
         let test = env::current_exe().unwrap();
         let mut folders = test.ancestors();

@@ -202,26 +202,24 @@ impl Client {
 
     /// The next packet, whole; `None` when the connection is over.
     pub fn receive(&mut self) -> Option<Vec<u8>> {
-        let mut bytes = vec![self.byte()?];
-        let mut length = 0;
-        for shift in [0, 7, 14, 21] {
-            let digit = self.byte()?;
-            bytes.push(digit);
-            length |= usize::from(digit & 0x7F) << shift;
-            if digit & 0x80 == 0 {
-                break;
-            }
+        let mut bytes = vec![0; 2];
+        self.read(&mut bytes)?;
+        // A length has up to four digits, and all but the last have the highest bit.
+        while bytes.len() < 5 && bytes[bytes.len() - 1] & 0x80 != 0 {
+            let mut digit = [0];
+            self.read(&mut digit)?;
+            bytes.extend(digit);
         }
+        let length = bytes[1..].iter().rfold(0, |sum, digit| sum << 7 | usize::from(digit & 0x7F));
         let start = bytes.len();
         bytes.resize(start + length, 0);
-        self.stream.read_exact(&mut bytes[start..]).ok()?;
+        self.read(&mut bytes[start..])?;
         Some(bytes)
     }
 
-    fn byte(&mut self) -> Option<u8> {
-        let mut byte = [0];
-        match self.stream.read_exact(&mut byte) {
-            Ok(()) => Some(byte[0]),
+    fn read(&mut self, buffer: &mut [u8]) -> Option<()> {
+        match self.stream.read_exact(buffer) {
+            Ok(()) => Some(()),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 panic!("the broker neither answers nor hangs up")
             }

@@ -1,6 +1,8 @@
 //! The ways to a broker: TCP, a Unix socket, TLS, a WebSocket, by a proxy.
 
 use super::scratch::Scratch;
+#[cfg(feature = "tests")]
+pub use super::web_socket::{upgrade_and, web_socket, web_socket_over, web_socket_with};
 use std::{
     io::{self, Read, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
@@ -15,15 +17,20 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A connection that bytes go over.
-pub trait Transport: Read + Write {}
+pub trait Transport: Read + Write + Send {}
 
-impl<T: Read + Write> Transport for T {}
+impl<T: Read + Write + Send> Transport for T {}
 
 pub fn tcp(address: impl Into<SocketAddr>) -> TcpStream {
-    let stream = TcpStream::connect(address.into()).expect("the broker listens");
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_nodelay(true).unwrap();
-    stream
+    try_tcp(address).expect("the broker listens")
+}
+
+/// The same, where it may be that nobody listens yet.
+pub fn try_tcp(address: impl Into<SocketAddr>) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address.into())?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 pub fn local(port: u16) -> SocketAddr {
@@ -154,82 +161,4 @@ pub fn tls_lines(scratch: &Scratch) -> String {
         .expect("openssl runs: ./dev test brings it");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     format!("certfile {}\nkeyfile {}\n", certificate.display(), key.display())
-}
-
-/// A WebSocket over TCP: binary frames, one for each write.
-pub struct WebSocket {
-    stream: TcpStream,
-    frame: Vec<u8>,
-}
-
-/// The request that opens a WebSocket.
-pub const UPGRADE: &str = "GET /mqtt HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                           Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\
-                           Sec-WebSocket-Protocol: mqtt\r\n\r\n";
-
-pub fn web_socket(port: u16) -> WebSocket {
-    web_socket_with(port, "")
-}
-
-/// A WebSocket whose request has more headers, each with its CR LF.
-pub fn web_socket_with(port: u16, headers: &str) -> WebSocket {
-    web_socket_over(tcp(local(port)), headers)
-}
-
-/// A WebSocket over a connection that is there, with more headers in its request.
-pub fn web_socket_over(mut stream: TcpStream, headers: &str) -> WebSocket {
-    let (request, end) = UPGRADE.split_at(UPGRADE.len() - 2);
-    stream.write_all(format!("{request}{headers}{end}").as_bytes()).unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).expect("an answer to the upgrade");
-        head.push(byte[0]);
-    }
-    assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
-    WebSocket { stream, frame: Vec::new() }
-}
-
-/// A binary frame of a client's.
-pub fn frame(bytes: &[u8]) -> Vec<u8> {
-    // A client masks what it sends; with zeroes, here.
-    let length = u16::try_from(bytes.len()).expect("a frame of at most 65,535 bytes");
-    let mut frame = vec![0x82, 0xFE];
-    frame.extend(length.to_be_bytes());
-    frame.extend([0; 4]);
-    frame.extend(bytes);
-    frame
-}
-
-impl Write for WebSocket {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.write_all(&frame(bytes))?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.stream.flush()
-    }
-}
-
-impl Read for WebSocket {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.frame.is_empty() {
-            let mut head = [0; 2];
-            match self.stream.read_exact(&mut head) {
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
-                result => result?,
-            }
-            if head[0] & 0x0F == 8 {
-                return Ok(0); // the close frame
-            }
-            assert!(head[1] < 126, "a short frame");
-            self.frame.resize(usize::from(head[1]), 0);
-            self.stream.read_exact(&mut self.frame)?;
-        }
-        let count = buffer.len().min(self.frame.len());
-        buffer[..count].copy_from_slice(&self.frame[..count]);
-        self.frame.drain(..count);
-        Ok(count)
-    }
 }

@@ -14,6 +14,7 @@ use std::{
 use support::{
     library::tool_path,
     scratch::{Scratch, set_mode},
+    tool::{Said, command, run},
 };
 
 const V1: &str = "c75150e6cb841417396819e4d2ee4358a416344a03a083e3a8567074ddec820a";
@@ -59,64 +60,15 @@ impl Folder {
     }
 }
 
-/// What the tool said.
-#[derive(Debug)]
-struct Said {
-    status: i32,
-    out: String,
-    err: String,
-}
-
-impl Said {
-    /// Whatever the tool says: no secret, no panic, and on standard error its name first.
-    fn checked(self) -> Self {
-        for secret in SECRETS {
-            assert!(!self.out.contains(secret), "{self:?}");
-            assert!(!self.err.contains(secret), "{self:?}");
-        }
-        assert!(self.err.is_empty() || self.err.starts_with("iotda-auth: "), "{self:?}");
-        assert!(!self.err.contains("panicked"), "{self:?}");
-        self
-    }
-
-    #[track_caller]
-    fn is(&self, status: i32, out: &str, err: &str) {
-        assert_eq!(
-            (self.status, self.out.as_str(), self.err.as_str()),
-            (status, out, err),
-            "{self:?}"
-        );
-    }
-
-    /// Wrong usage: exit status 2, nothing on standard output, and a reason.
-    #[track_caller]
-    fn is_misuse(&self, reason: &str) {
-        assert_eq!((self.status, self.out.as_str()), (2, ""), "{self:?}");
-        assert!(self.err.contains(reason), "expected {reason:?}: {self:?}");
-    }
-}
-
 fn tool(args: &[&str]) -> Said {
     tool_with(args, b"")
 }
 
+/// Whatever the tool says here: no secret, and no signal ends it.
 fn tool_with(args: &[&str], input: &[u8]) -> Said {
-    let mut child = Command::new(tool_path())
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A tool that refuses before it reads closes its end: that is its right.
-    let _ = child.stdin.take().unwrap().write_all(input);
-    let output = child.wait_with_output().unwrap();
-    Said {
-        status: output.status.code().expect("no signal ends the tool"),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
-    .checked()
+    let said = run(command(args), input).without(&SECRETS);
+    assert!(said.status >= 0, "{said:?}");
+    said
 }
 
 fn text(client_id: &str, username: &str, password: &str) -> String {
@@ -242,13 +194,9 @@ fn secret_comes_from_a_file_standard_input_or_a_terminal() {
     tool_with(&["connect-params", "meter", "--secrets-file", &file, "--secret-stdin"], b"12345678")
         .is_misuse("cannot be used with");
     // Never the environment.
-    let output = Command::new(tool_path())
-        .args(["connect-params", "lamp"])
-        .envs([("SECRET", "12345678"), ("IOTDA_SECRET", "12345678")])
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let mut command = command(["connect-params", "lamp"]);
+    command.envs([("SECRET", "12345678"), ("IOTDA_SECRET", "12345678")]);
+    assert_eq!(run(command, b"").status, 2);
 }
 
 #[test]
@@ -923,8 +871,7 @@ fn unread(args: &[&str]) -> (i32, String) {
     let mut reader = Command::new("true").stdin(Stdio::piped()).spawn().unwrap();
     let pipe = reader.stdin.take().unwrap();
     reader.wait().unwrap();
-    let output =
-        Command::new(tool_path()).args(args).stdin(Stdio::null()).stdout(pipe).output().unwrap();
+    let output = command(args).stdin(Stdio::null()).stdout(pipe).output().unwrap();
     (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
 }
 
@@ -940,7 +887,7 @@ fn a_full_disk_is_an_error() {
         &["completions", "fish"],
     ] {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let output = Command::new(tool_path()).args(args).stdout(full).output().unwrap();
+        let output = command(args).stdout(full).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         let err = String::from_utf8(output.stderr).unwrap();
         assert!(err.starts_with("iotda-auth: standard output: cannot be written"), "{err}");
