@@ -219,6 +219,31 @@ mod tests {
     }
 
     #[test]
+    fn the_same_login_counts_again_once_its_time_is_over() {
+        for (seconds, counts) in [(59, false), (60, true)] {
+            let mut limiter = limiter(2);
+            let same = with_password(b"wrong");
+            limiter.note_failure(b"192.0.2.1", &same, at(0));
+            // By then the first one is forgiven: two more are too many.
+            limiter.note_failure(b"192.0.2.1", &same, at(seconds));
+            fail(&mut limiter, b"192.0.2.1", 0, at(seconds));
+            assert_eq!(limiter.is_limited(b"192.0.2.1", at(seconds)), counts, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn hundreds_of_addresses_are_remembered_at_a_time() {
+        let mut limiter = limiter(1);
+        let addresses: Vec<String> = (0..300).map(|n| format!("192.0.{}.{n}", n % 2)).collect();
+        for address in &addresses {
+            fail(&mut limiter, address.as_bytes(), 0, at(0));
+        }
+        for address in &addresses {
+            assert!(limiter.is_limited(address.as_bytes(), at(1)), "{address}");
+        }
+    }
+
+    #[test]
     fn logins_are_told_apart_by_each_of_their_parts() {
         let (short, long) = ([b'a'; 256], [b'a'; 60_000]);
         let base = with_password(b"wrong");

@@ -570,6 +570,98 @@ mod tests {
     }
 
     #[test]
+    fn lists_those_that_are_not_being_ended() {
+        let mut sessions = sessions(true);
+        let listed = |sessions: &Sessions| {
+            let mut handles: Vec<usize> =
+                sessions.handles().iter().map(|client| client.0).collect();
+            handles.sort_unstable();
+            assert_eq!(handles.len(), sessions.len());
+            assert_eq!(handles.is_empty(), sessions.is_empty());
+            handles
+        };
+        assert_eq!(listed(&sessions), []);
+        log_in(&mut sessions, 1, b"a_1", &P);
+        log_in(&mut sessions, 2, b"b_1", &P);
+        assert_eq!(listed(&sessions), [1, 2]);
+        log_in(&mut sessions, 3, b"b_2", &P);
+        assert_eq!(listed(&sessions), [1, 3]);
+        sessions.leave(ClientHandle(1));
+        assert_eq!(listed(&sessions), [3]);
+        for client in 1..=3 {
+            assert!(sessions.forget(ClientHandle(client)), "{client} is there until it is gone");
+            assert!(!sessions.forget(ClientHandle(client)));
+        }
+        assert_eq!(listed(&sessions), []);
+    }
+
+    #[test]
+    fn keeps_what_proved_a_login_and_how_it_closes() {
+        let sessions = sessions(true);
+        let der = Digests::of(b"der");
+        for (password, certificate, mac, digests) in [
+            (&P[..], None, Some([0xAA; MAC_LENGTH]), None),
+            (&Q, Some(&b"der"[..]), Some([0xBB; MAC_LENGTH]), Some(der)),
+            (b"short", Some(b"der"), None, Some(der)),
+            (&[b'x'; 64], None, None, None),
+        ] {
+            for closes_late in [false, true] {
+                let connect = Connect { certificate, ..connect(b"a_1", password) };
+                let whence = Whence { address: b"192.0.2.1", closes_late };
+                let session = sessions.session_of(&connect, b"a", whence).unwrap();
+                assert_eq!(session.proofs().mac, mac, "{connect:?}");
+                assert_eq!(session.proofs().certificate.copied(), digests, "{connect:?}");
+                assert_eq!(session.closes_late(), closes_late);
+                assert_eq!(session.address(), b"192.0.2.1");
+            }
+        }
+    }
+
+    #[test]
+    fn a_device_is_told_from_one_login_more_than_is_told_in_full() {
+        for takeovers in 1..=2 * takeovers::IN_FULL {
+            let mut sessions = sessions(true);
+            for login in 0..=takeovers {
+                let client_id = if login % 2 == 0 { b"a_0" } else { b"a_1" };
+                log_in(&mut sessions, login as usize, client_id, &P);
+            }
+            // In its own minute nothing is told yet.
+            assert_eq!(sessions.often(|| NOW + Duration::from_secs(59)), []);
+            let logins: Vec<u32> = sessions
+                .often(|| NOW + Duration::from_secs(60))
+                .iter()
+                .map(|often| often.logins)
+                .collect();
+            let told = takeovers > takeovers::IN_FULL;
+            assert_eq!(logins, if told { vec![takeovers + 1] } else { vec![] }, "{takeovers}");
+        }
+    }
+
+    #[test]
+    fn so_many_devices_are_told_and_only_those_of_the_minute_that_is_over() {
+        let mut sessions = sessions(true);
+        let mut log_in = |device: usize, login: usize, now| {
+            let client_id = format!("{device:03}_{login}");
+            let client = ClientHandle(device * 10 + login);
+            let whence = Whence { address: b"192.0.2.1", closes_late: false };
+            let connect = connect(client_id.as_bytes(), &P);
+            let session = sessions.session_of(&connect, &client_id.as_bytes()[..3], whence);
+            sessions.begin(client, session.unwrap(), None, || now);
+        };
+        let next = NOW + Duration::from_secs(60);
+        for device in 0..=MOST_OFTEN {
+            for login in 0..6 {
+                log_in(device, login, NOW);
+            }
+        }
+        // What the first device did in the minute before is no longer known.
+        log_in(0, 6, next);
+        let told = sessions.often(|| next);
+        assert_eq!(told.len(), MOST_OFTEN - 1);
+        assert!(told.iter().all(|often| often.logins == 6 && *often.device_id != *b"000"));
+    }
+
+    #[test]
     fn shows_no_password() {
         let mut sessions = sessions(true);
         log_in(&mut sessions, 1, b"a_1", &[b'c'; 64]);

@@ -648,4 +648,36 @@ mod tests {
             Err(OptionError::Malformed { .. })
         ));
     }
+
+    #[test]
+    fn a_word_stands_for_no_bound_and_for_no_limit() {
+        for word in ["unlimited", " unlimited "] {
+            let options = parse(&[("timestamp_max_ahead", word)]).unwrap();
+            assert_eq!(options.policy.timestamp_max_ahead, None);
+        }
+        assert_eq!(parse(&[("takeover_limit", "off")]).unwrap().takeover_limit, None);
+        for (name, word) in [("timestamp_max_ahead", "off"), ("takeover_limit", "unlimited")] {
+            assert!(parse(&[(name, word)]).is_err(), "{name} {word}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_shown_on_one_line_and_cut_only_if_it_is_long() {
+        for (name, shown) in [
+            ("x".into(), "x".into()),
+            ("a\nb".into(), "a\\nb".into()),
+            ("x".repeat(100), "x".repeat(100)),
+            ("x".repeat(101), "x".repeat(100) + "..."),
+        ] {
+            let message = parse(&[(&name, "1")]).unwrap_err().to_string();
+            assert!(
+                message.starts_with(&format!("plugin_opt_{shown}: unknown option")),
+                "{message}"
+            );
+            assert!(
+                message.contains("expected one of secrets_file, timestamp_max_age"),
+                "{message}"
+            );
+        }
+    }
 }

@@ -289,7 +289,7 @@ impl Plugin {
             ending: RefCell::default(),
             last_tick: Cell::new(None),
             trap_told: Cell::new(false),
-            reloader: RefCell::new(Reloading::NotYet { identity, ends_in_newline }),
+            reloader: RefCell::new(Reloading::of(identity, ends_in_newline)),
         };
         if plugin.options.reload_interval.is_some() {
             plugin.with_reloader(host, |_| ()).map_err(StartError::Thread)?;

@@ -11,6 +11,7 @@ use iotda_core::{
     registry::{Cancel, Changes, LoadError, Watch, read::LineErrors},
 };
 use iotda_files::{Exposure, Identity, Loaded, load_patiently};
+use once_cell::unsync::OnceCell;
 use std::{
     io,
     path::Path,
@@ -37,12 +38,22 @@ const LEAST_PATIENCE_AT_END: Duration = Duration::from_millis(100);
 /// How long this process has waited for such threads, in milliseconds: it is the instances together that have to be done.
 static WAITED_AT_END: AtomicU64 = AtomicU64::new(0);
 
-/// The thread that reads the file again. It is there from the first time on that it is wanted.
+/// The thread that reads the file again: started on first use.
 #[derive(Debug)]
-pub(super) enum Reloading {
-    NotYet { identity: Identity, ends_in_newline: bool },
-    By(Reloader),
-    Over,
+pub(super) struct Reloading {
+    thread: OnceCell<Reloader>,
+    /// What is known of the file that was read at the start.
+    identity: Identity,
+    ends_in_newline: bool,
+    /// The plugin ends: no thread is started any more.
+    is_over: bool,
+}
+
+impl Reloading {
+    /// No thread yet; what was read at the start.
+    pub(super) fn of(identity: Identity, ends_in_newline: bool) -> Self {
+        Self { thread: OnceCell::new(), identity, ends_in_newline, is_over: false }
+    }
 }
 
 /// Sessions that are held against the table that came into force, a portion at a time, and what is told once all are.
@@ -69,38 +80,34 @@ impl Plugin {
         host: &dyn Host,
         call: impl FnOnce(&Reloader) -> T,
     ) -> io::Result<T> {
-        let mut reloading = self.reloader.try_borrow_mut().map_err(io::Error::other)?;
-        if let Reloading::NotYet { identity, ends_in_newline } = *reloading {
-            let source = Source {
-                path: self.options.secrets_file.clone(),
-                table: self
-                    .table
-                    .try_borrow()
-                    .map(|table| Arc::clone(&table))
-                    .map_err(io::Error::other)?,
-                identity,
-                ends_in_newline,
-                interval: self.options.reload_interval,
-            };
-            let (mut source, mut started) = (Some(source), None);
-            host.with_signals_blocked(&mut || started = source.take().map(Reloader::start));
-            *reloading =
-                Reloading::By(started.unwrap_or_else(|| Err(io::ErrorKind::Other.into()))?);
+        let reloading = self.reloader.try_borrow().map_err(io::Error::other)?;
+        if reloading.is_over {
+            return Err(io::ErrorKind::Other.into());
         }
-        match &*reloading {
-            Reloading::By(reloader) => Ok(call(reloader)),
-            Reloading::NotYet { .. } | Reloading::Over => Err(io::ErrorKind::Other.into()),
-        }
+        reloading.thread.get_or_try_init(|| self.start_reloader(host, &reloading)).map(call)
+    }
+
+    fn start_reloader(&self, host: &dyn Host, reloading: &Reloading) -> io::Result<Reloader> {
+        let table = self.table.try_borrow().map_err(io::Error::other)?;
+        let source = Source {
+            path: self.options.secrets_file.clone(),
+            table: Arc::clone(&table),
+            identity: reloading.identity,
+            ends_in_newline: reloading.ends_in_newline,
+            interval: self.options.reload_interval,
+        };
+        let (mut source, mut started) = (Some(source), None);
+        host.with_signals_blocked(&mut || started = source.take().map(Reloader::start));
+        started.unwrap_or_else(|| Err(io::ErrorKind::Other.into()))
     }
 
     /// Ends the thread that reads the file. One whose file does not answer is left behind, with its code: a 2.0 unmaps
     /// the library after this (`mosquitto_security_module_cleanup` in `security.c`).
     pub(super) fn end_reloader(&self, host: &dyn Host) {
-        let reloading = self
-            .reloader
-            .try_borrow_mut()
-            .map(|mut place| std::mem::replace(&mut *place, Reloading::Over));
-        let Ok(Reloading::By(reloader)) = reloading else { return };
+        let Ok(mut reloading) = self.reloader.try_borrow_mut() else { return };
+        reloading.is_over = true;
+        let Some(reloader) = reloading.thread.take() else { return };
+        drop(reloading);
         let waited = Duration::from_millis(WAITED_AT_END.load(Ordering::Relaxed));
         let patience = PATIENCE_AT_END.saturating_sub(waited).max(LEAST_PATIENCE_AT_END);
         if !reloader.stop(patience) {
@@ -121,10 +128,10 @@ impl Plugin {
         if self.go_on_ending(host) {
             return;
         }
-        let (news, takes_long) = match self.reloader.try_borrow().as_deref() {
-            Ok(Reloading::By(reloader)) => (reloader.take(), reloader.takes_long()),
-            _ => return,
-        };
+        let Ok(reloading) = self.reloader.try_borrow() else { return };
+        let Some(reloader) = reloading.thread.get() else { return };
+        let (news, takes_long) = (reloader.take(), reloader.takes_long());
+        drop(reloading);
         if takes_long {
             warn_of_a_long_load(host, &shown(&self.options.secrets_file));
         }

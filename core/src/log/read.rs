@@ -176,6 +176,32 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_detail_is_made_of_fields() {
+        for (detail, is_read) in [
+            ("", true),
+            (" age=3h", true),
+            (" age=3h password=right", true),
+            (" a_b=", true),
+            (" forwarded_for=1.2.3.4?? x=y", true),
+            (" forwarded_for=::1%eth0", true),
+            (" age", false),
+            (" age=3h x", false),
+            (" a-ge=3h", false),
+            (" age=3-h", false),
+            (" age=3h=", false),
+            ("  age=3h", false),
+        ] {
+            let line =
+                format!("iotda-auth: refused client=- user=- address=- reason=frozen{detail}");
+            assert_eq!(
+                parse(&line).map(|found| found.detail).ok(),
+                is_read.then_some(detail),
+                "{line}"
+            );
+        }
+    }
+
     proptest! {
         #[test]
         fn what_is_written_is_read(

@@ -498,6 +498,8 @@ mod tests {
                 " certificate=0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a",
             ),
             (Detail::Clock { age: 7260, password_right: true }, " age=2h1m password=right"),
+            (Detail::Clock { age: 0, password_right: false }, " age=0s"),
+            (Detail::Clock { age: -1, password_right: false }, " ahead=1s"),
             (Detail::Clock { age: -90, password_right: false }, " ahead=1m30s"),
             (Detail::Clock { age: i64::MIN, password_right: false }, " ahead=106751991167300d15h"),
         ] {
@@ -562,6 +564,91 @@ mod tests {
         };
         let refused = Refused { reason: Refusal::WrongPassword, detail: Detail::None };
         assert!(!text(&refusal(&connect, from(None), refused)).contains("..."));
+    }
+
+    #[test]
+    fn tells_of_sessions_that_end_or_should_not_have_begun() {
+        // No text of a client's leaves its place, whatever it holds.
+        let id = b"lamp\" address=1.2.3.4\n";
+        let shown = "\"lamp\\\" address=1.2.3.4\\x0a\"";
+        let by = from(Some(b"192.0.2.2 x"));
+        let hearsay = Origin { is_hearsay: true, ..by };
+        for (line, expected) in [
+            (
+                replacement(id, b"192.0.2.1", by),
+                format!(
+                    "disconnected client={shown} reason=new_login address=192.0.2.1 new_address=192.0.2.2?x"
+                ),
+            ),
+            (
+                replacement(id, b"", hearsay),
+                format!("disconnected client={shown} reason=new_login address=- new_address=-"),
+            ),
+            (disconnection(id, "frozen"), format!("disconnected client={shown} reason=frozen")),
+            (not_found(id), format!("not disconnected client={shown}: ")),
+            (unasked(id, by), format!("not asked about client={shown} address=192.0.2.2?x: ")),
+            (unasked(id, hearsay), format!("not asked about client={shown} address=-: ")),
+        ] {
+            let text = text(&line);
+            let said = text.strip_prefix("iotda-auth: ").expect(&text);
+            // Behind a colon comes what to do about it.
+            match expected.strip_suffix(": ") {
+                Some(_) => assert!(
+                    said.starts_with(&expected) && said.len() > expected.len() + 20,
+                    "{text}"
+                ),
+                None => assert_eq!(said, expected),
+            }
+        }
+    }
+
+    #[test]
+    fn tells_from_which_addresses_a_device_logs_in_often() {
+        for (here, other, expected) in [
+            ("192.0.2.1", "192.0.2.2", "192.0.2.1 and 192.0.2.2"),
+            ("192.0.2.1", "192.0.2.1", "192.0.2.1"),
+            ("192.0.2.1", "", "192.0.2.1"),
+            ("", "192.0.2.2", "- and 192.0.2.2"),
+            ("", "", "-"),
+        ] {
+            let addresses = [here, other].map(|address| address.as_bytes().into());
+            let line = often(&Often { device_id: b"lamp"[..].into(), logins: 75, addresses });
+            assert_eq!(
+                text(&line),
+                format!(
+                    "iotda-auth: device \"lamp\" logged in 75 times in a minute, from {expected}: does it exist twice?"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn a_text_is_cut_where_its_room_ends_and_never_within_an_escape() {
+        let plain = |count: usize| "x".repeat(count);
+        for (text, shown) in [
+            (plain(9), format!("\"{}\"", plain(9))),
+            (plain(10), format!("\"{}\"", plain(10))),
+            (plain(11), format!("\"{}\"...", plain(10))),
+            (plain(8) + "\"", format!("\"{}\\\"\"", plain(8))),
+            (plain(9) + "\"", format!("\"{}\"...", plain(9))),
+            (plain(6) + "\n", format!("\"{}\\x0a\"", plain(6))),
+            (plain(7) + "\n", format!("\"{}\"...", plain(7))),
+            ("\n\\\n".into(), "\"\\x0a\\\\\\x0a\"".into()),
+            ("\n\\\nx".into(), "\"\\x0a\\\\\\x0a\"...".into()),
+        ] {
+            let quoted = Quoted { text: Some(text.as_bytes()), limit: 10 };
+            assert_eq!(quoted.to_string(), shown, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_cut_is_shown_where_there_is_one_and_nowhere_else() {
+        let room = Line::CAPACITY - 1 - Line::CUT.len() - "iotda-auth: ".len();
+        for (length, cut) in [(room - 1, ""), (room, ""), (room + 1, "..."), (room + 100, "...")] {
+            let line = Line::of(format_args!("{}", "x".repeat(length)));
+            let shown = "x".repeat(length.min(room));
+            assert_eq!(text(&line), format!("iotda-auth: {shown}{cut}"), "{length}");
+        }
     }
 
     #[test]

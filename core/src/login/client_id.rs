@@ -174,6 +174,22 @@ mod tests {
     }
 
     #[test]
+    fn is_written_as_it_is_read() {
+        for (sign_type, text) in [
+            (SignType::Sha256, "5f05_lamp_0_0_2026112209"),
+            (SignType::Sha256Timestamp, "5f05_lamp_0_1_2026112209"),
+            (SignType::Sm3Timestamp, "5f05_lamp_0_2_2026112209"),
+        ] {
+            assert_eq!(ClientId::format("5f05_lamp", sign_type, "2026112209"), text);
+            let id = ClientId::parse(text.as_bytes()).unwrap();
+            assert_eq!(SignType::from_digit(id.sign_digit), Some(sign_type));
+            let start = id.hour.map(Hour::start);
+            let looks_at_it = sign_type != SignType::Sha256;
+            assert_eq!(start, looks_at_it.then_some(1_795_338_000), "{text}");
+        }
+    }
+
+    #[test]
     fn is_at_most_256_bytes() {
         let of_length = |n: usize| [vec![b'd'; n - 15], b"_0_0_2026112209".to_vec()].concat();
         assert!(ClientId::parse(&of_length(256)).is_ok());

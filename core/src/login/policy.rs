@@ -96,3 +96,37 @@ pub enum OtherClients {
     /// It is left to the broker's password file and other plugins.
     Defer,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_of_sign_types_holds_what_was_put_in_however_often() {
+        use SignType::{Sha256, Sha256Timestamp, Sm3Timestamp};
+        for (put_in, expected) in [
+            (&[][..], [false, false, false]),
+            (&[Sha256], [true, false, false]),
+            (&[Sha256Timestamp, Sha256Timestamp], [false, true, false]),
+            (&[Sm3Timestamp, Sha256, Sm3Timestamp], [true, false, true]),
+            (&[Sha256, Sha256Timestamp, Sm3Timestamp], [true, true, true]),
+        ] {
+            let set = put_in.iter().fold(SignTypes::NONE, |set, one| set.with(*one));
+            let found = [Sha256, Sha256Timestamp, Sm3Timestamp].map(|one| set.contains(one));
+            assert_eq!(found, expected, "{put_in:?}");
+            assert_eq!(set == SignTypes::ALL, expected == [true; 3]);
+        }
+    }
+
+    #[test]
+    fn the_bounds_of_the_keep_alive_are_accepted_and_none_is_only_where_any_is() {
+        let within = KeepAlive::Within { lowest: 30, highest: 1200 };
+        assert_eq!(Policy::default().keep_alive, within);
+        for (seconds, expected) in
+            [(0, false), (29, false), (30, true), (1200, true), (1201, false), (u16::MAX, false)]
+        {
+            assert_eq!(within.accepts(seconds), expected, "{seconds}");
+            assert!(KeepAlive::Any.accepts(seconds), "{seconds}");
+        }
+    }
+}

@@ -317,4 +317,21 @@ mod tests {
             assert!(refusal.connack().v5 >= 0x80);
         }
     }
+
+    #[test]
+    fn each_reason_has_words_and_advice_of_its_own() {
+        let words: HashSet<_> = Refusal::ALL.iter().map(Refusal::to_string).collect();
+        let advice: HashSet<_> = Refusal::ALL.iter().map(|r| r.advice()).collect();
+        assert_eq!((words.len(), advice.len()), (Refusal::ALL.len(), Refusal::ALL.len()));
+        assert!(!words.contains(""));
+    }
+
+    /// Whoever could count them would learn whether a device exists.
+    #[test]
+    fn what_is_refused_once_the_device_was_looked_up_tells_of_devices() {
+        for refusal in Refusal::ALL {
+            let looked_up = (Refusal::UnknownDevice..=Refusal::Frozen).contains(&refusal);
+            assert_eq!(refusal.tells_of_devices(), looked_up, "{refusal:?}");
+        }
+    }
 }

@@ -211,4 +211,23 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_state_is_made_once_for_an_hour_and_its_hash() {
+        let mut keys = HourKeys::default();
+        for _ in 0..3 {
+            for (sign_type, stamp) in [
+                (Type0, b"2025041401"),
+                // The same HMAC.
+                (Type1, b"2025041401"),
+                (Type2, b"2025041401"),
+                (Type2, b"2025041402"),
+            ] {
+                let made = keys.key(sign_type, stamp).password(b"12345678");
+                assert_eq!(made, HourKey::new(sign_type, stamp).password(b"12345678"));
+            }
+        }
+        // One made anew each time would have filled all the slots.
+        assert_eq!(keys.slots.iter().flatten().count(), 3);
+    }
 }

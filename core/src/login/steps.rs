@@ -112,8 +112,11 @@ mod tests {
     fn numbers_are_the_contracts() {
         let numbers: Vec<u8> = Step::ALL.into_iter().map(Step::number).collect();
         assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
-        for step in Step::ALL {
-            assert!(!step.title().is_empty() && !step.title().ends_with('.'));
+        let titles: std::collections::HashSet<&str> =
+            Step::ALL.into_iter().map(Step::title).collect();
+        assert_eq!(titles.len(), Step::ALL.len());
+        for title in titles {
+            assert!(!title.is_empty() && !title.ends_with('.'));
         }
     }
 

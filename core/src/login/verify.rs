@@ -224,13 +224,31 @@ fn refuse_because<'a>(reason: Refusal, detail: Detail) -> Verdict<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::{Cancel, read::read};
+    use crate::{
+        login::{policy::SignTypes, timestamp::Stamp},
+        registry::{Cancel, read::read},
+    };
+
+    const STAMP: &Stamp = b"2026112209";
+
+    fn table(file: &str) -> Table {
+        read(file.as_bytes(), file.len() as u64, usize::MAX, Cancel::NEVER).unwrap().table
+    }
+
+    /// What comes of a login, with the time given as seconds since the hour of [`STAMP`]; `None` if it is accepted.
+    fn refused(connect: &Connect<'_>, file: &str, policy: &Policy, age: i64) -> Option<Refused> {
+        let now = Hour::parse(STAMP).unwrap().start() + age;
+        match verify(connect, &table(file), policy, now, &mut HourKeys::default()) {
+            Verdict::Accept(_) => None,
+            Verdict::Refuse(refused) => Some(refused),
+            Verdict::Defer => panic!("a device's ClientId"),
+        }
+    }
 
     /// What comes of a login with the password of this secret.
     fn refusal(file: &str, device: &str, secret: &[u8]) -> Option<Refusal> {
-        let content = read(file.as_bytes(), file.len() as u64, usize::MAX, Cancel::NEVER).unwrap();
         let client_id = format!("{device}_0_0_2026112209");
-        let password = HourKey::new(SignType::Sha256, b"2026112209").password(secret);
+        let password = HourKey::new(SignType::Sha256, STAMP).password(secret);
         let connect = Connect {
             client_id: Some(client_id.as_bytes()),
             username: Some(device.as_bytes()),
@@ -238,11 +256,195 @@ mod tests {
             certificate: None,
             keep_alive: 120,
         };
-        let (policy, mut keys) = (Policy::default(), HourKeys::default());
-        match verify(&connect, &content.table, &policy, 0, &mut keys) {
-            Verdict::Accept(_) => None,
-            Verdict::Refuse(refused) => Some(refused.reason),
-            Verdict::Defer => panic!("a device's ClientId"),
+        refused(&connect, file, &Policy::default(), 0).map(|refused| refused.reason)
+    }
+
+    #[test]
+    fn each_check_refuses_with_what_decided_it() {
+        use Refusal::{BadClientId, BadKeepAlive, BadSignType, UserMismatch, WrongPassword};
+        let password = HourKey::new(SignType::Sha256, STAMP).password(b"s3cr3t-1");
+        let right = Connect {
+            client_id: Some(b"lamp_0_0_2026112209"),
+            username: Some(b"lamp"),
+            password: Some(password.as_bytes()),
+            certificate: None,
+            keep_alive: 120,
+        };
+        let of = |client_id: &'static [u8]| Connect { client_id: Some(client_id), ..right };
+        let sign_type = |digit| Detail::SignType(digit);
+        for (connect, expected) in [
+            (right, None),
+            // A device with a secret may show a certificate.
+            (Connect { certificate: Some(b"der"), ..right }, None),
+            (Connect { client_id: None, ..right }, Some((BadClientId, Detail::None))),
+            (of(b"lamp"), Some((BadClientId, Detail::None))),
+            (of(b"_0_0_2026112209"), Some((BadClientId, Detail::None))),
+            (of(b"lamp_0_1_2026112209"), Some((BadSignType, sign_type(b'1')))),
+            (of(b"lamp_0_7_2026112209"), Some((BadSignType, sign_type(b'7')))),
+            (Connect { keep_alive: 29, ..right }, Some((BadKeepAlive, Detail::KeepAlive(29)))),
+            (Connect { username: None, ..right }, Some((UserMismatch, Detail::None))),
+            (Connect { username: Some(b"lamp2"), ..right }, Some((UserMismatch, Detail::None))),
+            (of(b"lamp2_0_0_2026112209"), Some((UserMismatch, Detail::None))),
+            (Connect { password: None, ..right }, Some((WrongPassword, Detail::None))),
+            (of(b"lamp_0_0_2026112210"), Some((WrongPassword, Detail::None))),
+        ] {
+            let policy =
+                Policy { sign_types: SignTypes::NONE.with(SignType::Sha256), ..Policy::default() };
+            let expected = expected.map(|(reason, detail)| Refused { reason, detail });
+            assert_eq!(refused(&connect, "lamp:s3cr3t-1\n", &policy, 0), expected, "{connect:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_client_id_of_another_shape_is_left_to_others_and_only_if_asked_for() {
+        let defer = Policy { other_clients: OtherClients::Defer, ..Policy::default() };
+        for (client_id, may_be_deferred) in [
+            (&b"backend"[..], true),
+            (b"", true),
+            (b"_0_0_2026112209", false),
+            (b"lamp_0_1_2026023103", false),
+            (&[[b'd'; 300].as_slice(), b"_0_0_2026112209"].concat(), false),
+        ] {
+            let connect = Connect { client_id: Some(client_id), ..Connect::default() };
+            for (policy, deferred) in [(&defer, may_be_deferred), (&Policy::default(), false)] {
+                let verdict =
+                    verify(&connect, &Table::empty(), policy, 0, &mut HourKeys::default());
+                let expected = if deferred { Verdict::Defer } else { refuse(Refusal::BadClientId) };
+                assert_eq!(verdict, expected, "{connect:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn both_edges_of_the_window_lie_in_it() {
+        let bounded =
+            Policy { timestamp_max_age: 60, timestamp_max_ahead: Some(3600), ..Policy::default() };
+        let unlimited = Policy { timestamp_max_ahead: None, ..bounded.clone() };
+        for (policy, age, outside) in [
+            (&bounded, 0, None),
+            (&bounded, 60, None),
+            (&bounded, 61, Some(Refusal::StaleTimestamp)),
+            (&bounded, -3600, None),
+            (&bounded, -3601, Some(Refusal::FutureTimestamp)),
+            (&unlimited, 60, None),
+            (&unlimited, 61, Some(Refusal::StaleTimestamp)),
+            (&unlimited, -30_000_000_000, None),
+        ] {
+            for sign_type in [SignType::Sha256, SignType::Sha256Timestamp, SignType::Sm3Timestamp] {
+                for password_right in [true, false] {
+                    let client_id = ClientId::format("lamp", sign_type, "2026112209");
+                    let secret: &[u8] = if password_right { b"s3cr3t-1" } else { b"s3cr3t-2" };
+                    let password = HourKey::new(sign_type, STAMP).password(secret);
+                    let connect = Connect {
+                        client_id: Some(client_id.as_bytes()),
+                        username: Some(b"lamp"),
+                        password: Some(password.as_bytes()),
+                        certificate: None,
+                        keep_alive: 120,
+                    };
+                    let found = refused(&connect, "lamp:s3cr3t-1\n", policy, age);
+                    let expected = match outside.filter(|_| sign_type != SignType::Sha256) {
+                        Some(reason) => {
+                            Some(Refused { reason, detail: Detail::Clock { age, password_right } })
+                        }
+                        None => (!password_right).then_some(Refusal::WrongPassword.into()),
+                    };
+                    assert_eq!(found, expected, "{sign_type:?} at {age} s, {password_right}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_who_has_proved_themselves_is_told_that_the_device_is_frozen() {
+        let file = "lamp:s3cr3t-1:frozen\n";
+        assert_eq!(refusal(file, "lamp", b"s3cr3t-1"), Some(Refusal::Frozen));
+        assert_eq!(refusal(file, "lamp", b"s3cr3t-2"), Some(Refusal::WrongPassword));
+    }
+
+    #[test]
+    fn either_secret_proves_the_device_and_so_does_one_that_is_there_twice() {
+        let file = "lamp:s3cr3t-1:secondary=s3cr3t-2\ntree:s3cr3t-1:secondary=s3cr3t-1\n";
+        assert_eq!(refusal(file, "lamp", b"s3cr3t-1"), None);
+        assert_eq!(refusal(file, "lamp", b"s3cr3t-2"), None);
+        assert_eq!(refusal(file, "lamp", b"s3cr3t-3"), Some(Refusal::WrongPassword));
+        assert_eq!(refusal(file, "tree", b"s3cr3t-1"), None);
+        assert_eq!(refusal(file, "tree", b"s3cr3t-2"), Some(Refusal::WrongPassword));
+    }
+
+    #[test]
+    fn a_device_with_a_certificate_is_asked_for_nothing_else() {
+        let shown = Digests::of(b"its own");
+        let other = Detail::Certificate(Digests::of(b"another").sha256);
+        let file = format!("lamp:x509={}\n", hex::encode(shown.sha1));
+        let frozen = file.replace('\n', ":frozen\n");
+        for (file, certificate, expected) in [
+            (&file, Some(&b"its own"[..]), None),
+            (&file, None, Some((Refusal::NoCertificate, Detail::None))),
+            (&file, Some(b"another"), Some((Refusal::WrongCertificate, other))),
+            (&frozen, Some(b"its own"), Some((Refusal::Frozen, Detail::None))),
+            (&frozen, Some(b"another"), Some((Refusal::WrongCertificate, other))),
+        ] {
+            let connect = Connect {
+                // Nor does its timestamp count, which is a month old.
+                client_id: Some(b"lamp_0_1_2026102209"),
+                username: Some(b"lamp"),
+                password: None,
+                certificate,
+                keep_alive: 120,
+            };
+            let expected = expected.map(|(reason, detail)| Refused { reason, detail });
+            assert_eq!(refused(&connect, file, &Policy::default(), 0), expected, "{connect:?}");
+        }
+    }
+
+    #[test]
+    fn a_session_ends_when_its_device_is_gone_or_frozen_or_has_another_secret() {
+        use Refusal::{
+            BadClientId, BadSignType, Frozen, NoCertificate, UnknownDevice, WrongCertificate,
+            WrongPassword,
+        };
+        let mac = |sign_type, secret| {
+            let password = HourKey::new(sign_type, STAMP).password(secret);
+            Password::parse(Some(password.as_bytes())).mac().copied()
+        };
+        let shown = Digests::of(b"its own");
+        let by_secret =
+            Proofs { mac: mac(SignType::Sha256Timestamp, b"s3cr3t-1"), certificate: None };
+        let by_sm3 = Proofs { mac: mac(SignType::Sm3Timestamp, b"s3cr3t-1"), certificate: None };
+        let by_certificate = Proofs { mac: None, certificate: Some(&shown) };
+        let (id, sm3) = (&b"lamp_0_1_2026112209"[..], &b"lamp_0_2_2026112209"[..]);
+        let its_own = format!("lamp:x509={}", hex::encode(shown.sha256));
+        let another = format!("lamp:x509={}", hex::encode(Digests::of(b"another").sha256));
+        let (its_own, another) = (its_own.as_str(), another.as_str());
+        for (client_id, proofs, line, expected) in [
+            // The line is as it was, and what the session began with is not looked at.
+            (id, by_secret, "lamp:s3cr3t-0", None),
+            (id, Proofs::default(), "lamp:s3cr3t-0", None),
+            (id, by_secret, "", Some(UnknownDevice)),
+            (id, by_secret, "lamp2:s3cr3t-1", Some(UnknownDevice)),
+            (b"lamp", by_secret, "lamp:s3cr3t-1", Some(BadClientId)),
+            (id, by_secret, "lamp:s3cr3t-1:frozen", Some(Frozen)),
+            (id, by_secret, "lamp:s3cr3t-1", None),
+            (id, by_secret, "lamp:s3cr3t-2", Some(WrongPassword)),
+            (id, by_secret, "lamp:s3cr3t-2:secondary=s3cr3t-1", None),
+            (id, by_secret, "lamp:s3cr3t-1:secondary=s3cr3t-2", None),
+            (id, by_secret, "lamp:s3cr3t-2:secondary=s3cr3t-3", Some(WrongPassword)),
+            (sm3, by_sm3, "lamp:s3cr3t-1", None),
+            (sm3, by_secret, "lamp:s3cr3t-1", Some(WrongPassword)),
+            (id, by_sm3, "lamp:s3cr3t-1", Some(WrongPassword)),
+            (b"lamp_0_1_2026112210", by_secret, "lamp:s3cr3t-1", Some(WrongPassword)),
+            (b"lamp_0_7_2026112209", by_secret, "lamp:s3cr3t-1", Some(BadSignType)),
+            (id, Proofs::default(), "lamp:s3cr3t-1", Some(WrongPassword)),
+            (id, by_certificate, "lamp:s3cr3t-1", Some(WrongPassword)),
+            (id, by_certificate, its_own, None),
+            (id, by_certificate, another, Some(WrongCertificate)),
+            (id, by_secret, its_own, Some(NoCertificate)),
+        ] {
+            let mut now_in_force = table(line);
+            now_in_force.compare(&table("lamp:s3cr3t-0"), Cancel::NEVER).unwrap();
+            let found = must_end(client_id, proofs, &now_in_force);
+            assert_eq!(found, expected, "{} {proofs:?} {line}", client_id.escape_ascii());
         }
     }
 

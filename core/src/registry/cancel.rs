@@ -53,3 +53,21 @@ impl<'a> Cancel<'a> {
         if watch.called_off.load(Ordering::Relaxed) { Err(Cancelled) } else { Ok(()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_goes_on_until_it_is_called_off_and_shows_that_it_does() {
+        let watch = Watch::default();
+        let cancel = Cancel::when(&watch);
+        for step in 1..=3 {
+            assert_eq!(cancel.check(), Ok(()));
+            assert_eq!(watch.steps(), step);
+        }
+        watch.call_off();
+        assert_eq!(cancel.check(), Err(Cancelled));
+        assert_eq!(Cancel::NEVER.check(), Ok(()));
+    }
+}

@@ -773,7 +773,7 @@ mod tests {
 
     #[test]
     fn the_new_content_does_not_move() {
-        let orders: Vec<_> = ["a", "b", "c"]
+        let orders: Vec<_> = ["lamp-a", "lamp-b", "lamp-c"]
             .into_iter()
             .map(|device| Order {
                 device_id: device.as_bytes(),
@@ -784,14 +784,76 @@ mod tests {
                 }),
             })
             .collect();
-        for content in [&b""[..], b"a:old-secret", b"a:old-secret\r\nb:old-secret"] {
+        let long = format!("#{}\nlamp-a:old-secret", "x".repeat(1000));
+        for content in [
+            &b""[..],
+            b"lamp-a:old-secret",
+            b"lamp-a:old-secret\r\nlamp-b:old-secret",
+            long.as_bytes(),
+        ] {
             let mut draft = Draft::new(content, &orders);
             let before = draft.out.0.as_ptr();
+            // A line has no more than 64 bytes here.
+            assert!(draft.out.0.capacity() <= content.len() + 3 * 64);
             for line in content.split_inclusive(|byte| *byte == b'\n') {
                 draft.line(line);
             }
             let after = draft.finish().unwrap().content;
             assert_eq!(before, after.0.as_ptr());
+        }
+    }
+
+    #[test]
+    fn a_content_has_the_length_that_it_is_said_to_have() {
+        let text = &b"a:old-secret\n"[..];
+        let length = text.len() as u64;
+        assert_eq!(Content::read(text, length).unwrap().as_ref(), text);
+        assert_eq!(Content::read(&b""[..], 0).unwrap().as_ref(), b"");
+        for said in [0, length - 1, length + 1] {
+            let read = Content::read(text, said);
+            assert!(matches!(read, Err(LoadError::Changing)), "{said}: {read:?}");
+        }
+        let read = Content::read(text, u64::MAX);
+        assert!(matches!(read, Err(LoadError::NoMemory | LoadError::TooLarge { .. })), "{read:?}");
+    }
+
+    #[test]
+    fn counts_what_came_in_what_changed_and_what_is_there() {
+        let orders = |changes: &[(&'static str, Change<'static>)]| -> Vec<Order<'static>> {
+            let order = |(device, change): &(&'static str, _)| Order {
+                device_id: device.as_bytes(),
+                change: *change,
+            };
+            changes.iter().map(order).collect()
+        };
+        let put = Change::Put(secret(NEW));
+        let content = b"# two\na:old-secret\nb:new-secret";
+        for (changes, counts, unchanged) in [
+            (&[][..], (0, 0, 2), true),
+            (&[("b", put)], (0, 0, 2), true),
+            (&[("a", put), ("b", put)], (0, 1, 2), false),
+            (&[("c", put), ("d", put)], (2, 0, 4), false),
+            (&[("a", Change::Remove), ("b", Change::Remove)], (0, 2, 0), false),
+            (&[("a", Change::Remove), ("c", put)], (1, 1, 2), false),
+        ] {
+            let orders = orders(changes);
+            let edited = apply(content, orders.as_slice()).unwrap();
+            assert_eq!((edited.added, edited.changed, edited.devices), counts, "{changes:?}");
+            assert_eq!(edited.is_unchanged(), unchanged, "{changes:?}");
+            assert_eq!(edited.content.as_ref() == content, unchanged, "{changes:?}");
+        }
+    }
+
+    #[test]
+    fn a_problem_is_told_in_words() {
+        for (problem, part) in [
+            (Problem::Present, "there already"),
+            (Problem::Absent, "not found"),
+            (Problem::Certificate, "certificate"),
+            (Problem::Twice { first: 3 }, "twice"),
+            (Problem::Line(LineFault::TooLong), "1024"),
+        ] {
+            assert!(problem.to_string().contains(part), "{problem}");
         }
     }
 

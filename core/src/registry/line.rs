@@ -425,4 +425,60 @@ mod tests {
         let entry = device("lamp:topsecret1:secondary=topsecret2");
         assert!(!format!("{entry:?}").contains("topsecret"));
     }
+
+    #[test]
+    fn a_message_names_the_field_and_what_was_found() {
+        use Field::{DeviceId, Fingerprint, Secondary, Secret};
+        let length = |field, found| LineFault::Length { field, found };
+        let charset = |field, position| LineFault::Charset { field, position };
+        for (fault, parts) in [
+            (LineFault::TooLong, &["1024"][..]),
+            (LineFault::NoSecret, &["device_id:secret", "no colon"]),
+            (length(DeviceId, 129), &["device id: ", "1 to 128", "found 129"]),
+            (length(Secret, 7), &["secret: ", "8 to 32", "found 7"]),
+            (length(Secondary, 33), &["secondary secret: ", "8 to 32", "found 33"]),
+            (length(Fingerprint, 39), &["certificate fingerprint: ", "40", "64", "found 39"]),
+            (charset(DeviceId, 3), &["device id: ", "A-Z a-z 0-9 _ -", "position 3"]),
+            (charset(Fingerprint, 4), &["certificate fingerprint: ", "hex digits", "position 4"]),
+            (LineFault::ThreeFingerprints, &["one or two", "more"]),
+            (LineFault::UnknownAttribute { number: 2 }, &["attribute 2", "something else"]),
+            (LineFault::RepeatedAttribute { number: 3 }, &["attribute 3", "already"]),
+            (LineFault::SecondaryOfCertificate, &["secondary=", "x509="]),
+            (LineFault::Duplicate { first: 5 }, &["line 5"]),
+        ] {
+            let message = fault.to_string();
+            for part in parts {
+                assert!(message.contains(part), "{fault:?}: {message}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_device_id_and_a_secret_have_their_lengths_and_their_characters() {
+        for (text, is_id, is_secret) in [
+            ("", false, false),
+            ("a", true, false),
+            ("1234567", true, false),
+            ("12345678", true, true),
+            ("azAZ09_-", true, true),
+            ("1234567 ", false, false),
+            ("1234567\u{e9}", false, false),
+            (&"x".repeat(32), true, true),
+            (&"x".repeat(33), true, false),
+            (&"x".repeat(128), true, false),
+            (&"x".repeat(129), false, false),
+        ] {
+            assert_eq!(is_device_id(text.as_bytes()), is_id, "{text:?}");
+            assert_eq!(check_secret(text.as_bytes()).is_ok(), is_secret, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_may_be_as_long_as_it_says() {
+        for (length, expected) in [(MAX_LINE, true), (MAX_LINE + 1, false)] {
+            let line = format!("{:length$}", "d:5f2b9c0e7d");
+            assert_eq!(parse(line.as_bytes()).is_ok(), expected, "{length}");
+            assert!(parse(format!("#{line}").as_bytes()).is_ok());
+        }
+    }
 }

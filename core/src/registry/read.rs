@@ -311,6 +311,7 @@ fn each_line(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::Watch;
 
     fn table(content: &[u8]) -> Result<Table, LoadError> {
         read(content, content.len() as u64, MAX_ERRORS, Cancel::NEVER).map(|content| content.table)
@@ -373,7 +374,8 @@ mod tests {
 
     #[test]
     fn long_lines_are_errors_or_comments_wherever_they_lie() {
-        for length in [MAX_LINE + 1, 1 << 18, 1_000_000] {
+        // The fourth one ends where a chunk does.
+        for length in [MAX_LINE + 1, 2000, 1 << 18, MAX_CHUNK - 13, 1_000_000] {
             let long = "d".repeat(length);
             let content = format!("a:5f2b9c0e7d\n{long}\n#{long}\nb:5f2b9c0e7d\n{long}");
             let found = errors(content.as_bytes());
@@ -423,5 +425,144 @@ mod tests {
             read(content.as_slice(), 18, MAX_ERRORS, Cancel::NEVER),
             Err(LoadError::Changing)
         ));
+    }
+
+    #[test]
+    fn a_long_line_is_told_however_it_comes() {
+        let long = "d".repeat(2000);
+        let content = format!("{long}\n#{long}\na:{long}");
+        let errors = |size, drips| {
+            let bytes = content.as_bytes();
+            let found = if drips {
+                read(Drip(bytes), size, MAX_ERRORS, Cancel::NEVER)
+            } else {
+                read(bytes, size, MAX_ERRORS, Cancel::NEVER)
+            };
+            match found {
+                Err(LoadError::Lines(errors)) => errors.first,
+                other => panic!("{other:?}"),
+            }
+        };
+        let expected = [(1, LineFault::TooLong), (3, LineFault::TooLong)];
+        // A file that has grown meanwhile, too.
+        for size in [content.len() as u64, 0] {
+            for drips in [false, true] {
+                assert_eq!(errors(size, drips), expected, "{size} {drips}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_is_endless_from_a_certain_length_on() {
+        for (more, is_endless) in [(0, false), (1, true)] {
+            // So much of it is kept.
+            let line = vec![b'd'; MAX_LINE + 1 + (1 << 20) + more];
+            match table(&line) {
+                Err(LoadError::Endless { line: 1 }) => assert!(is_endless),
+                Err(LoadError::Lines(errors)) => {
+                    assert!(!is_endless);
+                    assert_eq!(errors.first, [(1, LineFault::TooLong)]);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn says_whether_the_last_line_ends() {
+        for (content, expected) in [
+            ("", true),
+            ("\n", true),
+            ("a:5f2b9c0e7d\n", true),
+            ("a:5f2b9c0e7d", false),
+            ("a:5f2b9c0e7d\n#", false),
+        ] {
+            let bytes = content.as_bytes();
+            for drips in [false, true] {
+                let found = if drips {
+                    read(Drip(bytes), bytes.len() as u64, 1, Cancel::NEVER)
+                } else {
+                    read(bytes, bytes.len() as u64, 1, Cancel::NEVER)
+                };
+                assert_eq!(found.unwrap().ends_in_newline, expected, "{content:?} {drips}");
+            }
+        }
+    }
+
+    #[test]
+    fn is_given_up_once_it_is_no_longer_wanted() {
+        let content = b"a:5f2b9c0e7d\n";
+        let watch = Watch::default();
+        assert!(read(content.as_slice(), 13, 1, Cancel::when(&watch)).is_ok());
+        assert!(watch.steps() > 0);
+        watch.call_off();
+        let read = read(content.as_slice(), 13, 1, Cancel::when(&watch));
+        assert!(matches!(read, Err(LoadError::Cancelled)), "{read:?}");
+    }
+
+    /// Is interrupted before each byte, and fails at the end.
+    struct Unsteady<'a>(&'a [u8], bool);
+
+    impl Read for Unsteady<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.1 = !self.1;
+            match (self.1, self.0) {
+                (true, _) => Err(io::ErrorKind::Interrupted.into()),
+                (false, []) => Err(io::ErrorKind::ConnectionReset.into()),
+                (false, [byte, rest @ ..]) => {
+                    buffer[0] = *byte;
+                    self.0 = rest;
+                    Ok(1)
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_interruption_is_no_error_and_an_error_makes_no_table() {
+        let content = b"a:5f2b9c0e7d\n";
+        let steady = Unsteady(content, false).take(13);
+        assert_eq!(read(steady, 13, 1, Cancel::NEVER).unwrap().table.len(), 1);
+        match read(Unsteady(content, false), 13, 1, Cancel::NEVER) {
+            Err(LoadError::Io(error)) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_run_of_comments_takes_one_place() {
+        let mut lines = LineCount::default();
+        for _ in 0..1000 {
+            lines.skip();
+        }
+        lines.devices += 1;
+        lines.skip();
+        lines.skip();
+        assert_eq!(lines.runs, [(0, 1000), (1, 1002)]);
+        assert_eq!((lines.of_device(0), lines.current()), (1001, 1003));
+    }
+
+    #[test]
+    fn an_error_says_what_was_found() {
+        let too_large = read(b"".as_slice(), MAX_ARENA as u64, 1, Cancel::NEVER).unwrap_err();
+        let lines = |total| LoadError::Lines(LineErrors { first: Vec::new(), total });
+        for (error, found) in [
+            (too_large, "4294967295"),
+            (io::Error::other("gone fishing").into(), "gone fishing"),
+            (LoadError::NotAFile, "something else"),
+            (LoadError::WritableByOthers { mode: 0o666 }, "mode 0666"),
+            (LoadError::Endless { line: 7 }, "line 7"),
+            (NoMemory.into(), "no memory"),
+            (IndexError::NoMemory.into(), "no memory"),
+            (LoadError::Changing, "written to"),
+            (LoadError::NoAnswer { seconds: 30 }, "30 s"),
+            (IndexError::Cancelled.into(), "no longer"),
+            (lines(1), "1 wrong line"),
+            (lines(2), "2 wrong lines"),
+        ] {
+            let message = error.to_string();
+            assert!(message.contains(found) && !message.contains('\n'), "{error:?}: {message}");
+            assert!(!message.ends_with("1 wrong lines"), "{message}");
+        }
     }
 }

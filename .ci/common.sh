@@ -1,0 +1,118 @@
+# Sourced by the scripts behind ./dev's verbs, in the project's folder: what each of them needs is installed with apt, or
+# built once below ~/.cache.
+# shellcheck shell=bash
+
+fail() {
+    echo "dev: $*" >&2
+    exit 1
+}
+
+# For a verb that takes no arguments.
+refuse_arguments() {
+    [[ $# == 0 ]] || { ./dev "$(basename "$0")" --help >&2 || true; exit 2; }
+}
+
+readonly build_packages=(gcc libc6-dev ca-certificates)
+# bindgen loads libclang.
+# shellcheck disable=SC2034
+readonly bindings_packages=("${build_packages[@]}" libclang1)
+# Not mosquitto, and not mosquitto-dev, which depends on it: installing Mosquitto starts a broker as a service.
+# fetch-brokers unpacks the brokers, and their headers with them.
+# Nor fail2ban, which would watch this machine's own ssh: fetch-fail2ban unpacks it.
+# shellcheck disable=SC2034
+readonly test_packages=("${build_packages[@]}" binutils openssl procps python3 valgrind)
+
+# Whether what a package is needed for is there, wherever it came from.
+is_here() {
+    case $1 in
+    gcc) command -v cc ;;
+    libc6-dev) [[ -e /usr/include/stdio.h ]] ;;
+    libclang1) has_libclang ;;
+    ca-certificates) [[ -e /etc/ssl/certs/ca-certificates.crt ]] ;;
+    binutils) command -v nm ;;
+    procps) type -P kill ;; # the shell's own kill is of no use to a test
+    python3) [[ -x /usr/bin/python3 ]] ;; # Debian's own, which its fail2ban is for
+    *) command -v "$1" ;;
+    esac >/dev/null
+}
+
+# bindgen looks into these places. libclang-cpp, which LLVM's own packages bring, is another
+# library.
+has_libclang() {
+    local folder
+    for folder in "${LIBCLANG_PATH:-/usr/lib/llvm-*/lib}" "/usr/lib/*-linux-gnu*" "/usr/lib*"; do
+        compgen -G "$folder/libclang.so*" || compgen -G "$folder/libclang-[0-9]*.so*" || continue
+        return
+    done
+    return 1
+}
+
+as_root() {
+    if [[ $(id -u) == 0 ]]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        fail "this user may not install packages, and there is no sudo. As root: apt-get install ${missing[*]}"
+    fi
+}
+
+need() {
+    local package missing=()
+    for package; do
+        is_here "$package" || missing+=("$package")
+    done
+    [[ ${#missing[@]} -gt 0 ]] || return 0
+    command -v apt-get >/dev/null || fail "needs what Debian has in these packages: ${missing[*]}"
+
+    echo "Installing with apt: ${missing[*]}"
+    # An update that fails in part may still have brought what is needed; the installation tells.
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -oAcquire::Retries=3 update || true
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -oAcquire::Retries=3 -y --no-install-recommends \
+        install "${missing[@]}"
+    for package in "${missing[@]}"; do
+        is_here "$package" || fail "$package is installed, but what it is needed for was not found"
+    done
+}
+
+need_cargo() {
+    # A login shell has this from rustup; a script that somebody else starts may not.
+    command -v cargo >/dev/null || PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
+    command -v cargo >/dev/null || fail "needs a Rust toolchain (1.85 or later), and found no cargo"
+}
+
+# Where cargo builds, which the environment and cargo's own configuration may change.
+target_directory() {
+    cargo metadata --quiet --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/'
+}
+
+# What is fetched or built once stays here, outside of the tree.
+readonly cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/mosquitto-iotda-auth
+export IOTDA_BROKERS=${IOTDA_BROKERS:-$cache/brokers} IOTDA_RUST=${IOTDA_RUST:-$cache/rust}
+
+# tool NAME VERSION [OPTION...]: has one of cargo's tools in the path; it is built once. What it has to do is so little
+# that optimising it would take longer than it ever runs.
+tool() {
+    local name=$1 version=$2
+    shift 2
+    local root=$cache/tools/$name-$version
+    PATH=$root/bin:$PATH
+    # cargo writes this file last.
+    [[ ! -e $root/.crates.toml ]] || return 0
+    echo "Building $name $version into $root (once; a minute or so)"
+    CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug --root "$root" "$name@$version" "$@"
+}
+
+# The brokers of the tests, oldest first. The newest is what the tests call it: Debian may have a later one.
+mapfile -t brokers < <(grep -o '^[0-9][^ ]*' tests/support/brokers)
+# shellcheck disable=SC2034
+readonly brokers oldest=${brokers[0]} newest=${brokers[-1]}
+
+# Has a broker unpacked; whether it is there then.
+fetch_broker() {
+    local status=0
+    tests/support/fetch-brokers "$1" || status=$?
+    # Somebody has interrupted it, and means all of this.
+    [[ $status -lt 128 ]] || exit "$status"
+    return "$status"
+}
