@@ -27,6 +27,8 @@ const AT_A_TIME: usize = 32;
 pub struct OwnFilters {
     known: Vec<(u64, Set)>,
     for_good: Set,
+    /// Whether a filter that the session is to have without asking is still to be added again.
+    is_short: bool,
 }
 
 impl OwnFilters {
@@ -79,24 +81,29 @@ pub struct Covered {
 }
 
 impl Subscriptions {
-    /// A session has connected, and the broker has so many filters of it already. Says whether it begins anew: it has
-    /// none, and is to be subscribed.
-    pub fn connected(&mut self, client: ClientHandle, id: &[u8], filters: usize) -> bool {
+    /// A session has connected, and the broker has so many filters of it already. Where it is to be subscribed, since it
+    /// begins anew or something was still to be added, says what its own filters cover.
+    pub fn connected(&mut self, client: ClientHandle, id: &[u8], filters: usize) -> Option<Set> {
         self.forget(client);
         let ended = self.ended.take();
         let offline = if self.offline.is_empty() { None } else { self.offline.remove(id) };
         if filters == 0 {
-            return true;
+            return Some(Set::NONE);
         }
         let ended = ended.filter(|(hash, _)| *hash == hash_of(id)).map(|(_, own)| own);
         match ended.or(offline) {
-            Some(own) if own == OwnFilters::default() => {}
-            Some(own) => {
+            Some(own) if own == OwnFilters::default() => None,
+            Some(mut own) => {
+                let is_short = std::mem::take(&mut own.is_short);
+                let covered = own.covered();
                 self.live.insert(client, own);
+                is_short.then_some(covered)
             }
-            None => self.unknown.push(client),
+            None => {
+                self.unknown.push(client);
+                None
+            }
         }
-        false
     }
 
     /// A session has subscribed to a filter. `None` if it is one of which nothing is known.
@@ -115,15 +122,33 @@ impl Subscriptions {
         Some(Covered { before, after: own.covered() })
     }
 
-    /// A session has taken back a filter. `None` if nothing follows from it.
+    /// A session has taken back a filter. `None` if it is one of which nothing is known.
     pub fn unsubscribed(&mut self, client: ClientHandle, filter: &[u8]) -> Option<Covered> {
-        let own = self.live.get_mut(&client)?;
+        if self.unknown.contains(&client) {
+            return None;
+        }
+        let Some(own) = self.live.get_mut(&client) else {
+            return Some(Covered { before: Set::NONE, after: Set::NONE });
+        };
         let before = own.covered();
         own.remove(hash_of(filter));
         Some(Covered { before, after: own.covered() })
     }
 
+    /// A filter of a connected session is to be added again, once the broker has removed it; also if the session goes on with
+    /// another connection.
+    pub fn falls_short(&mut self, client: ClientHandle) {
+        self.live.entry(client).or_default().is_short = true;
+    }
+
+    /// What is to be added again is, now. Says what the session's own filters cover; `None` if there is nothing to be added.
+    pub fn make_up(&mut self, client: ClientHandle) -> Option<Set> {
+        let own = self.live.get_mut(&client)?;
+        std::mem::take(&mut own.is_short).then(|| own.covered())
+    }
+
     /// What a connected session's own filters cover; `None` if nothing is known of it.
+    #[cfg(test)]
     #[must_use]
     pub fn covered(&self, client: ClientHandle) -> Option<Set> {
         if self.unknown.contains(&client) {
@@ -200,7 +225,7 @@ mod tests {
     #[test]
     fn what_is_subscribed_twice_is_taken_back_at_once() {
         let mut all = Subscriptions::default();
-        assert!(all.connected(A, b"a", 0));
+        assert_eq!(all.connected(A, b"a", 0), Some(Set::NONE));
         assert_eq!(all.covered(A), Some(Set::NONE));
         assert_eq!(subscribe(&mut all, A, COMMANDS), Some(set(COMMANDS)));
         assert_eq!(subscribe(&mut all, A, COMMANDS), Some(set(COMMANDS)));
@@ -209,42 +234,61 @@ mod tests {
         assert_eq!(covered, Covered { before: set(ALL), after: set(COMMANDS) });
         assert_eq!(all.unsubscribed(A, COMMANDS).unwrap().after, Set::NONE);
         assert_eq!(all.unsubscribed(A, COMMANDS).unwrap().before, Set::NONE);
-        assert_eq!(all.unsubscribed(B, COMMANDS), None);
+        let none = Covered { before: Set::NONE, after: Set::NONE };
+        assert_eq!(all.unsubscribed(B, COMMANDS), Some(none));
+    }
+
+    #[test]
+    fn what_is_to_be_added_again_is_not_lost_with_the_connection() {
+        let mut all = Subscriptions::default();
+        all.connected(A, b"a", 0);
+        all.falls_short(A);
+        all.went_offline(A, b"a");
+        assert_eq!(all.connected(B, b"a", 3), Some(Set::NONE));
+        assert_eq!(all.make_up(B), None);
+        subscribe(&mut all, B, COMMANDS);
+        all.falls_short(B);
+        all.ended(B, b"a");
+        assert_eq!(all.connected(A, b"a", 3), Some(set(COMMANDS)));
+        all.falls_short(A);
+        assert_eq!((all.make_up(A), all.make_up(A)), (Some(set(COMMANDS)), None));
+        all.ended(A, b"a");
+        assert_eq!(all.connected(B, b"a", 4), None);
     }
 
     #[test]
     fn a_resumed_session_has_its_filters_still() {
         let mut all = Subscriptions::default();
-        assert!(all.connected(A, b"a", 0));
+        assert_eq!(all.connected(A, b"a", 0), Some(Set::NONE));
         subscribe(&mut all, A, COMMANDS);
         all.went_offline(A, b"a");
-        assert!(!all.connected(B, b"a", 4));
+        assert_eq!(all.connected(B, b"a", 4), None);
         assert_eq!(all.covered(B), Some(set(COMMANDS)));
         // Taken over: the broker ends the one before the other comes.
         all.ended(B, b"a");
-        assert!(!all.connected(A, b"a", 4));
+        assert_eq!(all.connected(A, b"a", 4), None);
         assert_eq!(all.covered(A), Some(set(COMMANDS)));
         // One that begins anew has none.
         all.ended(A, b"a");
-        assert!(all.connected(B, b"a", 0));
+        assert_eq!(all.connected(B, b"a", 0), Some(Set::NONE));
         assert_eq!(all.covered(B), Some(Set::NONE));
     }
 
     #[test]
     fn a_session_that_is_older_than_the_process_is_left_alone() {
         let mut all = Subscriptions::default();
-        assert!(!all.connected(A, b"a", 5));
+        assert_eq!(all.connected(A, b"a", 5), None);
         assert_eq!((all.covered(A), subscribe(&mut all, A, COMMANDS)), (None, None));
         // And stays so, until it begins anew.
         all.went_offline(A, b"a");
-        assert!(!all.connected(B, b"a", 5));
+        assert_eq!(all.connected(B, b"a", 5), None);
         assert_eq!(all.covered(B), None);
         all.ended(B, b"a");
-        assert!(all.connected(B, b"a", 0));
+        assert_eq!(all.connected(B, b"a", 0), Some(Set::NONE));
         assert_eq!(all.covered(B), Some(Set::NONE));
         // What another session has left is not its own.
         all.ended(B, b"a");
-        assert!(!all.connected(A, b"b", 1));
+        assert_eq!(all.connected(A, b"b", 1), None);
         assert_eq!(all.covered(A), None);
     }
 

@@ -68,10 +68,9 @@ impl Subscriber {
         Filter::new(&self.device_id, filter)
     }
 
-    /// Has the broker keep other filters of ours than before. `own` is a filter of the device's that the broker is about to
-    /// remove. Says whether that one is to be added again once it is gone.
+    /// Has the broker keep other filters of ours than before. `own` is a filter that the device has the broker remove next. Says
+    /// whether that one is to be added again once it is gone: it is one of ours too, whoever has subscribed to it.
     fn change(&self, host: &dyn Host, before: Set, after: Set, own: &[u8]) -> bool {
-        let mut is_own = false;
         for filter in
             topics::wanted(before).filter(|old| topics::wanted(after).all(|new| new != *old))
         {
@@ -79,17 +78,26 @@ impl Subscriber {
                 host.unsubscribe(&self.session_id, filter.as_c_str());
             }
         }
-        for filter in
-            topics::wanted(after).filter(|new| topics::wanted(before).all(|old| old != *new))
-        {
+        let mut is_ours = false;
+        for filter in topics::wanted(after) {
+            let is_there = topics::wanted(before).any(|old| old == filter);
             let Some(filter) = self.filter(filter) else { continue };
             if filter.as_c_str().to_bytes() == own {
-                is_own = true;
-            } else {
+                is_ours = true;
+            } else if !is_there {
                 host.subscribe(&self.session_id, filter.as_c_str());
             }
         }
-        is_own
+        is_ours
+    }
+
+    /// Has the broker keep all filters of ours but those that the device's own cover. Those that are there stay as they are.
+    fn subscribe(&self, host: &dyn Host, covered: Set) {
+        for filter in topics::wanted(covered) {
+            if let Some(filter) = self.filter(filter) {
+                host.subscribe(&self.session_id, filter.as_c_str());
+            }
+        }
     }
 }
 
@@ -116,16 +124,11 @@ impl Plugin {
         }
         let Some(subscriber) = self.subscriber(client) else { return };
         let id = subscriber.session_id.as_bytes();
-        let is_new = self
-            .subscriptions
-            .try_borrow_mut()
-            .is_ok_and(|mut known| known.connected(client, id, filters));
-        if is_new {
-            for filter in topics::wanted(Set::NONE) {
-                if let Some(filter) = subscriber.filter(filter) {
-                    host.subscribe(&subscriber.session_id, filter.as_c_str());
-                }
-            }
+        let Ok(mut known) = self.subscriptions.try_borrow_mut() else { return };
+        let covered = known.connected(client, id, filters);
+        drop(known);
+        if let Some(covered) = covered {
+            subscriber.subscribe(host, covered);
         }
     }
 
@@ -171,6 +174,9 @@ impl Plugin {
         drop(known);
         let Some(covered) = covered else { return };
         if subscriber.change(host, covered.before, covered.after, filter) {
+            if let Ok(mut known) = self.subscriptions.try_borrow_mut() {
+                known.falls_short(client);
+            }
             if let Ok(mut downstream) = self.downstream.try_borrow_mut() {
                 downstream.again.push(client);
             }
@@ -203,14 +209,11 @@ impl Plugin {
             again.map(|mut downstream| std::mem::take(&mut downstream.again)).unwrap_or_default()
         {
             let Some(subscriber) = self.subscriber(client) else { continue };
-            let covered =
-                self.subscriptions.try_borrow().ok().and_then(|known| known.covered(client));
-            let Some(covered) = covered else { continue };
-            // Those that are there already stay as they are.
-            for filter in topics::wanted(covered) {
-                if let Some(filter) = subscriber.filter(filter) {
-                    host.subscribe(&subscriber.session_id, filter.as_c_str());
-                }
+            let Ok(mut known) = self.subscriptions.try_borrow_mut() else { continue };
+            let covered = known.make_up(client);
+            drop(known);
+            if let Some(covered) = covered {
+                subscriber.subscribe(host, covered);
             }
         }
         if let Ok(mut known) = self.subscriptions.try_borrow_mut() {

@@ -52,6 +52,7 @@ impl Log {
 
     /// Every line is one of ours, and fit for a log.
     pub fn check(&self, seen: &Seen) {
+        check!(seen.sent.is_empty(), "a message from nowhere: {seen:?}");
         for (level, line) in &seen.log {
             let text = String::from_utf8_lossy(line);
             check!([1, 2, 4, 8, 16].contains(level), "{level}: {text}");

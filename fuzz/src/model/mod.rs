@@ -1,5 +1,6 @@
 //! What the plugin should do: who is logged in, and what that means for each event.
 
+mod down;
 mod failures;
 mod log;
 mod reload;
@@ -16,6 +17,7 @@ use crate::{
     secrets::is_certificate_of,
     sent::{Sent, password},
 };
+use down::Down;
 use failures::Failures;
 use iotda_core::login::verify::Detail;
 use reference_model::{ReferenceClientId, ReferenceFile, ReferenceProof, reference_client_id};
@@ -55,6 +57,7 @@ pub struct Model {
     failures: Failures,
     /// Whether a device has taken itself over so often that it is told.
     often: bool,
+    pub down: Down,
     /// Clients that are to be told during this call, for nobody was asked about them.
     unasked: usize,
 }
@@ -112,6 +115,7 @@ impl Model {
             started: steady,
             failures: Failures::default(),
             often: false,
+            down: Down::default(),
             unasked: 0,
         }
     }
@@ -174,6 +178,7 @@ impl Model {
         check!(seen.code == SUCCESS, "TICK: {seen:?}");
         self.log.check(seen);
         self.sweep_is_known = false;
+        self.down.tick();
         self.last_tick = Some(self.wall);
         let mut kicks = seen.kicks.iter();
         let news = self.news(seen, &mut kicks);
@@ -182,11 +187,12 @@ impl Model {
         news
     }
 
-    /// CONNECT, of a client that a 2.1 has let in.
-    pub fn connected(&mut self, slot: usize, known: &Known, seen: &Seen) {
+    /// CONNECT, of a client that a 2.1 has let in, with so many filters.
+    pub fn connected(&mut self, slot: usize, known: &Known, filters: usize, seen: &Seen) {
         let name = &known.sent.client_id;
         let has_logged_in = self.sessions.get(&slot).map(|session| &session.name) == name.as_ref();
         check!(seen.code == SUCCESS, "{seen:?}");
+        self.down.connected(name.as_deref().unwrap_or_default(), has_logged_in, filters);
         self.log.note_what_was_sent(&known.sent, &known.around, self.steady);
         self.log.check(seen);
         if has_logged_in || !self.is_name_of_a_device(name) {
@@ -317,7 +323,12 @@ impl Model {
                 refuse(self, "rate_limited", &Detail::None);
             }
             Answer::Accept => self.accepted(slot, known, seen, &mut kicks, &mut refuse),
-            Answer::Defer => check!(seen.code == DEFER, "{sent:?}: {seen:?}"),
+            Answer::Defer => {
+                check!(seen.code == DEFER, "{sent:?}: {seen:?}");
+                // The plugin may still take it for what was at its address.
+                self.doubt(slot);
+                self.down.doubt(&sent.client_id);
+            }
             Answer::Refuse(slug, detail) => {
                 refuse(self, slug, &detail);
                 if limited && !self.log.says_any_reason(seen) {
@@ -328,6 +339,17 @@ impl Model {
         check!(kicks.next().is_none(), "more are ended than should be: {seen:?}");
         self.check_unasked(seen);
         exact
+    }
+
+    /// The plugin was not told what has become of the session here.
+    pub fn doubt(&mut self, slot: usize) {
+        self.down.doubt(&self.sessions.get(&slot).map(|session| session.name.clone()));
+    }
+
+    /// The device that is logged in here, or any.
+    pub fn device_of(&self, slot: usize) -> &[u8] {
+        let session = self.sessions.get(&slot).map(|session| session.device_id.as_slice());
+        session.or(self.devices.keys().next().map(Vec::as_slice)).unwrap_or(b"lamp")
     }
 
     /// What is said to a CONNECT, but for the limit of failures.
