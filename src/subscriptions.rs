@@ -12,7 +12,7 @@ use crate::sessions::ClientHandle;
 use iotda_core::topics::Set;
 use rustc_hash::FxBuildHasher;
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     hash::BuildHasher,
 };
 
@@ -61,13 +61,13 @@ pub struct Subscriptions {
     live: HashMap<ClientHandle, OwnFilters, FxBuildHasher>,
     /// Connected sessions of which nothing is known: they are older than this process, or their filters are not ours to
     /// know. They are left as they are.
-    unknown: Vec<ClientHandle>,
+    unknown: HashSet<ClientHandle, FxBuildHasher>,
     /// Those of the session that has ended last, by the hash of its id: a session that another connection takes over
     /// ends right before it goes on.
     ended: Option<(u64, OwnFilters)>,
-    /// Those of sessions without a connection, by id.
-    offline: HashMap<Box<[u8]>, OwnFilters>,
-    /// The ids of those, in the order in which the broker is asked about them.
+    /// Those of sessions without a connection, by id; `None` for one that has come back and is still in `to_ask`.
+    offline: HashMap<Box<[u8]>, Option<OwnFilters>>,
+    /// The keys of `offline`, each once, in the order in which the broker is asked about them.
     to_ask: VecDeque<Box<[u8]>>,
 }
 
@@ -86,7 +86,8 @@ impl Subscriptions {
     pub fn connected(&mut self, client: ClientHandle, id: &[u8], filters: usize) -> Option<Set> {
         self.forget(client);
         let ended = self.ended.take();
-        let offline = if self.offline.is_empty() { None } else { self.offline.remove(id) };
+        let offline = if self.offline.is_empty() { None } else { self.offline.get_mut(id) };
+        let offline = offline.and_then(Option::take);
         if filters == 0 {
             return Some(Set::NONE);
         }
@@ -100,7 +101,7 @@ impl Subscriptions {
                 is_short.then_some(covered)
             }
             None => {
-                self.unknown.push(client);
+                self.unknown.insert(client);
                 None
             }
         }
@@ -136,9 +137,9 @@ impl Subscriptions {
     }
 
     /// A filter of a connected session is to be added again, once the broker has removed it; also if the session goes on with
-    /// another connection.
-    pub fn falls_short(&mut self, client: ClientHandle) {
-        self.live.entry(client).or_default().is_short = true;
+    /// another connection. Says whether that is new.
+    pub fn falls_short(&mut self, client: ClientHandle) -> bool {
+        !std::mem::replace(&mut self.live.entry(client).or_default().is_short, true)
     }
 
     /// What is to be added again is, now. Says what the session's own filters cover; `None` if there is nothing to be added.
@@ -167,7 +168,7 @@ impl Subscriptions {
     /// A session has no connection any more, and stays.
     pub fn went_offline(&mut self, client: ClientHandle, id: &[u8]) {
         if let Some(own) = self.forget(client) {
-            if self.offline.insert(id.into(), own).is_none() {
+            if self.offline.insert(id.into(), Some(own)).is_none() {
                 self.to_ask.push_back(id.into());
             }
         }
@@ -177,11 +178,8 @@ impl Subscriptions {
     pub fn tidy(&mut self, mut is_there: impl FnMut(&[u8]) -> bool) {
         for _ in 0..AT_A_TIME.min(self.to_ask.len()) {
             let Some(id) = self.to_ask.pop_front() else { return };
-            // One that has come back is no longer offline.
-            if !self.offline.contains_key(&id) {
-                continue;
-            }
-            if is_there(&id) {
+            let is_offline = self.offline.get(&id).is_some_and(Option::is_some);
+            if is_offline && is_there(&id) {
                 self.to_ask.push_back(id);
             } else {
                 self.offline.remove(&id);
@@ -191,8 +189,7 @@ impl Subscriptions {
 
     /// What was known of a connected session; `None` if nothing was.
     fn forget(&mut self, client: ClientHandle) -> Option<OwnFilters> {
-        if let Some(at) = self.unknown.iter().position(|unknown| *unknown == client) {
-            self.unknown.swap_remove(at);
+        if self.unknown.remove(&client) {
             return None;
         }
         Some(self.live.remove(&client).unwrap_or_default())
@@ -242,7 +239,7 @@ mod tests {
     fn what_is_to_be_added_again_is_not_lost_with_the_connection() {
         let mut all = Subscriptions::default();
         all.connected(A, b"a", 0);
-        all.falls_short(A);
+        assert!(all.falls_short(A) && !all.falls_short(A));
         all.went_offline(A, b"a");
         assert_eq!(all.connected(B, b"a", 3), Some(Set::NONE));
         assert_eq!(all.make_up(B), None);
@@ -311,6 +308,19 @@ mod tests {
         }
         assert_eq!((all.offline.len(), all.to_ask.len()), (0, 0));
         assert_eq!(all.covered(A), Some(set(COMMANDS)));
+    }
+
+    #[test]
+    fn a_session_that_comes_and_goes_takes_no_more_memory() {
+        let mut all = Subscriptions::default();
+        all.connected(A, b"a", 0);
+        for _ in 0..1000 {
+            all.went_offline(A, b"a");
+            all.connected(A, b"a", 4);
+        }
+        assert_eq!((all.offline.len(), all.to_ask.len()), (1, 1));
+        all.tidy(|_| true);
+        assert_eq!((all.offline.len(), all.to_ask.len()), (0, 0));
     }
 
     #[test]

@@ -174,11 +174,12 @@ impl Plugin {
         drop(known);
         let Some(covered) = covered else { return };
         if subscriber.change(host, covered.before, covered.after, filter) {
-            if let Ok(mut known) = self.subscriptions.try_borrow_mut() {
-                known.falls_short(client);
-            }
-            if let Ok(mut downstream) = self.downstream.try_borrow_mut() {
-                downstream.again.push(client);
+            // Once until the next TICK, however often it is taken back.
+            let known = self.subscriptions.try_borrow_mut();
+            if known.is_ok_and(|mut known| known.falls_short(client)) {
+                if let Ok(mut downstream) = self.downstream.try_borrow_mut() {
+                    downstream.again.push(client);
+                }
             }
         }
     }
