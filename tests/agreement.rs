@@ -141,7 +141,7 @@ fn answer(options: &[(&str, &str)], secrets: &str, sent: &Sent) -> String {
     match plugin.login(&Silent, &login) {
         Answer::Accept { .. } => "accepted".into(),
         Answer::Defer => "deferred".into(),
-        Answer::Refuse(reason) => format!("refused: {}", reason.slug()),
+        Answer::Refuse(reason) => format!("refused: {}", reason.id()),
         Answer::End => panic!("not in a sweep"),
     }
 }
@@ -206,8 +206,8 @@ fn plugin_and_explain_agree() {
     for reason in Refusal::ALL {
         // These depend on other logins, on what the broker asks, and on a fault.
         let never = matches!(reason.step(), None | Some(Step::Rate));
-        let slug = format!("refused: {}", reason.slug());
-        assert_eq!(seen.contains(&slug), !never, "{slug}: {seen:?}");
+        let id = format!("refused: {}", reason.id());
+        assert_eq!(seen.contains(&id), !never, "{id}: {seen:?}");
     }
     assert!(seen.contains("accepted") && seen.contains("deferred"), "{seen:?}");
 }

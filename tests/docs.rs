@@ -86,11 +86,11 @@ fn readme_has_every_refusal_in_order() {
     assert_eq!(rows.len(), Refusal::ALL.len());
     for (row, refusal) in rows.iter().zip(Refusal::ALL) {
         let code = refusal.connack();
-        let [slug, meaning, v3, v5] = &row[..] else { panic!("{row:?}") };
-        assert_eq!(*slug, format!("`{}`", refusal.slug()));
+        let [id, meaning, v3, v5] = &row[..] else { panic!("{row:?}") };
+        assert_eq!(*id, format!("`{}`", refusal.id()));
         assert_eq!(plain(meaning), refusal.to_string());
-        assert_eq!(*v3, code.v3.to_string(), "{slug}");
-        assert_eq!(*v5, format!("0x{:02X}", code.v5), "{slug}");
+        assert_eq!(*v3, code.v3.to_string(), "{id}");
+        assert_eq!(*v5, format!("0x{:02X}", code.v5), "{id}");
     }
 }
 
@@ -114,7 +114,7 @@ fn readme_says_what_to_do_about_every_refusal() {
     let found = table("| reason | what to do |");
     let expected: Vec<_> = Refusal::ALL
         .iter()
-        .map(|refusal| vec![format!("`{}`", refusal.slug()), refusal.advice().to_owned()])
+        .map(|refusal| vec![format!("`{}`", refusal.id()), refusal.advice().to_owned()])
         .collect();
     assert_eq!(found, expected);
 }
@@ -350,7 +350,7 @@ fn readme_says_which_reasons_are_one_number() {
     let rows = table("| topic below `$SYS/broker/iotda-auth/` | value |");
     let row = rows.iter().find(|row| plain(&row[0]) == "refused/device").unwrap();
     for reason in Refusal::ALL {
-        let named = row[1].contains(&format!("`{}`", reason.slug()));
+        let named = row[1].contains(&format!("`{}`", reason.id()));
         assert_eq!(named, reason.tells_of_devices(), "{reason:?}");
     }
 }

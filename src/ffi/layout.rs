@@ -9,9 +9,9 @@ use std::ffi::{c_char, c_int, c_uint, c_void};
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct Plain {
-    /// Which of the things that epoll reports it is: 2, a client (`mosquitto_broker_internal.h`).
+    /// The kind of structure, for epoll's events: 2 is a client (`mosquitto_broker_internal.h`).
     pub(super) ident: c_int,
-    /// Below 0 where there is none.
+    /// Below 0 if there is no socket.
     pub(super) sock: c_int,
     maximum_packet_size: u32,
     pub(super) protocol: c_uint,

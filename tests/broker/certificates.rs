@@ -100,7 +100,7 @@ fn a_device_logs_in_by_its_certificate(version: Version) {
         )
     });
     let (one, two) = (door.authority.issued("one"), door.authority.issued("two"));
-    let code = |level, slug| refused(version, level, slug);
+    let code = |level, id| refused(version, level, id);
     for level in VERSIONS {
         for id in ["sha256", "sha1", "both"] {
             for connect in connects(id) {

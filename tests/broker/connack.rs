@@ -1,7 +1,7 @@
 //! The platform's own answers, to the byte: each row of the contract's table, in each version of MQTT, over each kind of
 //! listener, and what the broker says of it.
 
-use super::login::{refusals, secrets_of_all, slug};
+use super::login::{id, refusals, secrets_of_all};
 use std::net::{Ipv6Addr, SocketAddr};
 use support::{
     broker::{Broker, Setup, free_port, wait},
@@ -37,14 +37,14 @@ fn connack(level: u8, code: u8) -> Vec<u8> {
 }
 
 /// The contract's CONNACK for a refusal.
-fn exact(level: u8, slug: &str) -> Vec<u8> {
-    let code = refusal(slug).connack();
+fn exact(level: u8, id: &str) -> Vec<u8> {
+    let code = refusal(id).connack();
     connack(level, if level == 5 { code.v5 } else { code.v3 })
 }
 
 /// What a stock broker sends for a refusal.
-fn stock(version: Version, level: u8, slug: &str) -> Vec<u8> {
-    match refused(version, level, slug) {
+fn stock(version: Version, level: u8, id: &str) -> Vec<u8> {
+    match refused(version, level, id) {
         Answer::Connack(code) => connack(level, code),
         Answer::Closed => Vec::new(),
     }
@@ -61,7 +61,7 @@ fn play(dial: impl Fn() -> Client, expected: impl Fn(u8, &str) -> Vec<u8>) {
     for level in VERSIONS {
         for (connect, reason) in refusals() {
             let found = answer(dial(), &connect.level(level));
-            assert_eq!(found, expected(level, slug(reason)), "MQTT level {level}, {reason}");
+            assert_eq!(found, expected(level, id(reason)), "MQTT level {level}, {reason}");
         }
         let mut client = dial();
         client.send(&LAMP.connect_now().level(level).packet());
@@ -85,9 +85,9 @@ fn every_refusal_is_exact_on_a_listed_port(version: Version) {
 
 fn every_refusal_is_the_brokers_elsewhere(version: Version) {
     let broker = start(version, "1").start();
-    play(|| Client::dial(&broker), |level, slug| stock(version, level, slug));
+    play(|| Client::dial(&broker), |level, id| stock(version, level, id));
     let broker = Setup::new(version).secrets(secrets_of_all()).start();
-    play(|| Client::dial(&broker), |level, slug| stock(version, level, slug));
+    play(|| Client::dial(&broker), |level, id| stock(version, level, id));
 }
 
 fn tls_is_left_alone_even_where_its_port_is_listed(version: Version) {
@@ -98,7 +98,7 @@ fn tls_is_left_alone_even_where_its_port_is_listed(version: Version) {
     for level in VERSIONS {
         for (connect, reason) in refusals() {
             let found = answer(Client::over(transport::tls(port, &[])), &connect.level(level));
-            assert_eq!(found, stock(version, level, slug(reason)), "MQTT level {level}, {reason}");
+            assert_eq!(found, stock(version, level, id(reason)), "MQTT level {level}, {reason}");
         }
         let mut client = Client::over(transport::tls(port, &[]));
         client.send(&LAMP.connect_now().level(level).packet());
@@ -115,7 +115,7 @@ fn web_sockets_are_left_alone(version: Version) {
         for (connect, reason) in refusals() {
             let found = answer(Client::over(transport::web_socket(port)), &connect.level(level));
             // 2.0 closes a WebSocket before it has sent the CONNACK that it has for it.
-            let stock = stock(version, level, slug(reason));
+            let stock = stock(version, level, id(reason));
             assert!(
                 found == stock || (!version.finishes_web_sockets() && found.is_empty()),
                 "{found:02x?} MQTT level {level}, {reason}"
@@ -131,7 +131,7 @@ fn unix_sockets_are_left_alone(version: Version) {
     let setup = start(version, "1883");
     let path = setup.scratch().path().join("s");
     let broker = setup.line(&format!("listener 0 {}", path.display())).start();
-    play(|| Client::over(transport::unix(&path)), |level, slug| stock(version, level, slug));
+    play(|| Client::over(transport::unix(&path)), |level, id| stock(version, level, id));
     assert!(
         broker.refusals()[0].contains(&format!(" address={} reason=", path.display())),
         "{:?}",
@@ -181,7 +181,7 @@ fn only_the_refused_client_is_written_to(version: Version) {
         for (connect, reason) in refusals() {
             assert_eq!(
                 answer(Client::dial(&broker), &connect.level(level)),
-                exact(level, slug(reason))
+                exact(level, id(reason))
             );
         }
     }
@@ -346,7 +346,7 @@ fn web_sockets_behind_a_proxy_are_left_alone(version: Version) {
     let (header, _) = headers(transport::local(port)).pop().unwrap();
     play(
         || Client::over(transport::web_socket_over(transport::by_proxy(port, &header), &[])),
-        |level, slug| stock(version, level, slug),
+        |level, id| stock(version, level, id),
     );
     let told = doubts(&broker);
     assert!(told.len() == 1 && told[0].contains("for it is a WebSocket listener"), "{told:?}");
@@ -375,7 +375,7 @@ fn only_the_refused_client_behind_a_proxy_is_written_to(version: Version) {
         .collect();
     for level in VERSIONS {
         for (connect, reason) in refusals() {
-            assert_eq!(answer(dial(), &connect.level(level)), exact(level, slug(reason)));
+            assert_eq!(answer(dial(), &connect.level(level)), exact(level, id(reason)));
         }
     }
     for (client, connect, sent) in &mut waiting {

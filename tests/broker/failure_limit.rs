@@ -115,13 +115,13 @@ fn who_proves_a_secret_does_not_fail(version: Version) {
     let stale = |hours: i64| LAMP.connect(Sha256Timestamp, &stamp(now() - hours * 3600));
     for hours in 3..8 {
         let ahead = LAMP.connect(Sha256Timestamp, &stamp(now() + (30 + hours) * 3600));
-        for (connect, slug) in [
+        for (connect, id) in [
             (stale(hours), "stale_timestamp"),
             (ahead, "future_timestamp"),
             (iced.connect(Sha256Timestamp, &stamp(now() + hours * 3600)), "frozen"),
         ] {
-            assert_eq!(Client::connect(&broker, &connect).1, refused(version, 4, slug));
-            assert_eq!(last_reason(&broker), slug);
+            assert_eq!(Client::connect(&broker, &connect).1, refused(version, 4, id));
+            assert_eq!(last_reason(&broker), id);
         }
     }
     assert_eq!(Client::connect(&broker, &METER.connect_now()).1, ACCEPTED, "{}", broker.log());

@@ -51,9 +51,9 @@ fn the_go_sdk_sends_local_time(version: Version) {
         let connect = LAMP.connect(Sha256, &stamp(now() + hours * HOUR));
         assert_eq!(Client::connect(&broker, &connect).1, ACCEPTED, "{hours}");
         // Were it of type 1, it would be told what is wrong with it.
-        let slug = if hours > 0 { "future_timestamp" } else { "stale_timestamp" };
+        let id = if hours > 0 { "future_timestamp" } else { "stale_timestamp" };
         let connect = LAMP.connect(Sha256Timestamp, &stamp(now() + hours * HOUR));
-        assert_eq!(Client::connect(&broker, &connect).1, refused(version, 4, slug));
+        assert_eq!(Client::connect(&broker, &connect).1, refused(version, 4, id));
         assert!(broker.refusals().last().unwrap().ends_with(" password=right"));
     }
 }
@@ -74,8 +74,8 @@ fn a_refused_sdk_comes_twice(version: Version) {
         for level in [4, 3] {
             let answer = Client::connect(&broker, &wrong.clone().level(level)).1;
             // The third time it is the limit that the second half meets.
-            let slug = if (word, level) == ("2", 3) { "rate_limited" } else { "wrong_password" };
-            assert_eq!(answer, refused(version, level, slug));
+            let id = if (word, level) == ("2", 3) { "rate_limited" } else { "wrong_password" };
+            assert_eq!(answer, refused(version, level, id));
         }
     }
     let lines = broker.refusals();

@@ -28,13 +28,13 @@ fn odd_fields_are_refused_and_the_broker_lives(version: Version) {
             (Connect { username: None, password: None, ..right.clone() }, "user_mismatch"),
             (right.clone().username(vec![b'u'; 60_000]), "user_mismatch"),
         ];
-        for (connect, slug) in odd {
+        for (connect, id) in odd {
             let before = broker.refusals().len();
             let (_, answer) = Client::connect(&broker, &connect.level(level));
-            assert_eq!(answer, refused(version, level, slug), "{slug}");
+            assert_eq!(answer, refused(version, level, id), "{id}");
             let lines = broker.refusals();
             assert_eq!(lines.len(), before + 1, "{lines:?}");
-            assert!(lines[before].contains(&format!("reason={slug}")), "{slug}: {}", lines[before]);
+            assert!(lines[before].contains(&format!("reason={id}")), "{id}: {}", lines[before]);
             assert!(lines[before].len() < 700);
         }
         // An empty ClientId is replaced by the broker, or refused by it: not a device in either case.

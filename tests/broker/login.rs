@@ -102,8 +102,8 @@ pub(crate) fn refusals() -> Vec<(Connect, &'static str)> {
     ]
 }
 
-/// The slug in a log line's end.
-pub(crate) fn slug(reason: &str) -> &str {
+/// The reason's id in the rest of a log line.
+pub(crate) fn id(reason: &str) -> &str {
     reason.trim_start_matches("reason=").split(' ').next().unwrap()
 }
 
@@ -121,7 +121,7 @@ fn every_refusal_has_its_answer_and_its_line(version: Version) {
         for (connect, reason) in refusals() {
             // MQTT 3.1 and 3.1.1 have no password without a user name, so no broker passes such a CONNECT on.
             let (_, answer) = Client::connect(&broker, &connect.clone().level(level));
-            assert_eq!(answer, refused(version, level, slug(reason)), "{reason}");
+            assert_eq!(answer, refused(version, level, id(reason)), "{reason}");
             count += 1;
             let lines = broker.refusals();
             assert_eq!(lines.len(), count, "{lines:?}");

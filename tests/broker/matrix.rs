@@ -229,19 +229,19 @@ fn refusals_have_their_codes_and_lines(version: Version) {
     play(version, behaviour, false, |ground, ways| {
         for way in ways {
             // Ten of a reason are told each minute: so of each version another reason.
-            let (wrong, slug) = match way.level {
+            let (wrong, id) = match way.level {
                 3 => (connect(LAMP, 0).password("0".repeat(64)), "wrong_password"),
                 4 => (connect(Device { id: "stranger", ..LAMP }, 0), "unknown_device"),
                 _ => (connect(LAMP, 0).keep_alive(0), "bad_keepalive"),
             };
             let before = ground.broker.refusals().len();
             let (_, answer) = ground.knock(*way, &wrong);
-            let expected = refused(version, way.level, slug);
+            let expected = refused(version, way.level, id);
             let lost = answer == Answer::Closed && ground.may_lose(*way);
             assert!(answer == expected || lost, "{way:?} {answer:?}\n{}", ground.broker.log());
             let lines = ground.broker.refusals();
             assert_eq!(lines.len(), before + 1, "{lines:#?}");
-            let told = format!(" address={} reason={slug}", ground.address(way.listener));
+            let told = format!(" address={} reason={id}", ground.address(way.listener));
             assert!(lines[before].contains(&told), "{}", lines[before]);
         }
     });

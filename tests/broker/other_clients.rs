@@ -52,7 +52,7 @@ fn others_are_left_to_the_password_file(version: Version) {
         let wrong = backend().password("wrong").level(level);
         assert_eq!(Client::connect(&broker, &wrong).1, not_authorized(level));
         // A device-shaped login is ours, whatever the password file says of its user name.
-        for (client_id, slug) in [
+        for (client_id, id) in [
             ("x_0_0_2026112209", "user_mismatch"),
             ("x_0_1_2026023103", "bad_client_id"),
             ("x_0_7_2026112209", "bad_sign_type"),
@@ -61,7 +61,7 @@ fn others_are_left_to_the_password_file(version: Version) {
             let shaped = Connect { client_id: client_id.into(), ..backend() }.level(level);
             assert_eq!(
                 Client::connect(&broker, &shaped).1,
-                refused(version, level, slug),
+                refused(version, level, id),
                 "{client_id}"
             );
         }

@@ -118,12 +118,12 @@ fn recorded_devices_get_the_answers_of_the_contract(version: Version) {
                 assert!(client.is_alive(), "{name}");
                 logins += 1;
             }
-            Some(slug) => {
+            Some(id) => {
                 assert_eq!(answer, Answer::Connack(5), "{name}");
                 assert_eq!(refusals.len(), before + 1, "{name}");
                 assert!(
-                    refusals[before].ends_with(&format!("reason={slug}"))
-                        || refusals[before].contains(&format!("reason={slug} ")),
+                    refusals[before].ends_with(&format!("reason={id}"))
+                        || refusals[before].contains(&format!("reason={id} ")),
                     "{name}: {}",
                     refusals[before]
                 );

@@ -51,7 +51,7 @@ fn counters_are_published_and_retained(version: Version) {
         found.insert(topic, value);
     }
     for reason in Refusal::ALL {
-        let is_there = found.contains_key(&full(&format!("refused/{}", reason.slug())));
+        let is_there = found.contains_key(&full(&format!("refused/{}", reason.id())));
         assert_eq!(is_there, !reason.tells_of_devices(), "{reason:?} {found:?}");
     }
     // Who comes later finds them too.

@@ -93,17 +93,17 @@ fn play_logins(version: Version, broker: &Broker, exact: u16) {
         (Connect { client_id: b"lamp_0_9_2026112209".to_vec(), ..right.clone() }, "bad_sign_type"),
     ];
     for level in VERSIONS {
-        for (connect, slug) in &wrong {
+        for (connect, id) in &wrong {
             let connect = connect.clone().level(level);
             assert_eq!(
                 Client::connect(broker, &connect).1,
-                refused(version, level, slug),
-                "{slug}: {}",
+                refused(version, level, id),
+                "{id}: {}",
                 broker.log()
             );
-            let codes = refusal(slug).connack();
+            let codes = refusal(id).connack();
             let code = if level == 5 { codes.v5 } else { codes.v3 };
-            assert_eq!(on(exact, &connect), Answer::Connack(code), "{slug}");
+            assert_eq!(on(exact, &connect), Answer::Connack(code), "{id}");
         }
         assert_eq!(Client::connect(broker, &right.clone().level(level)).1, ACCEPTED);
         assert_eq!(on(exact, &right.clone().level(level)), ACCEPTED);

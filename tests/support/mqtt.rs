@@ -143,19 +143,19 @@ pub enum Answer {
     Closed,
 }
 
-/// What a stock broker makes of a refusal of the plugin's, by its slug: 2.1 gives MQTT 5 clients the contract's code,
+/// What a stock broker makes of a refusal of the plugin's, by its id: 2.1 gives MQTT 5 clients the contract's code,
 /// everybody else gets "not authorized".
-pub fn refused(version: Version, level: u8, slug: &str) -> Answer {
+pub fn refused(version: Version, level: u8, id: &str) -> Answer {
     if level == 5 && version.sends_reason_codes() {
-        Answer::Connack(refusal(slug).connack().v5)
+        Answer::Connack(refusal(id).connack().v5)
     } else {
         not_authorized(level)
     }
 }
 
-/// The refusal of a slug.
-pub fn refusal(slug: &str) -> Refusal {
-    *Refusal::ALL.iter().find(|refusal| refusal.slug() == slug).expect("a slug")
+/// The refusal with this id.
+pub fn refusal(id: &str) -> Refusal {
+    *Refusal::ALL.iter().find(|refusal| refusal.id() == id).expect("an id of a refusal")
 }
 
 /// "Not authorized", the broker's own refusal.

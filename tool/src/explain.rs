@@ -116,7 +116,7 @@ impl<'a> Story<'a> {
             match self.outcome(step) {
                 Outcome::Passed => writeln!(out, "passed"),
                 Outcome::Failed(refused) => {
-                    writeln!(out, "failed: {}{}", refused.reason.slug(), self.evidence(refused))
+                    writeln!(out, "failed: {}{}", refused.reason.id(), self.evidence(refused))
                 }
                 Outcome::NotReached => writeln!(out, "not reached"),
                 Outcome::NotApplicable => writeln!(out, "not applicable"),

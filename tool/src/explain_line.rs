@@ -35,7 +35,7 @@ fn write(refusal: &RefusalLine<'_>, out: &mut impl Write) -> io::Result<()> {
             // A fault of the plugin belongs to no step, and may have come before any.
             _ if reason.step().is_none() => writeln!(out, "not known"),
             Ordering::Less => writeln!(out, "{}", before(refusal, step)),
-            Ordering::Equal => writeln!(out, "failed: {}{}", reason.slug(), Harmless(detail)),
+            Ordering::Equal => writeln!(out, "failed: {}{}", reason.id(), Harmless(detail)),
             Ordering::Greater => writeln!(out, "not reached"),
         }?;
     }

@@ -10,7 +10,7 @@ pub(crate) fn write_step(out: &mut impl Write, step: Step) -> io::Result<()> {
 
 /// Writes what came of a refused login, and what to do.
 pub(crate) fn write_refusal(out: &mut impl Write, reason: Refusal) -> io::Result<()> {
-    let (slug, code) = (reason.slug(), reason.connack());
-    writeln!(out, "refused: {slug} ({reason}), CONNACK {}, MQTT 5 {:#04X}", code.v3, code.v5)?;
+    let (id, code) = (reason.id(), reason.connack());
+    writeln!(out, "refused: {id} ({reason}), CONNACK {}, MQTT 5 {:#04X}", code.v3, code.v5)?;
     writeln!(out, "what to do: {}", reason.advice())
 }

@@ -404,7 +404,7 @@ fn told(said: &Said) -> (Vec<String>, String) {
     if let Some(advice) = lines.last().and_then(|line| line.strip_prefix("what to do: ")) {
         lines.pop();
         let refusal = Refusal::ALL.into_iter().find(|r| advice == r.advice()).unwrap();
-        let reason = format!("refused: {} ", refusal.slug());
+        let reason = format!("refused: {} ", refusal.id());
         assert!(lines.last().unwrap().starts_with(&reason), "{said:?}");
     }
     let verdict = lines.pop().unwrap().to_owned();
@@ -774,7 +774,7 @@ fn explains_the_steps_of_each_reason() {
             })
             .collect();
         assert_eq!(outcomes, steps, "{said:?}");
-        let advice = Refusal::from_slug(reason).unwrap().advice();
+        let advice = Refusal::from_id(reason).unwrap().advice();
         assert!(said.out.ends_with(&format!("\nwhat to do: {advice}\n")), "{said:?}");
     }
 }
