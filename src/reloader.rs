@@ -1,13 +1,13 @@
 //! Where does the next table come from? A thread that reads the secrets file while the broker goes on.
 //!
-//! The broker's thread asks for a load ([`Reloader::request`]), checks at every event for a result ([`Reloader::take`], which
-//! never waits), and puts it in force. Old tables are wiped and freed on the reloader's thread.
+//! The broker's thread asks for a load ([`Reloader::request`]), checks at every event for a result ([`Reloader::take`],
+//! which never waits), and puts it in force. Old tables are wiped and freed on the reloader's thread.
 //!
 //! The last complete content wins: a file that changes while it is read is read again, requests that come during a load lead
 //! to one more load, and a table that was not taken yet is replaced by the next good one.
 //!
-//! A request has the file read at once. A file that was only seen to have changed may be half written, so it is read after it
-//! has not changed for [`STILL`]. A file that was moved into place is complete, and is read at once.
+//! A request has the file read at once. A file that was only seen to have changed may be half written, so it is read after
+//! it has not changed for [`STILL`]. A file that was moved into place is complete, and is read at once.
 
 use iotda_core::registry::{Cancel, Changes, LoadError, Table, Watch, read::MAX_ERRORS};
 use iotda_files::{Exposure, Identity, Loaded, PAUSE, TRIES, load};

@@ -229,8 +229,8 @@ impl Sessions {
         })
     }
 
-    /// Notes a login that was accepted, unless it is one take-over too many. `now` counts from any fixed point, and is called
-    /// only for a take-over.
+    /// Notes a login that was accepted, unless it is one take-over too many. `now` counts from any fixed point, and is
+    /// called only for a take-over.
     ///
     /// The session that it replaces counts as leaving from here on.
     pub fn begin(

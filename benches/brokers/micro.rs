@@ -64,7 +64,7 @@ fn repeat(bench: &Bench, operation: Operation, rounds: usize) {
     }
 }
 
-/// Whether the time tells a stranger which devices there are, or which of them have a second secret.
+/// Whether the time tells a stranger which devices exist, or which of them have a second secret.
 #[allow(clippy::cast_precision_loss)]
 fn tell_spread(counts: &[usize], report: &mut Report) {
     for alike in ALIKE {

@@ -46,7 +46,7 @@ struct Round {
     during: Duration,
     cpu: Duration,
     main_cpu: Duration,
-    /// Of ours, in its own words.
+    /// The time that our log line gives.
     time: Option<f64>,
     /// In bytes.
     peak: u64,

@@ -153,8 +153,8 @@ pub struct Row {
     read: fn(&str, &mut Options) -> Option<()>,
 }
 
-/// Every option, in the documents' order. [`Options::parse`], the tests of the README and of `mosquitto.conf.example`, and the
-/// fuzzer's inputs use these rows. CONTRIBUTING.md lists what else a new option needs.
+/// Every option, in the documents' order. [`Options::parse`], the tests of the README and of `mosquitto.conf.example`, and
+/// the fuzzer's inputs use these rows. CONTRIBUTING.md lists what else a new option needs.
 pub const OPTIONS: &[Row] = &[
     Row {
         name: "secrets_file",

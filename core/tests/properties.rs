@@ -1,5 +1,5 @@
-//! Properties that hold for any input: no panic, the same answer as an obviously correct reference model, and what the tool makes
-//! the plugin takes.
+//! Properties that hold for any input: no panic, the same answer as an obviously correct reference model, and what the tool
+//! makes the plugin takes.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 

@@ -57,8 +57,8 @@ impl Identity {
         fs::metadata(path).ok().as_ref().map(Self::from)
     }
 
-    /// Whether the two are of the same file, which may have been written to in between. A file that was moved into place is a
-    /// different file.
+    /// Whether the two are of the same file, which may have been written to in between. A file that was moved into place is
+    /// a different file.
     #[must_use]
     pub fn is_same_file(&self, other: &Self) -> bool {
         (self.device, self.inode) == (other.device, other.inode)

@@ -1,7 +1,7 @@
 //! How a 2.0 begins its private structure of a client (`struct mosquitto` in `mosquitto_internal.h`).
 //!
-//! Two layouts of 2.0.11 to 2.0.22, built with epoll as they are on Linux: Debian builds with ADNS, others do not. `standing` has
-//! the proof that one of them is true of a client.
+//! Two layouts of 2.0.11 to 2.0.22, built with epoll as they are on Linux: Debian builds with ADNS, others do not.
+//! `standing` has the proof that one of them is true of a client.
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 

@@ -4,11 +4,11 @@
 //!
 //! # The proof
 //!
-//! The layout of `struct mosquitto` is not guaranteed. In 2.0.11 to 2.0.22, built with epoll as on Linux, it begins as one of
-//! the two heads in `layout` (`mosquitto_internal.h`): Debian builds with ADNS, others do not. What is read there is used only
-//! if it agrees with all that the broker's public functions say of the same client: the protocol, the keep alive, and the
-//! pointers to the address, the ClientId and the user name, of which the ClientId is not null. A client chooses these texts
-//! but not their pointers. Otherwise nothing is proved, and the client counts as one that has just sent its CONNECT.
+//! The layout of `struct mosquitto` is not guaranteed. In 2.0.11 to 2.0.22, built with epoll as on Linux, it begins as one
+//! of the two heads in `layout` (`mosquitto_internal.h`): Debian builds with ADNS, others do not. What is read there is used
+//! only if it agrees with all that the broker's public functions say of the same client: the protocol, the keep alive, and
+//! the pointers to the address, the ClientId and the user name, of which the ClientId is not null. A client chooses these
+//! texts but not their pointers. Otherwise nothing is proved, and the client counts as one that has just sent its CONNECT.
 
 use super::broker::Client;
 use crate::plugin::Asked;
@@ -65,7 +65,8 @@ impl Head {
     /// Whether this client has had a CONNACK that accepted it, and is connected, or was until just now.
     ///
     /// When 2.0 takes over or refuses a session, it also reports a disconnect if the session has long been offline. And a
-    /// WebSocket that is about to close (`mosq_cs_disconnect_ws`) may be one whose CONNECT was refused (`websockets.c`, 2.0.21).
+    /// WebSocket that is about to close (`mosq_cs_disconnect_ws`) may be one whose CONNECT was refused (`websockets.c`,
+    /// 2.0.21).
     pub(super) fn was_connected(&self) -> bool {
         self.state != NEW && (self.socket().is_some() || self.state == ACTIVE)
     }
@@ -100,8 +101,8 @@ pub(super) fn asked(client: &Client<'_>) -> Asked {
 
 /// Whether a session of a 2.1 is offline: the number after the mark of a client, its socket, is none.
 ///
-/// No public function tells: the port, for example, stays that of the listener to which the client last connected. Either way
-/// it is a session that the broker has let in, so no login depends on this.
+/// No public function tells: the port, for example, stays that of the listener to which the client last connected. Either
+/// way it is a session that the broker has let in, so no login depends on this.
 fn is_offline_on_2_1(client: &Client<'_>) -> bool {
     let [ident, sock] = client.first_numbers();
     ident == CLIENT && sock < 0

@@ -23,7 +23,8 @@ pub enum Asked {
     Online,
     /// For a session that waits for its client.
     Offline,
-    /// Nothing is proved: the layout of the broker's structures is not known. Only a session that is remembered counts as one.
+    /// Nothing is proved: the layout of the broker's structures is not known. Only a session that is remembered counts as
+    /// one.
     Unproved,
 }
 
@@ -34,9 +35,9 @@ pub enum Treatment {
     Checked,
     /// The session goes on: it has logged in properly.
     GoesOn,
-    /// The session stays. A refusal would gain nothing: the session would stay anyway, and its client is checked in full when
-    /// it comes back. And 2.0 would add the session to its expiry list a second time, which leads to a use of freed memory
-    /// (`session_expiry__add`, called through `do_disconnect` in `mosquitto_security_apply_default`).
+    /// The session stays. A refusal would gain nothing: the session would stay anyway, and its client is checked in full
+    /// when it comes back. And 2.0 would add the session to its expiry list a second time, which leads to a use of freed
+    /// memory (`session_expiry__add`, called through `do_disconnect` in `mosquitto_security_apply_default`).
     Stays,
     /// Other plugins and the password file decide, as they did when it logged in.
     Deferred,
@@ -61,8 +62,8 @@ pub struct Shape {
 
 /// All shapes; tests/broker/shapes.rs plays each of them on real brokers.
 ///
-/// "new" is the state of a client whose CONNECT has not been answered (`mosq_cs_new` in `mosquitto_internal.h`); "listed" means
-/// that `mosquitto_client` gives this very client for its id.
+/// "new" is the state of a client whose CONNECT has not been answered (`mosq_cs_new` in `mosquitto_internal.h`); "listed"
+/// means that `mosquitto_client` gives this very client for its id.
 pub const SHAPES: [Shape; 17] = [
     Shape::new("CONNECT over TCP", "new, socket", "not listed", Asked::Connect, Treatment::Checked),
     Shape::new("CONNECT over TLS", "new, socket", "not listed", Asked::Connect, Treatment::Checked),

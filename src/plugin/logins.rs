@@ -76,9 +76,9 @@ impl Plugin {
 
     /// Answers for a connected session that the broker asks about once more.
     ///
-    /// A session that is not remembered was let in by others: a client that this plugin leaves to them, or a device that another
-    /// plugin accepted before this one was asked. It is checked in full, but no session begins or ends here: the broker is
-    /// iterating over its sessions.
+    /// A session that is not remembered was let in by others: a client that this plugin leaves to them, or a device that
+    /// another plugin accepted before this one was asked. It is checked in full, but no session begins or ends here: the
+    /// broker is iterating over its sessions.
     fn ask_again<'a>(&self, host: &dyn Host, login: &Login<'a>) -> Answer<'a> {
         self.begin_sweep(host);
         self.counters.rechecked.add();
@@ -221,8 +221,8 @@ impl Plugin {
         self.end(host, &replaced.session, !replaced.session.closes_late());
     }
 
-    /// Ends a connection that is marked as leaving. During this call the broker reports that the client is gone, so nothing may
-    /// be borrowed here.
+    /// Ends a connection that is marked as leaving. During this call the broker reports that the client is gone, so nothing
+    /// may be borrowed here.
     pub(super) fn end(&self, host: &dyn Host, session: &Session, with_will: bool) {
         self.disconnect(host, session.id(), with_will);
     }
@@ -288,8 +288,8 @@ impl Plugin {
         }
     }
 
-    /// Whether a client that is not a device uses a device id as its ClientId while sessions are named by device ids. The broker
-    /// would take it for the device, and give it the device's subscriptions and messages.
+    /// Whether a client that is not a device uses a device id as its ClientId while sessions are named by device ids. The
+    /// broker would take it for the device, and give it the device's subscriptions and messages.
     fn is_name_of_a_session(&self, login: &Login<'_>) -> bool {
         self.options.session_id == SessionId::Device && self.is_device_id(login.connect.client_id)
     }
@@ -316,8 +316,8 @@ impl Plugin {
 
     /// Whether the broker will send a TICK soon.
     ///
-    /// 2.0.11 sends none at all with `per_listener_settings true`. 2.1 schedules the next one by the wall clock: after that is
-    /// set back, none comes until it has caught up (`plugin__handle_tick` in `plugin_callbacks.c`).
+    /// 2.0.11 sends none at all with `per_listener_settings true`. 2.1 schedules the next one by the wall clock: after that
+    /// is set back, none comes until it has caught up (`plugin__handle_tick` in `plugin_callbacks.c`).
     fn ticks(&self, now: SystemTime) -> bool {
         self.last_tick.get().is_some_and(|last| now >= last)
     }

@@ -210,8 +210,8 @@ pub struct Plugin {
     table: RefCell<Arc<Table>>,
     keys: RefCell<HourKeys>,
     sessions: RefCell<Sessions>,
-    /// Whether the broker is known to be checking its sessions again: from the RELOAD or the first session that it asked about
-    /// to the next CONNECT or TICK.
+    /// Whether the broker is known to be checking its sessions again: from the RELOAD or the first session that it asked
+    /// about to the next CONNECT or TICK.
     sweep_is_known: Cell<bool>,
     /// Whether the log has been told that another plugin keeps RELOAD from us.
     missed_reload_told: Cell<bool>,

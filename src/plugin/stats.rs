@@ -88,8 +88,8 @@ impl Plugin {
             ("reloads", counters.reloads.get()),
             ("reloads/failed", counters.failed_reloads.get()),
             ("refused", counters.refused_in_all()),
-            // Devices may be allowed to read these topics. With separate counts, one wrong login would show which of these reasons
-            // it got, and so whether a device exists. The log has the separate counts.
+            // Devices may be allowed to read these topics. With separate counts, one wrong login would show which of these
+            // reasons it got, and so whether a device exists. The log has the separate counts.
             ("refused/device", of_devices.map(|reason| counters.refused(*reason)).sum()),
         ];
         let others = Refusal::ALL

@@ -101,8 +101,8 @@ impl Plugin {
         started.unwrap_or_else(|| Err(io::ErrorKind::Other.into()))
     }
 
-    /// Ends the thread that reads the file. If its file does not answer, the thread is left running, and the library is kept in
-    /// memory: otherwise 2.0 would unmap it after this (`mosquitto_security_module_cleanup` in `security.c`).
+    /// Ends the thread that reads the file. If its file does not answer, the thread is left running, and the library is kept
+    /// in memory: otherwise 2.0 would unmap it after this (`mosquitto_security_module_cleanup` in `security.c`).
     pub(super) fn end_reloader(&self, host: &dyn Host) {
         let Ok(mut reloading) = self.reloader.try_borrow_mut() else { return };
         reloading.is_over = true;
@@ -122,8 +122,8 @@ impl Plugin {
         }
     }
 
-    /// Puts a new table in force, if there is one, and logs what went wrong. While sessions are being checked against the table
-    /// in force, another table waits: its marks of changed devices compare it with that table.
+    /// Puts a new table in force, if there is one, and logs what went wrong. While sessions are being checked against the
+    /// table in force, another table waits: its marks of changed devices compare it with that table.
     pub(super) fn look_for_news(&self, host: &dyn Host) {
         if self.go_on_ending(host) {
             return;

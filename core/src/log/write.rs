@@ -99,11 +99,11 @@ pub const MAX_REFUSAL: usize = 700;
 pub struct Origin<'a> {
     /// The address; `None` for a session that was restored from the persistence file.
     pub address: Option<&'a [u8]>,
-    /// Whether the client may have chosen it: it comes from a header that the client or a proxy has sent. No limit and no ban
-    /// uses such an address.
+    /// Whether the client may have chosen it: it comes from a header that the client or a proxy has sent. No limit and no
+    /// ban uses such an address.
     pub is_hearsay: bool,
-    /// Whether a kick only marks the connection, which then closes when the client reads or hangs up: so it is with a WebSocket
-    /// on 2.0 (`do_disconnect` in `loop.c`).
+    /// Whether a kick only marks the connection, which then closes when the client reads or hangs up: so it is with a
+    /// WebSocket on 2.0 (`do_disconnect` in `loop.c`).
     pub closes_late: bool,
 }
 

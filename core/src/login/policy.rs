@@ -18,13 +18,13 @@ pub struct Policy {
 }
 
 impl Default for Policy {
-    /// What the platform itself does, as far as it is documented, except for the timestamp. For that the platform documents one
-    /// hour of age and no bound on the future.
+    /// What the platform itself does, as far as it is documented, except for the timestamp. For that the platform documents
+    /// one hour of age and no bound on the future.
     ///
-    /// A device that signs in the last minutes of an hour has only those minutes to reach the broker, and none if its clock is
-    /// slow; so the limit is five minutes longer. Real firmware is less than a day ahead (the C SDK increments the hour to
-    /// avoid a zero byte, other devices send local time). One day keeps out a password made for the year 2999, which would
-    /// otherwise be valid until then.
+    /// A device that signs in the last minutes of an hour has only those minutes to reach the broker, and none if its clock
+    /// is slow; so the limit is five minutes longer. Real firmware is less than a day ahead (the C SDK increments the hour
+    /// to avoid a zero byte, other devices send local time). One day keeps out a password made for the year 2999, which
+    /// would otherwise be valid until then.
     fn default() -> Self {
         Self {
             timestamp_max_age: 65 * 60,

@@ -98,8 +98,8 @@ impl Table {
         self.arena.has_second_secrets
     }
 
-    /// Finds a device. Allocates nothing. It touches as much memory for a device that is not there: a cache miss takes a good
-    /// part of a look-up's time, and its absence would reveal that there is no such device.
+    /// Finds a device. Allocates nothing. It touches as much memory for a device that is not there: a cache miss takes a
+    /// good part of a look-up's time, and its absence would reveal that there is no such device.
     #[must_use]
     pub fn find(&self, device_id: &[u8]) -> Option<Device<'_>> {
         let hash = self.hash(device_id);
@@ -179,8 +179,8 @@ pub struct Arena {
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        // Only what was pushed: the vector neither moves nor shrinks, so the rest of its room has never held anything, and writing
-        // there would make the system find memory for it.
+        // Only what was pushed: the vector neither moves nor shrinks, so the rest of its room has never held anything, and
+        // writing there would make the system find memory for it.
         self.bytes.as_mut_slice().zeroize();
     }
 }
@@ -305,7 +305,8 @@ impl Arena {
         index.try_reserve(self.records, hash).map_err(|_| IndexError::NoMemory)?;
         let (mut twice, mut total) = (Vec::new(), 0);
         let mut records = (0..).zip(self.offsets());
-        // Each access to the index is a cache miss. The CPU waits for several of them at once if no hash is computed in between.
+        // Each access to the index is a cache miss. The CPU waits for several of them at once if no hash is computed in
+        // between.
         let mut batch = Vec::with_capacity(BATCH);
         loop {
             cancel.check()?;
@@ -352,9 +353,9 @@ impl Arena {
         numbered
     }
 
-    /// Touches the memory that finding a device would have touched: a place in the index, of a given size in bytes, and then a
-    /// record, which takes two cache lines. Which places depends on the id that was looked up, as with a device that is there. A
-    /// third place, for the tags, would be too much: alternating logins could then be told apart again.
+    /// Touches the memory that finding a device would have touched: a place in the index, of a given size in bytes, and then
+    /// a record, which takes two cache lines. Which places depends on the id that was looked up, as with a device that is
+    /// there. A third place, for the tags, would be too much: alternating logins could then be told apart again.
     fn feign_a_hit(&self, hash: u64, index: usize) {
         let length = self.bytes.len();
         let byte = |at: usize| black_box(self.bytes.get(at).copied().unwrap_or_default());
@@ -586,14 +587,14 @@ mod tests {
         arena.push(&entry).unwrap();
         let before = peak();
         drop(arena);
-        // Other tests run at the same time, and none of them takes as much. The system updates its counts late: they may also shrink
-        // a little.
+        // Other tests run at the same time, and none of them takes as much. The system updates its counts late: they may
+        // also shrink a little.
         let more = peak().saturating_sub(before);
         assert!(more < 1 << 19, "{more} KiB");
     }
 
     #[test]
-    fn a_device_that_is_not_there_touches_any_place() {
+    fn a_missing_device_touches_varying_places() {
         for length in [0, 1, 2, 63, 64, 65, 1000] {
             let most = length.max(1);
             let mut touched = vec![false; most];
