@@ -1,4 +1,4 @@
-//! Makes the Rust types of the broker's interface from `include/iotda_broker.h`, where the feature `bindings` asks for it.
+//! Makes the Rust types of the broker's interface from `include/iotda_broker.h`, with the feature `bindings`.
 //!
 //! They are checked in, in `src/ffi/bindings`, so that a build needs neither bindgen nor libclang: the header includes nothing,
 //! so the types are a constant. `./dev bindings` builds with the feature and puts them there; `./dev lint` does so elsewhere,

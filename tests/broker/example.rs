@@ -129,7 +129,7 @@ fn devices_over_tls(version: Version) {
 }
 
 fn devices_with_certificates(version: Version) {
-    let title = "Devices with certificates, on a listener of their own";
+    let title = "Devices with certificates, on a separate listener";
     let example = Example::new(version, Some(title));
     let authority = example.authority("authority");
     let [server, device, lost] = ["127.0.0.1", "device", "lost"].map(|name| authority.issue(name));
@@ -192,7 +192,7 @@ fn services_with_a_password(version: Version) {
 /// A service with a certificate and a password may use its own ClientIds, but not a device's: neither its ClientId nor, with
 /// `session_id device`, its device id.
 fn services_with_a_certificate(version: Version) {
-    let title = "Back-end services, with a certificate and a password, on a listener of their own";
+    let title = "Back-end services, with a certificate and a password, on a separate listener";
     for by_device in [false, true] {
         if by_device && !version.names_sessions() {
             continue;
