@@ -14,9 +14,10 @@ pub struct Counters {
     refused: [Counter; Refusal::ALL.len()],
     /// Sessions that the broker asked about again.
     pub rechecked: Counter,
-    /// Connections that were ended: by a reload, by a new login of the device, or because nobody had checked them.
+    /// Connections that were ended: by a reload, by a new login of the device, or because the plugin was not asked about
+    /// them.
     pub disconnected: Counter,
-    /// Logins that took the place of a live connection of the same device, under the same ClientId or another.
+    /// Logins that replaced a live connection of the same device, with the same ClientId or another.
     pub takeovers: Counter,
     /// Messages to a device that was not connected.
     pub undelivered: Counter,

@@ -102,15 +102,15 @@ const MAX_WAITING_ERRORS: usize = 8;
 /// The secrets file and its table when the thread starts.
 #[derive(Debug)]
 pub struct Source {
-    /// The file.
+    /// The path of the secrets file.
     pub path: PathBuf,
     /// The table in force.
     pub table: Arc<Table>,
-    /// Which content of the file it was made from.
+    /// The content that the table was made from.
     pub identity: Identity,
     /// Whether that content ends in a newline.
     pub ends_in_newline: bool,
-    /// How often to look whether the file has changed.
+    /// How often to check whether the file has changed; `None` for never.
     pub interval: Option<Duration>,
 }
 
@@ -125,11 +125,11 @@ pub struct Reloader {
 
 #[derive(Debug)]
 enum Order {
-    /// Load the file.
+    /// The broker's thread requests a load.
     Load,
     /// The table that was offered is in force; this is the previous one, to be freed.
     Taken(Arc<Table>),
-    /// End.
+    /// The thread must end.
     Stop,
 }
 
@@ -296,7 +296,7 @@ impl Drop for Reloader {
     }
 }
 
-/// The thread's side.
+/// The state of the thread that reads the file.
 struct Worker {
     path: PathBuf,
     interval: Option<Duration>,

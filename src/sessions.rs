@@ -111,9 +111,9 @@ pub enum Begun {
 /// A session that another one replaces.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Replaced {
-    /// The broker's handle.
+    /// The broker's handle of the old connection.
     pub client: ClientHandle,
-    /// Its session.
+    /// The old session, as it was noted.
     pub session: Session,
     /// Whether the broker takes it over by itself, because the new one has the same name.
     pub by_the_broker: bool,

@@ -137,7 +137,7 @@ fn is_small() {
     check_size(fs::metadata(library::release()).unwrap().len()).unwrap();
 }
 
-/// A library in C, with code in place of ours.
+/// A library in C, with the given code instead of the plugin's.
 fn build(scratch: &Scratch, code: &str, flags: &[&str]) -> PathBuf {
     let source = scratch.file("plugin.c", code);
     let flags = ["-shared", "-fPIC", "-Wl,--no-as-needed"].into_iter().chain(flags.iter().copied());

@@ -1,6 +1,6 @@
 //! What does the check of a login cost by itself, in time and in instructions?
 //!
-//! Instruction counts do not depend on what else the machine does. Each operation runs in a process of its own under
+//! Instruction counts do not depend on the machine's other work. Each operation runs in a separate process under
 //! callgrind, once with few rounds and once with many; the difference leaves out everything that is done once.
 
 use super::{
@@ -91,7 +91,7 @@ pub fn was_started_for(words: &[String]) -> bool {
     true
 }
 
-/// The instructions of a process that runs an operation so many times.
+/// The instructions of a process that runs an operation a number of times.
 fn instructions(name: &str, rounds: usize) -> usize {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])

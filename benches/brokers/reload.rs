@@ -166,7 +166,7 @@ fn reload(broker: &Broker) -> Round {
     }
 }
 
-/// The seconds in the last line of ours about a reload.
+/// The seconds in the plugin's last log line about a reload.
 fn last_time(log: &str) -> Option<f64> {
     let (_, rest) = log.rsplit_once("reloaded in ")?;
     rest.split_once('s')?.0.parse().ok()

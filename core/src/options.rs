@@ -17,28 +17,28 @@ pub struct Limit {
     pub within: Duration,
 }
 
-/// All options.
+/// The options of one instance of the plugin, as values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// `secrets_file`.
+    /// `secrets_file`: the path as given, relative to the broker's working directory.
     pub secrets_file: PathBuf,
     /// The options that a login is checked against.
     pub policy: Policy,
-    /// `one_connection`.
+    /// `one_connection`: whether a login ends the device's earlier connection.
     pub one_connection: bool,
-    /// `session_id`.
+    /// `session_id`: how sessions are named.
     pub session_id: SessionId,
     /// `exact_connack_ports`, in the operator's order.
     pub exact_connack_ports: Vec<u16>,
-    /// `reload_interval`; `None` is `off`.
+    /// `reload_interval`, at least one second; `None` is `off`.
     pub reload_interval: Option<Duration>,
-    /// `failure_limit`; `None` is `off`.
+    /// `failure_limit`, for each address; `None` is `off`.
     pub failure_limit: Option<Limit>,
-    /// `takeover_limit`; `None` is `off`.
+    /// `takeover_limit`, for each device; `None` is `off`.
     pub takeover_limit: Option<Limit>,
-    /// `implicit_subscriptions`.
+    /// `implicit_subscriptions`: whether devices get downstream messages without a SUBSCRIBE.
     pub implicit_subscriptions: bool,
-    /// `stats_interval`; `None` is `off`.
+    /// `stats_interval`, at least one second; `None` is `off`.
     pub stats_interval: Option<Duration>,
 }
 

@@ -34,7 +34,7 @@ pub struct Loaded {
     pub exposure: Exposure,
     /// Whether the last line ends in a newline.
     pub ends_in_newline: bool,
-    /// Which content it was.
+    /// What identifies this content of the file.
     pub identity: Identity,
 }
 

@@ -159,7 +159,7 @@ pub(super) unsafe fn message<'a>(data: *mut c_void) -> Option<Down<'a>> {
         if event.payload.is_null() { 0 } else { usize::try_from(event.payloadlen).ok()? };
     let payload = match length {
         0 => &[],
-        // SAFETY: the broker keeps so many bytes there until the callback returns.
+        // SAFETY: the broker keeps this number of bytes there until the callback returns.
         _ => unsafe { std::slice::from_raw_parts(event.payload.cast::<u8>(), length) },
     };
     Some(Down { device_id, topic, payload })

@@ -101,11 +101,11 @@ pub enum Level {
 /// A question of the broker about a login.
 #[derive(Clone, Copy, Debug)]
 pub struct Login<'a> {
-    /// Why it asks.
+    /// Why the broker asks, as far as facts about the client prove it.
     pub asked: Asked,
     /// The broker's handle of the connection.
     pub client: ClientHandle,
-    /// What the client sent.
+    /// The fields of the CONNECT and the client's certificate.
     pub connect: Connect<'a>,
     /// Where it comes from.
     pub origin: Origin<'a>,
@@ -121,7 +121,7 @@ pub struct Peer<'a> {
     pub client: ClientHandle,
     /// The name of its session: its ClientId, or the device id with `session_id device`.
     pub client_id: Option<&'a [u8]>,
-    /// Its user name.
+    /// The user name; `None` if it has none.
     pub username: Option<&'a [u8]>,
     /// Where it comes from.
     pub origin: Origin<'a>,

@@ -29,7 +29,7 @@ struct Door {
 }
 
 impl Door {
-    /// A broker with such a listener beside a plain one, and the secrets file that is made with the authority.
+    /// A broker with such a listener and a plain one, and the secrets file, which needs the authority's certificates.
     fn open(version: Version, secrets: impl FnOnce(&Authority) -> String) -> Self {
         Self::open_with(version, secrets, |_| String::new())
     }

@@ -44,7 +44,7 @@ fn a_flood_is_thinned(version: Version) {
     assert!(broker.log().matches(counters).count() >= 2, "{}", broker.log());
 }
 
-/// The device with this number, and a secrets file of so many.
+/// The device with this number, and a secrets file with a number of them.
 fn numbered(number: usize) -> Device {
     Device { id: format!("lamp-{number}").leak(), secret: "secretsecret" }
 }

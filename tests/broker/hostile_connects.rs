@@ -58,7 +58,7 @@ fn hostile_connects_harm_nobody(version: Version) {
     assert_eq!(answer, ACCEPTED);
 
     let right = connect(LAMP);
-    // 2.0.11 never frees the will of a CONNECT that is refused, by whomever: its memory would say nothing of ours.
+    // 2.0.11 never frees the will of a refused CONNECT, so its memory would say nothing about the plugin.
     let hostile = Hostile::of(&right, version.frees_refused_wills(), seed);
     assert!(hostile.lists_no_more_than_come_in(ENOUGH as usize));
     let mut under_way = VecDeque::new();

@@ -90,7 +90,7 @@ impl Recorded {
 }
 
 fn recorded_devices_get_the_answers_of_the_contract(version: Version) {
-    // The same device was recorded with several secrets, so each secret has a broker of its own.
+    // The same device was recorded with several secrets, so each secret has a separate broker.
     let mut brokers: HashMap<String, Broker> = HashMap::new();
     let recorded = recorded();
     assert_eq!(recorded.len(), 48);

@@ -84,7 +84,7 @@ APT::Install-Recommends "false";
 APT::Sandbox::User "root"; // _apt may not write to a user's cache
 APT::Get::AllowUnauthenticated "false";
 Acquire::Languages "none";
-Debug::NoLocking "true"; // the cache has a lock of its own
+Debug::NoLocking "true"; // the cache has a separate lock
 END
 }
 

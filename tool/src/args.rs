@@ -273,7 +273,7 @@ pub(crate) fn parse() -> Result<Verb, clap::Error> {
 /// The answer to a command line that asks for help or cannot be parsed.
 pub(crate) fn answer(mut error: clap::Error) -> Result<Answer, Failure> {
     if !error.use_stderr() {
-        // Help that nobody reads is no error.
+        // It is not an error if nobody reads the help.
         let _ = error.print();
         return Ok(Answer::Yes);
     }

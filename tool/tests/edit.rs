@@ -416,7 +416,7 @@ fn import_takes_columns_in_any_order() {
             "{FILE}a:topsecret:frozen\r\nb:x509={SHA1},{SHA1}\r\nc:topsecret:secondary=topsecret2\r\n"
         )
     );
-    // From standard input; nothing to import is no error.
+    // From standard input; an import of no devices is not an error.
     let args = ["import", place.file(), "-"];
     tool_with(&args, b"device_id,secret\nd,topsecret").tells(
         0,

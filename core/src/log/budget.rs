@@ -163,7 +163,7 @@ mod tests {
         }
         assert_eq!(told, 110);
         assert_eq!((budget.seen.len(), budget.seen.allocation_size()), (100, room));
-        // Nor does it hide what is refused for another reason, which has ten lines of its own.
+        // It does not hide refusals for another reason either, which has ten separate lines.
         for n in 0..11u8 {
             assert_eq!(budget.tell(Refusal::WrongPassword, Some(&[n]), at(1)), n < 10, "{n}");
         }

@@ -209,7 +209,7 @@ pub struct Often {
     pub device_id: Box<[u8]>,
     /// How many logins it had in that minute.
     pub logins: u32,
-    /// The address of its session, and another one that it came from, which may be empty.
+    /// The address of its session, and another address that it logged in from; that one is empty if there is none.
     pub addresses: [Box<[u8]>; 2],
 }
 

@@ -2,18 +2,18 @@
 
 use super::{client_id::SignType, timestamp::HOUR};
 
-/// What [`verify`](super::verify()) holds a login against, besides the device table.
+/// The rules that [`verify`](super::verify()) checks a login against, in addition to the device table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// `timestamp_max_age`, in seconds.
     pub timestamp_max_age: i64,
     /// `timestamp_max_ahead`, in seconds; `None` is `unlimited`.
     pub timestamp_max_ahead: Option<i64>,
-    /// `sign_types`.
+    /// `sign_types`: those that may log in.
     pub sign_types: SignTypes,
-    /// `keepalive`.
+    /// `keepalive`: the accepted values.
     pub keep_alive: KeepAlive,
-    /// `other_clients`.
+    /// `other_clients`: what to do with clients that are not devices.
     pub other_clients: OtherClients,
 }
 

@@ -227,7 +227,7 @@ mod tests {
                 assert_eq!(made, HourKey::new(sign_type, stamp).password(b"12345678"));
             }
         }
-        // One made anew each time would have filled all the slots.
+        // If one were made each time, it would have filled all the slots.
         assert_eq!(keys.slots.iter().flatten().count(), 3);
     }
 }

@@ -40,18 +40,18 @@ pub enum Change<'a> {
 /// The new values of a device's line. A field that is `None` stays as it is; a new device does not get it.
 #[derive(Clone, Copy, Default)]
 pub struct Settings<'a> {
-    /// What proves the device.
+    /// The new secret or certificate.
     pub proof: Option<Proof<'a>>,
     /// The second secret; the inner `None` removes it.
     pub secondary: Option<Option<&'a [u8]>>,
-    /// Whether the device is frozen.
+    /// `true` freezes the device, `false` unfreezes it.
     pub frozen: Option<bool>,
 }
 
 /// What proves a device, as its line has it.
 #[derive(Clone, Copy)]
 pub enum Proof<'a> {
-    /// A secret.
+    /// A secret, 8 to 32 bytes if it is valid.
     Secret(&'a [u8]),
     /// The text after `x509=`: one or two fingerprints.
     Certificate(&'a [u8]),

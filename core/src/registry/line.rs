@@ -81,10 +81,10 @@ pub enum Fingerprint {
     Sha256([u8; 32]),
 }
 
-/// The fields of a line, for errors.
+/// The fields of a line, as errors name them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
-    /// The device id.
+    /// The first field, before the first colon.
     DeviceId,
     /// The secret.
     Secret,

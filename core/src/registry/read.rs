@@ -136,7 +136,7 @@ impl From<IndexError> for LoadError {
 /// What was read from a content.
 #[derive(Debug)]
 pub struct Content {
-    /// The devices.
+    /// The table of all devices.
     pub table: Table,
     /// Whether the last line ends in a newline.
     pub ends_in_newline: bool,

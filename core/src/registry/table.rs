@@ -56,7 +56,7 @@ pub struct Table {
 pub struct Device<'a> {
     /// What proves the device.
     pub credential: Credential<'a>,
-    /// Whether the device may not log in for now.
+    /// Whether the device is kept out.
     pub frozen: bool,
     /// Whether the device differs from the previous table, as [`Table::compare`] found.
     pub changed: bool,
@@ -67,9 +67,9 @@ pub struct Device<'a> {
 pub struct Changes {
     /// Devices that the previous table did not have.
     pub added: usize,
-    /// Devices that are no longer there.
+    /// Devices that only the previous table had.
     pub removed: usize,
-    /// Devices that are frozen or thawed, or have another secret or fingerprint.
+    /// Devices that were frozen or unfrozen, or have another secret or fingerprint.
     pub changed: usize,
 }
 
