@@ -1,5 +1,5 @@
 /*
- * The C side of a broker that is not one: its functions, which src/broker.rs fills with life. It is C because the plugin
+ * The C side of a broker that is not one: its functions, which src/broker.rs implements. It is C because the plugin
  * logs through a variadic function, and because include/iotda_broker.h has the types that these functions must have.
  *
  * The linker gives the plugin this dlsym and this clock_gettime instead of the C library's (see build.rs): so one

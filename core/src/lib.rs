@@ -1,6 +1,6 @@
 //! What a login is: the rules of the plugin, the tool and the page, and nothing of the system that they run on.
 //!
-//! Here is no file, no clock, no broker and no unsafe code; what is needed of those is a parameter.
+//! This package has no file access, no clock, no broker and no unsafe code. What it needs of those, it takes as parameters.
 //!
 //! | module | the question it answers |
 //! |---|---|

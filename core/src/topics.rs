@@ -1,12 +1,12 @@
-//! Which topics does the platform subscribe each device to by itself?
+//! To which topics does the platform subscribe each device without being asked?
 //!
 //! These are the downstream *system* topics of a device, all below `$oc/devices/{device_id}/sys/`. What a device itself
 //! publishes, its responses among them, is not.
 
-/// Before the device id in every topic of the platform's.
+/// What comes before the device id in every topic of the platform.
 pub const PREFIX: &[u8] = b"$oc/devices/";
 
-/// The filters that no two of overlap, by what stands behind `$oc/devices/{device_id}/sys/`. `+` is one level.
+/// The filters, by what follows `$oc/devices/{device_id}/sys/`. No two of them overlap. `+` is one level.
 pub const FILTERS: [&str; COUNT] = [
     "messages/down",
     "events/down",
@@ -17,10 +17,10 @@ pub const FILTERS: [&str; COUNT] = [
     "shadow/get/response/+",
 ];
 
-/// How many filters there are.
+/// The number of [`FILTERS`].
 pub const COUNT: usize = 7;
 
-/// Filters that stand for several of [`FILTERS`] each, and for nothing else that the platform has: a broker keeps fewer.
+/// Filters that each replace several of [`FILTERS`], and match no other topic of the platform: so a broker keeps fewer.
 pub const GROUPS: [(&str, Set); 2] =
     [("+/down", Set(0b000_0111)), ("properties/+/+", Set(0b011_0000))];
 
@@ -32,13 +32,13 @@ impl Set {
     /// None of them.
     pub const NONE: Self = Self(0);
 
-    /// Those of either.
+    /// The filters that are in either set.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Whether no filter is in it.
+    /// Whether the set has no filter.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0
@@ -48,7 +48,7 @@ impl Set {
         self.0 >> filter & 1 == 1
     }
 
-    /// Whether all of it is in the other, and it is not empty.
+    /// Whether the set is not empty and all of it is in the other set.
     #[must_use]
     pub fn is_within(self, other: Self) -> bool {
         self.0 != 0 && self.0 & !other.0 == 0
@@ -59,7 +59,7 @@ impl Set {
     }
 }
 
-/// The device that a message goes down to: the id in a topic that one of [`FILTERS`] matches.
+/// The device that a message is for: the id in a topic that one of [`FILTERS`] matches.
 #[must_use]
 pub fn device_of(topic: &[u8]) -> Option<&[u8]> {
     let rest = topic.strip_prefix(PREFIX)?;
@@ -82,7 +82,7 @@ pub fn device_of(topic: &[u8]) -> Option<&[u8]> {
     (goes_down && !device_id.is_empty()).then_some(device_id)
 }
 
-/// Those of a device's [`FILTERS`] that its own filter covers: all that they match, it matches too.
+/// The [`FILTERS`] that a device's own filter covers: it matches every topic that they match.
 #[must_use]
 pub fn covered_by(own: &[u8], device_id: &[u8]) -> Set {
     // A wildcard at the first level matches no topic that begins with a `$`.
@@ -117,8 +117,8 @@ pub fn all() -> impl Iterator<Item = (&'static str, Set)> {
     GROUPS.iter().copied().chain(single)
 }
 
-/// What a broker should keep for a device whose own filters cover these: the filters that are left, by what stands behind
-/// `$oc/devices/{device_id}/sys/`, as groups where a whole one is left.
+/// The filters that a broker should keep for a device whose own filters cover these: the rest, by what follows
+/// `$oc/devices/{device_id}/sys/`, as a group where a whole group is left.
 pub fn wanted(covered: Set) -> impl Iterator<Item = &'static str> {
     let whole = move |group: &Set| !group.meets(covered);
     let groups = GROUPS.iter().filter(move |(_, group)| whole(group)).map(|(filter, _)| *filter);
@@ -192,7 +192,7 @@ mod tests {
         }
     }
 
-    /// As MQTT has it, level by level.
+    /// As MQTT defines it, level by level.
     fn matches(filter: &str, topic: &str) -> bool {
         let (mut filter, mut topic) = (filter.split('/'), topic.split('/'));
         loop {

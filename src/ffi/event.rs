@@ -17,7 +17,7 @@ use std::{
     ptr::NonNull,
 };
 
-/// What a BASIC_AUTH event is about.
+/// The data of a BASIC_AUTH event.
 pub(super) struct BasicAuth<'a> {
     pub(super) client: Client<'a>,
     username: Option<&'a [u8]>,
@@ -73,8 +73,8 @@ pub(super) unsafe fn basic_auth<'a>(
 
 /// Where a client comes from.
 ///
-/// 2.0.15 to 2.0.22 take the address of a WebSocket client from the header X-Forwarded-For of its upgrade, whoever sends it
-/// (`callback_mqtt` in `websockets.c`). So there the address counts only if it is the one that the connection has.
+/// 2.0.15 to 2.0.22 take the address of a WebSocket client from the header X-Forwarded-For of its upgrade, which any client
+/// may send (`callback_mqtt` in `websockets.c`). So there the address counts only if it is the connection's own.
 fn origin<'a>(client: &Client<'a>) -> Origin<'a> {
     let address = client.address();
     let is_2_0_web_socket = client.is_of_2_0() && client.speaks_web_socket();
@@ -114,7 +114,7 @@ pub(super) unsafe fn gone<'a>(data: *mut c_void, broker: &'a Broker) -> Option<C
     Some(unsafe { broker.client(NonNull::new(event.client)?) })
 }
 
-/// A client, and a filter that it is about to subscribe to, or to take back.
+/// A client, and a filter that it is about to subscribe to, or to unsubscribe from.
 ///
 /// # Safety
 ///
@@ -127,16 +127,17 @@ pub(super) unsafe fn filter<'a>(data: *mut c_void) -> Option<(ClientHandle, &'a 
     Some((ClientHandle(event.client.addr()), filter))
 }
 
-/// A message that goes down to a device.
+/// A message for a device.
 pub(super) struct Down<'a> {
     pub(super) device_id: &'a [u8],
     pub(super) topic: &'a CStr,
     pub(super) payload: &'a [u8],
 }
 
-/// The message of an event, if it goes down to a device.
+/// The message of an event, if it is for a device.
 ///
-/// Most are others, and each of them comes here: so nothing is done before that is known, and nothing here can fail.
+/// Every message of the broker comes here, and most are not for a device. So this does nothing before that is known, and
+/// nothing here can fail.
 ///
 /// # Safety
 ///
@@ -158,13 +159,13 @@ pub(super) unsafe fn message<'a>(data: *mut c_void) -> Option<Down<'a>> {
         if event.payload.is_null() { 0 } else { usize::try_from(event.payloadlen).ok()? };
     let payload = match length {
         0 => &[],
-        // SAFETY: the broker keeps so many bytes there until the callback returns.
+        // SAFETY: the broker keeps this number of bytes there until the callback returns.
         _ => unsafe { std::slice::from_raw_parts(event.payload.cast::<u8>(), length) },
     };
     Some(Down { device_id, topic, payload })
 }
 
-/// A client as the plugin is told of it at events that are no logins.
+/// A client at an event that is not a login.
 pub(super) fn peer<'a>(client: &Client<'a>) -> Peer<'a> {
     Peer {
         client: ClientHandle(client.handle()),
@@ -174,11 +175,12 @@ pub(super) fn peer<'a>(client: &Client<'a>) -> Peer<'a> {
     }
 }
 
-/// The plugin's options, names and values. What is not UTF-8 is made so, to be shown in an error; null is empty.
+/// The plugin's options, as names and values. What is not UTF-8 is converted with losses, to be shown in an error; null
+/// counts as empty.
 ///
 /// # Safety
 ///
-/// The pointer must be null or point to so many options that do not change for `'a`.
+/// The pointer must be null, or point to this number of options, which must not change for `'a`.
 pub(super) unsafe fn options<'a>(
     options: *const c::iotda_opt,
     count: c_int,
@@ -187,7 +189,7 @@ pub(super) unsafe fn options<'a>(
     if options.is_null() || count == 0 {
         return Vec::new();
     }
-    // SAFETY: just what the caller promises.
+    // SAFETY: as the caller promises.
     let options = unsafe { std::slice::from_raw_parts(options, count) };
     let text = |text: *mut c_char| {
         // SAFETY: the broker's options are NUL-terminated strings (config__read in conf.c).

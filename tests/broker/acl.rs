@@ -109,7 +109,7 @@ fn play(broker: &Broker) {
         lamp.subscribe(4, filter);
     }
 
-    // Up: its own arrive, the other's and the platform's do not.
+    // Up: messages to its own topics arrive, those to the other device's and the platform's do not.
     for (device, below) in
         UP.iter().map(|below| (LAMP, below)).chain(UP.iter().map(|below| (METER, below)))
     {
@@ -175,7 +175,7 @@ fn the_acl_plugin_reads_the_same_file(version: Version) {
     );
 }
 
-/// As the platform has it by default.
+/// As on the platform by default.
 fn topics_outside_oc_are_open_once_the_line_is_in_force(version: Version) {
     let example = fs::read_to_string(root().join("mosquitto.acl.example")).unwrap();
     assert_eq!(example.matches("\n#pattern readwrite #\n").count(), 1);

@@ -1,4 +1,4 @@
-//! What goes down to a device that never subscribed, and to one that did: each message once, and nothing to others.
+//! Messages to a device that never subscribed, and to one that did: each message once, and nothing to others.
 
 use crate::other_clients::with_password_file;
 use iotda_core::login::SignType::Sha256;
@@ -20,17 +20,17 @@ on_every_broker!(
     nobody_else_gets_anything,
     nothing_is_kept_for_an_absent_device,
     a_device_with_two_connections_gets_it_on_both,
-    switched_off_nothing_comes,
+    nothing_comes_when_switched_off,
     a_message_to_nobody_is_told_and_counted,
     a_back_end_on_another_listener_reaches_devices,
-    of_many_commands_none_is_lost_and_none_comes_twice,
+    many_commands_arrive_exactly_once,
     nothing_is_found_under_valgrind;
-    // A 2.0 tells a plugin of no filter that is taken back.
-    from 2.1: what_a_device_takes_back_comes_as_before,
+    // 2.0 does not tell a plugin when a client unsubscribes.
+    from 2.1: after_an_unsubscribe_messages_come_as_before,
     a_session_that_goes_by_the_device_gets_each_message_once
 );
 
-/// What goes down, behind `$oc/devices/{id}/sys/`.
+/// Topics of messages to a device, after `$oc/devices/{id}/sys/`.
 const DOWN: [&str; 7] = [
     "messages/down",
     "commands/request_id=7",
@@ -41,7 +41,7 @@ const DOWN: [&str; 7] = [
     "bootstrap/down",
 ];
 
-/// What a device sends up, and no device gets.
+/// Topics that a device publishes to; no device gets these messages.
 const UP: [&str; 8] = [
     "messages/up",
     "properties/report",
@@ -99,7 +99,7 @@ fn got(topic: &str, qos: u8, payload: &str) -> Got {
     Got { topic: topic.into(), qos, payload: payload.into(), retained: false }
 }
 
-/// All that has come so far, in order of topics; what asks for it is acknowledged.
+/// All messages that have come so far, in order of topics. Those of QoS 1 are acknowledged.
 fn all_that_came(client: &mut Client, level: u8) -> Vec<Got> {
     client.send(&[0xC0, 0]);
     let mut came = Vec::new();
@@ -128,7 +128,7 @@ fn all_that_came(client: &mut Client, level: u8) -> Vec<Got> {
     }
 }
 
-/// Publishes one message to each topic that goes down to a device, the number of the round in it.
+/// Publishes one message to each topic for a device; its payload is the number of the round.
 fn send_down(service: &mut Client, device: Device, round: &str) {
     for rest in DOWN {
         service.publish(4, &topic(device, rest), round.as_bytes());
@@ -199,12 +199,12 @@ fn a_device_that_subscribes_gets_each_message_once(version: Version) {
         }
         send_down(&mut service, LAMP, "one");
         let is_covered = |rest: &str| own.iter().any(|filter| covers(filter, rest));
-        // One that subscribes looks after itself on a 2.0.
+        // On 2.0, a device that subscribes gets only what it has subscribed to.
         let other = version.subscribes_sessions().then_some(0);
         let qos = |rest: &str| if is_covered(rest) { Some(1) } else { other };
         let mut came = all_that_came(&mut lamp, level);
         let wanted = expected(LAMP, "one", qos);
-        // A broker may hand over once for each of a device's own filters.
+        // A broker may deliver a message once for each of a device's own filters.
         came.dedup();
         assert_eq!(came, wanted, "{own:?} {level}");
         lamp.disconnect();
@@ -224,7 +224,7 @@ fn covers(filter: &str, topic: &str) -> bool {
     }
 }
 
-fn what_a_device_takes_back_comes_as_before(version: Version) {
+fn after_an_unsubscribe_messages_come_as_before(version: Version) {
     let broker = setup(version).start();
     let mut service = service(&broker);
     for (level, own) in VERSIONS.into_iter().cycle().zip([
@@ -263,7 +263,7 @@ fn a_resumed_session_keeps_its_own(version: Version) {
         lamp.subscribe(level, &topic(LAMP, "messages/down"));
         lamp.subscribe(level, &topic(LAMP, "commands/#"));
         lamp.disconnect();
-        // Once it comes back by itself, and once it takes itself over.
+        // First it comes back by itself, then it takes itself over.
         let mut lamp = connect(&broker, &login);
         for round in ["one", "two"] {
             send_down(&mut service, LAMP, round);
@@ -366,7 +366,7 @@ fn a_device_with_two_connections_gets_it_on_both(version: Version) {
     assert_eq!(all_that_came(&mut second, 4), expected(LAMP, "two", |_| Some(0)));
 }
 
-fn switched_off_nothing_comes(version: Version) {
+fn nothing_comes_when_switched_off(version: Version) {
     let broker = setup(version).option("implicit_subscriptions", "no").start();
     let mut service = service(&broker);
     let mut lamp = connect(&broker, &login(LAMP));
@@ -409,7 +409,7 @@ fn a_back_end_on_another_listener_reaches_devices(version: Version) {
     let file = setup.scratch().file("lamps", secrets());
     let options = format!("plugin_opt_secrets_file {}\n", file.display());
     let deferring = format!("{options}plugin_opt_other_clients defer\nallow_anonymous true\n");
-    // A 2.0 tells the plugins of the listener that a message comes by, so the back end's needs one too.
+    // 2.0 calls only the plugins of the publisher's listener, so the back end's listener needs one too.
     let config = if version.names_plugins() {
         format!(
             "plugin_load devices {library}\n{options}listener {port} 127.0.0.1\nplugin_use devices\n\
@@ -451,7 +451,7 @@ fn a_session_that_goes_by_the_device_gets_each_message_once(version: Version) {
     assert_eq!(all_that_came(&mut last, 4), expected(LAMP, "three", |_| Some(0)));
 }
 
-/// So many devices are sent commands at once.
+/// How many devices are sent commands at once.
 const MANY: usize = 200;
 
 fn fleet() -> Vec<Device> {
@@ -460,7 +460,7 @@ fn fleet() -> Vec<Device> {
 }
 
 /// For some seconds, or as many as IOTDA_SOAK_SECONDS says.
-fn of_many_commands_none_is_lost_and_none_comes_twice(version: Version) {
+fn many_commands_arrive_exactly_once(version: Version) {
     let seconds = std::env::var("IOTDA_SOAK_SECONDS").map_or(3, |text| text.parse().unwrap());
     let devices = fleet();
     let file: String = devices.iter().map(|d| format!("{}:{}\n", d.id, d.secret)).collect();
@@ -499,7 +499,7 @@ fn of_many_commands_none_is_lost_and_none_comes_twice(version: Version) {
                 .map(|part| topic(devices[n], &format!("commands/request_id={part}")))
                 .collect();
             assert_eq!(topics, expected, "{} in round {round}", devices[n].id);
-            // Now and then one takes itself over, with the ClientId of another hour.
+            // Sometimes a device takes itself over, with the ClientId of another hour.
             if n % 4 > 0 && (n + round) % 50 == 0 {
                 let hour = u8::try_from(round % 24).unwrap();
                 *client = connect(&broker, &login(n, hour));

@@ -1,6 +1,7 @@
-//! What is played over which listener: tests/broker/matrix.rs plays it, and tests/docs.rs holds the README's table to it.
+//! What is played over which listener: tests/broker/matrix.rs plays it, and tests/docs.rs compares the README's table with
+//! it.
 
-/// The kinds of listener. A name that ends in a version's number stands for those brokers alone.
+/// The kinds of listener. A name that ends in a version number is only for those brokers.
 pub const LISTENERS: [&str; 7] = [
     "IPv4",
     "IPv6",
@@ -11,7 +12,7 @@ pub const LISTENERS: [&str; 7] = [
     "PROXY v2, on 2.1",
 ];
 
-/// A behaviour, and over which of [`LISTENERS`] it is played.
+/// A behaviour, and the [`LISTENERS`] over which it is played.
 pub struct Row {
     pub behaviour: &'static str,
     pub listeners: [bool; LISTENERS.len()],

@@ -271,10 +271,10 @@ impl Model {
             Answer::Refuse(..) => AUTH,
         };
         check!(seen.code == code, "{why:?} {said:?} {name:?} {known:?}: {seen:?}");
-        if let Answer::Refuse(slug, detail) = &said {
+        if let Answer::Refuse(reason, detail) = &said {
             self.sessions.remove(&slot);
             let is_hearsay = self.is_hearsay(known);
-            self.log.check_refusal(seen, slug, detail, sent, around, is_hearsay);
+            self.log.check_refusal(seen, reason, detail, sent, around, is_hearsay);
         } else {
             check!(!self.log.says_any_reason(seen), "{known:?}: {seen:?}");
         }
@@ -314,8 +314,8 @@ impl Model {
             said == Answer::Accept || seen.code != SUCCESS,
             "a CONNECT is let in that should not be: {said:?} {known:?}: {seen:?}"
         );
-        let mut refuse = |model: &mut Self, slug, detail: &Detail| {
-            exact.extend(model.refused(slot, slug, detail, known, seen));
+        let mut refuse = |model: &mut Self, reason, detail: &Detail| {
+            exact.extend(model.refused(slot, reason, detail, known, seen));
         };
         match said {
             // Which it is, the limiter of the plugin's own knows; this one merely counts.
@@ -329,8 +329,8 @@ impl Model {
                 self.doubt(slot);
                 self.down.doubt(&sent.client_id);
             }
-            Answer::Refuse(slug, detail) => {
-                refuse(self, slug, &detail);
+            Answer::Refuse(reason, detail) => {
+                refuse(self, reason, &detail);
                 if limited && !self.log.says_any_reason(seen) {
                     exact.extend(self.connack("rate_limited", around));
                 }
@@ -418,22 +418,23 @@ impl Model {
                         .iter()
                         .any(|(_, line)| line.ends_with(&detail))
             }
-            Answer::Refuse(slug, _) => {
+            Answer::Refuse(reason, _) => {
                 if self.log.says_any_reason(seen) {
                     !self.log.says_reason(seen, limited)
-                } else if self.log.is_thinned(slug) && self.log.is_thinned(limited) {
+                } else if self.log.is_thinned(reason) && self.log.is_thinned(limited) {
                     // Where the code does not tell either, it may be this.
-                    seen.code != self.code(limited, around) || seen.code == self.code(slug, around)
+                    seen.code != self.code(limited, around)
+                        || seen.code == self.code(reason, around)
                 } else {
-                    self.log.is_thinned(slug)
+                    self.log.is_thinned(reason)
                 }
             }
         }
     }
 
     /// The code that the broker is given for a refusal.
-    fn code(&self, slug: &str, around: &Around) -> i32 {
-        match codes(slug) {
+    fn code(&self, reason: &str, around: &Around) -> i32 {
+        match codes(reason) {
             (_, v5) if v5 != 0x87 && self.is_2_1 && around.protocol_version == 5 => i32::from(v5),
             _ => AUTH,
         }
@@ -518,28 +519,28 @@ impl Model {
     fn refused(
         &mut self,
         slot: usize,
-        slug: &'static str,
+        reason: &'static str,
         detail: &Detail,
         known: &Known,
         seen: &Seen,
     ) -> Option<Vec<u8>> {
         let Known { sent, around, .. } = known;
-        let code = self.code(slug, around);
-        check!(seen.code == code, "{slug} {detail:?} {sent:?} {around:?}: {seen:?}");
+        let code = self.code(reason, around);
+        check!(seen.code == code, "{reason} {detail:?} {sent:?} {around:?}: {seen:?}");
         check!(seen.names.is_empty(), "{seen:?}");
         self.sessions.remove(&slot);
         let is_told = self.log.says_any_reason(seen);
         let is_hearsay = self.is_hearsay(known);
         if let Some((_, seconds)) = self.wanted.failure_limit.filter(|_| !is_hearsay) {
-            self.failures.note(slug, detail, sent, around, self.steady, seconds, is_told);
+            self.failures.note(reason, detail, sent, around, self.steady, seconds, is_told);
         }
-        self.log.check_refusal(seen, slug, detail, sent, around, is_hearsay);
-        self.connack(slug, around)
+        self.log.check_refusal(seen, reason, detail, sent, around, is_hearsay);
+        self.connack(reason, around)
     }
 
     /// The CONNACK that the broker cannot be had to send.
-    fn connack(&self, slug: &str, around: &Around) -> Option<Vec<u8>> {
-        let (v3, v5) = codes(slug);
+    fn connack(&self, reason: &str, around: &Around) -> Option<Vec<u8>> {
+        let (v3, v5) = codes(reason);
         match around.protocol_version {
             5 if self.is_2_1 || v5 == 0x87 => None,
             3 | 4 => Some(vec![0x20, 2, 0, v3]),
