@@ -1,8 +1,8 @@
-//! Makes the Rust types of the broker's interface from `include/iotda_broker.h`, where the feature `bindings` asks for it.
+//! Makes the Rust types of the broker's interface from `include/iotda_broker.h`, with the feature `bindings`.
 //!
-//! They are checked in, in `src/ffi/bindings`, so that a build needs neither bindgen nor libclang: the header includes nothing,
-//! so the types are a constant. `./dev bindings` builds with the feature and puts them there; `./dev lint` does so elsewhere,
-//! and compares.
+//! They are checked in, in `src/ffi/bindings`, so that a build needs neither bindgen nor libclang: the header includes
+//! nothing, so the types are a constant. `./dev bindings` builds with the feature and puts them there; `./dev lint` does so
+//! elsewhere, and compares.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=build.rs");
@@ -19,7 +19,7 @@ mod bindings {
     /// Where they are written; without it, to cargo's own folder.
     const FOLDER: &str = "IOTDA_BINDINGS";
 
-    /// The two files differ in what bindgen asserts of sizes and offsets, which goes by the size of a pointer.
+    /// The two files differ in bindgen's assertions of sizes and offsets, which depend on the size of a pointer.
     const TARGETS: [(&str, &str); 2] =
         [("64_bit.rs", "x86_64-unknown-linux-gnu"), ("32_bit.rs", "armv7-unknown-linux-gnueabihf")];
 

@@ -1,5 +1,5 @@
-# Sourced by the scripts behind ./dev's verbs, in the project's folder: what each of them needs is installed with apt, or
-# built once below ~/.cache.
+# Sourced by the scripts of ./dev's verbs, in the project's folder. It installs with apt what they need, or builds it once
+# below ~/.cache.
 # shellcheck shell=bash
 
 fail() {
@@ -18,11 +18,11 @@ readonly build_packages=(gcc libc6-dev ca-certificates)
 readonly bindings_packages=("${build_packages[@]}" libclang1)
 # Not mosquitto, and not mosquitto-dev, which depends on it: installing Mosquitto starts a broker as a service.
 # fetch-brokers unpacks the brokers, and their headers with them.
-# Nor fail2ban, which would watch this machine's own ssh: fetch-fail2ban unpacks it.
+# Not fail2ban either, which would watch this machine's own ssh: fetch-fail2ban unpacks it.
 # shellcheck disable=SC2034
 readonly test_packages=("${build_packages[@]}" binutils openssl procps python3 valgrind)
 
-# Whether what a package is needed for is there, wherever it came from.
+# Whether the thing that a package is needed for is there, from any source.
 is_here() {
     case $1 in
     gcc) command -v cc ;;
@@ -36,7 +36,7 @@ is_here() {
     esac >/dev/null
 }
 
-# bindgen looks into these places. libclang-cpp, which LLVM's own packages bring, is another
+# bindgen searches these places. libclang-cpp, which comes with LLVM's own packages, is a different
 # library.
 has_libclang() {
     local folder
@@ -66,7 +66,7 @@ need() {
     command -v apt-get >/dev/null || fail "needs what Debian has in these packages: ${missing[*]}"
 
     echo "Installing with apt: ${missing[*]}"
-    # An update that fails in part may still have brought what is needed; the installation tells.
+    # An update that fails in part may still be enough; the installation shows it.
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -oAcquire::Retries=3 update || true
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -oAcquire::Retries=3 -y --no-install-recommends \
         install "${missing[@]}"
@@ -76,7 +76,7 @@ need() {
 }
 
 need_cargo() {
-    # A login shell has this from rustup; a script that somebody else starts may not.
+    # A login shell has this from rustup; a script that is started in another way may not.
     command -v cargo >/dev/null || PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
     command -v cargo >/dev/null || fail "needs a Rust toolchain (1.85 or later), and found no cargo"
 }
@@ -86,12 +86,12 @@ target_directory() {
     cargo metadata --quiet --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/'
 }
 
-# What is fetched or built once stays here, outside of the tree.
+# What is downloaded or built once stays here, outside of the tree.
 readonly cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/mosquitto-iotda-auth
 export IOTDA_BROKERS=${IOTDA_BROKERS:-$cache/brokers} IOTDA_RUST=${IOTDA_RUST:-$cache/rust}
 
-# tool NAME VERSION [OPTION...]: has one of cargo's tools in the path; it is built once. What it has to do is so little
-# that optimising it would take longer than it ever runs.
+# tool NAME VERSION [OPTION...]: puts one of cargo's tools into the path; it is built once. It has so little to do that
+# optimising it would take longer than running it.
 tool() {
     local name=$1 version=$2
     shift 2
@@ -103,16 +103,16 @@ tool() {
     CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug --root "$root" "$name@$version" "$@"
 }
 
-# The brokers of the tests, oldest first. The newest is what the tests call it: Debian may have a later one.
+# The brokers of the tests, oldest first. The newest has the tests' name for it: Debian may have a later version.
 mapfile -t brokers < <(grep -o '^[0-9][^ ]*' tests/support/brokers)
 # shellcheck disable=SC2034
 readonly brokers oldest=${brokers[0]} newest=${brokers[-1]}
 
-# Has a broker unpacked; whether it is there then.
+# Unpacks a broker; fails if it is not available.
 fetch_broker() {
     local status=0
     tests/support/fetch-brokers "$1" || status=$?
-    # Somebody has interrupted it, and means all of this.
+    # It was interrupted, so end this script too.
     [[ $status -lt 128 ]] || exit "$status"
     return "$status"
 }

@@ -1,5 +1,5 @@
 /*
- * The C side of a broker that is not one: its functions, which src/broker.rs fills with life. It is C because the plugin
+ * The C side of a broker that is not one: its functions, which src/broker.rs implements. It is C because the plugin
  * logs through a variadic function, and because include/iotda_broker.h has the types that these functions must have.
  *
  * The linker gives the plugin this dlsym and this clock_gettime instead of the C library's (see build.rs): so one
@@ -38,6 +38,10 @@ struct host {
 	void (*kick)(const char *id, int with_will);
 	int (*set_clientid)(struct mosquitto *client, const char *id);
 	struct mosquitto *(*client)(const char *id);
+	int (*filters)(const struct mosquitto *client);
+	int (*add)(const char *id, const char *filter);
+	int (*remove)(const char *id, const char *filter);
+	void (*message)(const char *id, const char *topic, const void *payload, int length);
 };
 static struct host host;
 static int is_2_1, has_tls;
@@ -87,6 +91,16 @@ static void check_thread(void)
 	CHECK(is_inside);
 }
 
+static int filters_of(const struct mosquitto *client)
+{
+	return host.filters(client);
+}
+
+static void message_to(const char *id, const char *topic, const void *payload, int length)
+{
+	host.message(id, topic, payload, length);
+}
+
 #include "fake_broker.h"
 
 /* ---- the broker's functions ---- */
@@ -124,6 +138,21 @@ static struct mosquitto *client_of(const char *id)
 	check_thread();
 	CHECK(id);
 	return host.client(id);
+}
+
+static int subscription_add(const struct iotda_subscription *subscription)
+{
+	check_thread();
+	CHECK(subscription && subscription->clientid && subscription->topic_filter);
+	CHECK(!subscription->properties && !subscription->identifier && !subscription->options);
+	return host.add(subscription->clientid, subscription->topic_filter);
+}
+
+static int subscription_delete(const char *id, const char *filter)
+{
+	check_thread();
+	CHECK(id && filter);
+	return host.remove(id, filter);
 }
 
 static int set_info(mosquitto_plugin_id_t *identifier, const char *name, const char *version)
@@ -182,6 +211,7 @@ void *__wrap_dlsym(void *handle, const char *name)
 		ENTRY("mosquitto_client_protocol_version", iotda_client_int, mosquitto_client_protocol_version, ALWAYS),
 		ENTRY("mosquitto_kick_client_by_clientid", iotda_kick_client_by_clientid, kick_client, ALWAYS),
 		ENTRY("mosquitto_broker_publish_copy", iotda_broker_publish_copy, mosquitto_broker_publish_copy, ALWAYS),
+		ENTRY("mosquitto_client_sub_count", iotda_client_int, mosquitto_client_sub_count, ALWAYS),
 		ENTRY("mosquitto_client_certificate", iotda_client_certificate, client_certificate, WITH_TLS),
 		ENTRY("i2d_X509", iotda_i2d_x509, i2d_X509, WITH_TLS),
 		ENTRY("X509_free", iotda_x509_free, X509_free, WITH_TLS),
@@ -189,6 +219,8 @@ void *__wrap_dlsym(void *handle, const char *name)
 		ENTRY("mosquitto_set_clientid", iotda_set_clientid, set_clientid, SINCE_2_1),
 		ENTRY("mosquitto_client", iotda_client, client_of, SINCE_2_1),
 		ENTRY("mosquitto_client_port", iotda_client_int, mosquitto_client_port, SINCE_2_1),
+		ENTRY("mosquitto_subscription_add", iotda_subscription_add, subscription_add, SINCE_2_1),
+		ENTRY("mosquitto_subscription_delete", iotda_subscription_delete, subscription_delete, SINCE_2_1),
 	};
 	if(!is_inside) return __real_dlsym(handle, name);
 	for(size_t i = 0; i < sizeof(functions) / sizeof(*functions); i++){

@@ -1,9 +1,9 @@
-//! How full is a bucket that leaks? One number says it: when all that is in it will have leaked.
+//! How full is a leaky bucket? One number says it: the time when it will be empty.
 
 use iotda_core::options::Limit;
 use std::time::Duration;
 
-/// A limit as buckets have it. Times are in microseconds from any fixed point.
+/// The limit of a bucket. Times are in microseconds from any fixed point.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bucket {
     /// How long one event takes to leak: an equal share of the limit's time.
@@ -36,7 +36,7 @@ impl Bucket {
     }
 }
 
-/// In microseconds, as far as they go.
+/// A duration in microseconds; the largest number if it does not fit.
 pub(crate) fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
@@ -53,7 +53,7 @@ mod tests {
             (3, Duration::from_secs(60), Duration::from_secs(7)),
             (20, Duration::from_secs(60), Duration::from_secs(1_000_000)),
             (7, Duration::MAX, Duration::ZERO),
-            // A sum that sticks at the largest time would forget what is in the bucket.
+            // A sum that stops at the largest time would forget what is in the bucket.
             (7, Duration::MAX, far),
         ] {
             let bucket = Bucket::from(Limit { count, within });
@@ -76,7 +76,7 @@ mod tests {
         assert_eq!(bucket.full_at(now), 160_000_000);
         assert_eq!(bucket.after_one_more(0, now), 120_000_000);
         assert_eq!(bucket.after_one_more(150_000_000, now), 170_000_000);
-        // More events than microseconds: each takes one at least.
+        // More events than microseconds: each event takes at least one.
         let fine = Bucket::from(Limit { count: u32::MAX, within: Duration::from_secs(1) });
         assert_eq!(fine.after_one_more(0, now), 100_000_001);
     }

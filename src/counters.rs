@@ -3,24 +3,27 @@
 use iotda_core::login::Refusal;
 use std::{cell::Cell, fmt};
 
-/// The counters of one instance. They only grow; a counter that is full stays so.
+/// The counters of one instance of the plugin. They only grow, and stop at the largest number.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// CONNECTs that were accepted.
     pub accepted: Counter,
-    /// CONNECTs that were left to others.
+    /// CONNECTs that were left to the password file and other plugins.
     pub deferred: Counter,
     /// CONNECTs that were refused, by reason.
     refused: [Counter; Refusal::ALL.len()],
     /// Sessions that the broker asked about again.
     pub rechecked: Counter,
-    /// Connections that were ended: by a reload, by a new login of the device, or because nobody had checked them.
+    /// Connections that were ended: by a reload, by a new login of the device, or because the plugin was not asked about
+    /// them.
     pub disconnected: Counter,
-    /// Logins that took the place of a live connection of the same device, under the same ClientId or another.
+    /// Logins that replaced a live connection of the same device, with the same ClientId or another.
     pub takeovers: Counter,
+    /// Messages to a device that was not connected.
+    pub undelivered: Counter,
     /// Reloads that put a table in force.
     pub reloads: Counter,
-    /// Reloads that did not.
+    /// Reloads that failed.
     pub failed_reloads: Counter,
 }
 
@@ -29,12 +32,12 @@ pub struct Counters {
 pub struct Counter(Cell<u64>);
 
 impl Counter {
-    /// One more.
+    /// Adds one.
     pub fn add(&self) {
         self.0.set(self.0.get().saturating_add(1));
     }
 
-    /// How many there were.
+    /// The count so far.
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.get()
@@ -63,7 +66,7 @@ impl Counters {
 }
 
 impl fmt::Display for Counters {
-    /// All of them in one line; of the reasons, those that there were.
+    /// All counters in one line; of the reasons, only those that occurred.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             accepted,
@@ -71,6 +74,7 @@ impl fmt::Display for Counters {
             rechecked,
             disconnected,
             takeovers,
+            undelivered,
             reloads,
             failed_reloads,
             ..
@@ -84,15 +88,16 @@ impl fmt::Display for Counters {
         )?;
         for (reason, counter) in Refusal::ALL.iter().zip(&self.refused) {
             if counter.get() > 0 {
-                write!(f, " {}={}", reason.slug(), counter.get())?;
+                write!(f, " {}={}", reason.id(), counter.get())?;
             }
         }
         write!(
             f,
-            " rechecked={} disconnected={} takeovers={} reloads={} failed_reloads={}",
+            " rechecked={} disconnected={} takeovers={} undelivered={} reloads={} failed_reloads={}",
             rechecked.get(),
             disconnected.get(),
             takeovers.get(),
+            undelivered.get(),
             reloads.get(),
             failed_reloads.get()
         )
@@ -126,7 +131,7 @@ mod tests {
         counters.add_refusal(Refusal::WrongPassword);
         assert_eq!(
             counters.to_string(),
-            "accepted=1 deferred=0 refused=1 wrong_password=1 rechecked=0 disconnected=0 takeovers=0 reloads=0 failed_reloads=0"
+            "accepted=1 deferred=0 refused=1 wrong_password=1 rechecked=0 disconnected=0 takeovers=0 undelivered=0 reloads=0 failed_reloads=0"
         );
     }
 }

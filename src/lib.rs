@@ -1,4 +1,4 @@
-//! A Mosquitto plugin that lets the devices that were built for Huawei Cloud IoTDA log in, unchanged.
+//! A Mosquitto plugin that lets devices built for Huawei Cloud IoTDA log in, unchanged.
 //!
 //! # The flow
 //!
@@ -11,7 +11,7 @@
 //! iotda-auth (the command line) ──► core: the same code, no broker
 //! ```
 //!
-//! Data goes one way; nothing on the right knows anything to its left. Four packages hold that:
+//! Data flows one way: nothing on the right depends on anything to its left. Four packages enforce that:
 //!
 //! | package | what it is | stands on |
 //! |---|---|---|
@@ -20,7 +20,7 @@
 //! | this one, in `src/` | the plugin | both |
 //! | `iotda-auth` in `tool/` | the command line tool | both |
 //!
-//! The modules of this one:
+//! The modules of the plugin:
 //!
 //! | module | the question it answers |
 //! |---|---|
@@ -29,6 +29,7 @@
 //! | [`reloader`] | where does the next table come from? |
 //! | [`sessions`] | who is logged in? |
 //! | [`takeovers`] | does a device exist twice? |
+//! | [`subscriptions`] | what has a device subscribed to by itself? |
 //! | [`limiter`] | who has failed too often lately? |
 //! | [`counters`] | how often has what happened? |
 
@@ -41,4 +42,5 @@ pub mod limiter;
 pub mod plugin;
 pub mod reloader;
 pub mod sessions;
+pub mod subscriptions;
 pub mod takeovers;

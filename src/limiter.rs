@@ -1,17 +1,18 @@
-//! Who has failed too often lately? A bucket of failures for each source address, in memory of a fixed size.
+//! Which addresses have failed too often lately? A bucket of failures for each source address, in memory of a fixed size.
 //!
-//! Only failures count, and only the address is held against anyone: a limit on device ids would let whoever knows one
-//! lock it out. An IPv6 address counts by its /64, which is what one host is given.
+//! Only failures count, and they count only against the address: with a limit on device ids, anyone who knows an id could
+//! lock that device out. An IPv6 address counts by its /64, which is what one host is given.
 //!
-//! A failure is a login that has failed and that was not seen to fail lately. Who guesses must send another one each time;
-//! a device that sends the same wrong one for ever learns nothing by it, and is no reason to turn its neighbours away.
+//! A failure is a login that has failed and that was not seen to fail lately. An attacker who guesses must send a different
+//! login each time. A device that keeps sending the same wrong login learns nothing by it, and must not lock out the other
+//! devices at its address.
 //!
 //! # Limits
 //!
 //! When more addresses fail at once than there is room for, those with the fewest failures are forgotten first. When more
 //! logins fail than there is room for, those that were not seen for longest are forgotten first, and count once more when
-//! they come again: nobody gets a guess by that. Two addresses whose 64-bit hashes are equal share a bucket, and two such
-//! logins are one; the hash is keyed, so nobody can choose that.
+//! they come again, which gives nobody an extra guess. Two addresses with the same 64-bit hash share a bucket, and two such
+//! logins count as one; the hash is keyed, so nobody can cause that on purpose.
 
 use crate::bucket::{Bucket, micros};
 use iotda_core::{
@@ -25,14 +26,14 @@ use std::{
     time::Duration,
 };
 
-/// Addresses that have failed, and when all they did will be forgiven; and the logins with which they did.
+/// The addresses that have failed, each with the time when its bucket is empty, and the logins that failed.
 ///
-/// Each failure puts that time off, so that one number says how full its bucket is.
+/// Each failure moves that time, so one number says how full a bucket is.
 pub struct Limiter {
     bucket: Bucket,
     hasher: RandomState,
     addresses: Places,
-    /// Until when the same login is no further failure.
+    /// The failed logins, each with the time until which the same login is not a further failure.
     logins: Places,
 }
 
@@ -43,7 +44,7 @@ impl fmt::Debug for Limiter {
 }
 
 impl Limiter {
-    /// A limiter that knows nobody. It takes 512 KiB, now and for ever.
+    /// An empty limiter; always 512 KiB.
     #[must_use]
     pub fn new(limit: Limit) -> Self {
         Self {
@@ -61,7 +62,7 @@ impl Limiter {
         forgiven.is_some_and(|forgiven| self.bucket.is_full(forgiven, now))
     }
 
-    /// Notes that a login of an address has failed.
+    /// Counts a failed login against its address.
     pub fn note_failure(&mut self, address: &[u8], connect: &Connect<'_>, now: Duration) {
         let address = self.hash(address);
         let login = self.hash_of_login(address, connect);
@@ -73,18 +74,18 @@ impl Limiter {
         }
     }
 
-    /// A hash of an address, never 0, which stands for nobody.
+    /// A hash of an address; never 0, which marks an empty place.
     fn hash(&self, address: &[u8]) -> u64 {
         let host = std::str::from_utf8(address).ok().and_then(|text| text.parse().ok()).map(host);
         let hash = match host {
             Some(host) => self.hasher.hash_one(host),
-            // The path of a Unix socket.
+            // Not an IP address: the path of a Unix socket.
             None => self.hasher.hash_one(address),
         };
         hash.max(1)
     }
 
-    /// A hash of what a login proves itself with, or fails to, and of the hash of where it comes from; never 0.
+    /// A hash of a login's credentials, right or wrong, and of its address's hash; never 0.
     fn hash_of_login(&self, address: u64, connect: &Connect<'_>) -> u64 {
         let Connect { client_id, username, password, certificate, keep_alive: _ } = *connect;
         let texts = [client_id, username, password].map(|text| text.map(length_and_start));
@@ -92,7 +93,7 @@ impl Limiter {
     }
 }
 
-/// Times by hashes, in so many sets of a few places each. The earliest time of a set gives way to a hash that is new.
+/// Times by hashes, in a fixed number of sets of a few places each. In a full set, a new hash replaces the earliest time.
 struct Places(Box<[[Place; WAYS]]>);
 
 const WAYS: usize = 8;
@@ -110,7 +111,7 @@ impl Places {
         Self(vec![[Place::default(); WAYS]; SETS].into_boxed_slice())
     }
 
-    /// The time of a hash, if it is there.
+    /// The time of a hash; `None` if the hash is not there.
     fn until(&self, hash: u64) -> Option<u64> {
         let set = self.0.get(Self::set_index(hash)?)?;
         set.iter().find(|place| place.hash == hash).map(|place| place.until)
@@ -140,7 +141,7 @@ fn host(address: IpAddr) -> IpAddr {
     }
 }
 
-/// A longer text is wrong whatever is behind its start, and a client may send 65,535 bytes.
+/// A longer text is wrong however it goes on, and a client may send 65,535 bytes.
 fn length_and_start(text: &[u8]) -> (usize, &[u8]) {
     (text.len(), text.get(..MAX_FIELD).unwrap_or(text))
 }
@@ -159,7 +160,7 @@ mod tests {
         Duration::from_secs(1_000_000 + seconds)
     }
 
-    /// Notes a failure with a password that nobody has sent before.
+    /// Counts a failure with a password that was not sent before.
     fn fail(limiter: &mut Limiter, address: &[u8], number: u32, now: Duration) {
         let password = number.to_be_bytes();
         limiter.note_failure(address, &with_password(&password), now);
@@ -179,7 +180,7 @@ mod tests {
         assert!(limiter.is_limited(b"192.0.2.1", at(0)));
         assert!(limiter.is_limited(b"192.0.2.1", at(2)));
         assert!(!limiter.is_limited(b"192.0.2.2", at(0)));
-        // A twentieth of the minute is one more try.
+        // After a twentieth of the minute, one more try is allowed.
         assert!(!limiter.is_limited(b"192.0.2.1", at(3)));
         fail(&mut limiter, b"192.0.2.1", 20, at(3));
         assert!(limiter.is_limited(b"192.0.2.1", at(3)));
@@ -199,12 +200,12 @@ mod tests {
     fn the_same_login_again_is_no_further_failure() {
         let mut limiter = limiter(2);
         let same = with_password(b"wrong");
-        // However long it goes on, as long as it is not away for the time of the limit.
+        // However long it goes on, unless it pauses for the time of the limit.
         for seconds in (0..600).step_by(59) {
             limiter.note_failure(b"192.0.2.1", &same, at(seconds));
             assert!(!limiter.is_limited(b"192.0.2.1", at(seconds)), "after {seconds} s");
         }
-        // One failure is forgiven by now: two more are allowed, and the same one after its time is one.
+        // One failure is forgotten by now: two more are allowed. The same login after its time counts as one.
         limiter.note_failure(b"192.0.2.1", &same, at(1000));
         limiter.note_failure(b"192.0.2.1", &same, at(1000));
         assert!(!limiter.is_limited(b"192.0.2.1", at(1000)));
@@ -224,7 +225,7 @@ mod tests {
             let mut limiter = limiter(2);
             let same = with_password(b"wrong");
             limiter.note_failure(b"192.0.2.1", &same, at(0));
-            // By then the first one is forgiven: two more are too many.
+            // By then the first one is forgotten: two more are too many.
             limiter.note_failure(b"192.0.2.1", &same, at(seconds));
             fail(&mut limiter, b"192.0.2.1", 0, at(seconds));
             assert_eq!(limiter.is_limited(b"192.0.2.1", at(seconds)), counts, "{seconds}");
@@ -317,7 +318,7 @@ mod tests {
         for places in [&limiter.addresses, &limiter.logins] {
             assert_eq!(size_of_val(&*places.0), 256 * 1024);
         }
-        // What was forgotten counts once more.
+        // A forgotten login counts once more.
         limiter.note_failure(b"192.0.2.1", &same, at(1));
         limiter.note_failure(b"192.0.2.1", &same, at(1));
         assert!(!limiter.is_limited(b"192.0.2.1", at(1)));

@@ -1,13 +1,13 @@
 //! Where does the next table come from? A thread that reads the secrets file while the broker goes on.
 //!
-//! The broker's thread asks ([`Reloader::request`]), looks at every event whether there is something new
-//! ([`Reloader::take`], which waits for nothing), and puts it in force. Old tables are freed, and wiped, on this thread.
+//! The broker's thread asks for a load ([`Reloader::request`]), checks at every event for a result ([`Reloader::take`],
+//! which never waits), and puts it in force. Old tables are wiped and freed on the reloader's thread.
 //!
-//! The last complete content wins: what changes while it is read is read again, requests that come during a load lead to
-//! one more, and a table that nobody has taken is replaced by the next good one.
+//! The last complete content wins: a file that changes while it is read is read again, requests that come during a load lead
+//! to one more load, and a table that was not taken yet is replaced by the next good one.
 //!
-//! Who asks has the file read at once. What is only seen to have changed may be half written: it is read once it has stood
-//! still for [`STILL`], but for a file that was moved into place, which is whole.
+//! A request has the file read at once. A file that was only seen to have changed may be half written, so it is read after
+//! it has not changed for [`STILL`]. A file that was moved into place is complete, and is read at once.
 
 use iotda_core::registry::{Cancel, Changes, LoadError, Table, Watch, read::MAX_ERRORS};
 use iotda_files::{Exposure, Identity, Loaded, PAUSE, TRIES, load};
@@ -23,17 +23,17 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// How long a file that is being written is tried again, when somebody has asked for it.
+/// How long a file that is being written is tried again, after a request.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long a file that nobody has asked for must not have changed: longer than any file system's clock takes for a tick,
-/// two seconds on FAT, within which two writes look alike.
+/// How long a file must not have changed before it is read without a request. This is longer than the resolution of any file
+/// system's timestamps, two seconds on FAT, within which two writes look alike.
 pub const STILL: Duration = Duration::from_millis(2100);
 
-/// How often to look whether it still changes.
+/// How often to check whether it still changes.
 const GLANCE: Duration = Duration::from_millis(300);
 
-/// After so long a load is told of, while it lasts; and likewise a file that does not come to stand still.
+/// After this time the log reports a load that still runs, or a file that keeps changing.
 pub const LONG: Duration = Duration::from_secs(30);
 
 /// A table that may come into force.
@@ -41,26 +41,27 @@ pub const LONG: Duration = Duration::from_secs(30);
 pub struct NewTable {
     /// The devices.
     pub table: Arc<Table>,
-    /// How they differ from those of the table in force; [`Device::changed`](iotda_core::registry::Device::changed) marks the changed ones.
+    /// How they differ from the table in force; [`Device::changed`](iotda_core::registry::Device::changed) marks the changed
+    /// ones.
     pub changes: Changes,
     /// Who else may read or change the secrets.
     pub exposure: Exposure,
     /// How long it took to make.
     pub time: Duration,
-    /// Whether somebody asked for it; otherwise the file was seen to have changed.
+    /// Whether it was requested; otherwise the file was seen to have changed.
     pub requested: bool,
 }
 
 /// Why the table in force stays.
 #[derive(Debug)]
 pub enum ReloadError {
-    /// The file makes no table.
+    /// The file has errors or cannot be read.
     Load(LoadError),
     /// There is no thread to read it.
     Thread(io::Error),
     /// The file holds no device, and the table in force does.
     Empty,
-    /// The file's last line has no newline, and before it had one: somebody has cut it off.
+    /// The file's last line has no newline, but had one before: the file was probably cut off.
     CutOff,
 }
 
@@ -77,7 +78,7 @@ impl fmt::Display for ReloadError {
     }
 }
 
-/// Its text has the cause's in it, so that there is no source to ask for.
+/// Its text includes the cause's text, so `source` returns nothing.
 impl std::error::Error for ReloadError {}
 
 impl From<LoadError> for ReloadError {
@@ -86,35 +87,35 @@ impl From<LoadError> for ReloadError {
     }
 }
 
-/// What the thread has to say.
+/// What the thread has to report.
 #[derive(Debug, Default)]
 pub struct News {
     /// A table that may come into force.
     pub table: Option<NewTable>,
-    /// What went wrong since the last news, newest last. Bounded: a broker that has no time to look must not pay for it.
+    /// What went wrong since the last report, newest last. Bounded, in case the broker does not look for long.
     pub errors: Vec<ReloadError>,
 }
 
-/// The most errors that wait to be told.
+/// The most errors that wait to be reported.
 const MAX_WAITING_ERRORS: usize = 8;
 
-/// The secrets file as it is in force when the thread starts.
+/// The secrets file and its table when the thread starts.
 #[derive(Debug)]
 pub struct Source {
-    /// The file.
+    /// The path of the secrets file.
     pub path: PathBuf,
     /// The table in force.
     pub table: Arc<Table>,
-    /// Which content of the file it was made from.
+    /// The content that the table was made from.
     pub identity: Identity,
     /// Whether that content ends in a newline.
     pub ends_in_newline: bool,
-    /// How often to look whether the file has changed.
+    /// How often to check whether the file has changed; `None` for never.
     pub interval: Option<Duration>,
 }
 
-/// The broker's side of the thread. Dropping it calls off what the thread does, and waits for its end;
-/// [`Reloader::stop`] does not wait for ever.
+/// The broker's side of the thread. Dropping it cancels the thread's work, and waits for its end; [`Reloader::stop`] waits
+/// only for a limited time.
 #[derive(Debug)]
 pub struct Reloader {
     orders: Sender<Order>,
@@ -124,30 +125,30 @@ pub struct Reloader {
 
 #[derive(Debug)]
 enum Order {
-    /// Load the file.
+    /// The broker's thread requests a load.
     Load,
-    /// The table that was offered is in force, and this one no longer is.
+    /// The table that was offered is in force; this is the previous one, to be freed.
     Taken(Arc<Table>),
-    /// End.
+    /// The thread must end.
     Stop,
 }
 
 #[derive(Debug)]
 struct Shared {
-    /// Whether there is news: what the broker's thread looks at, at every event.
+    /// Whether there is a report. The broker's thread checks this at every event.
     fresh: AtomicBool,
     news: Mutex<News>,
     watch: Watch,
     started: Instant,
-    /// Since when the thread is at the file, in milliseconds from the start and from 1 on; 0 when it is not, and once its
-    /// taking long was told of.
+    /// Since when the thread has been reading the file, in milliseconds from the start and at least 1; 0 while it is not
+    /// reading, and after the log has reported that it takes long.
     at_the_file: AtomicU64,
-    /// Whether the thread has come to its end. A channel would do, but for what it leaves on the thread that waits.
+    /// Whether the thread has ended. A channel would also do, but it leaves data behind on the waiting thread.
     has_ended: Mutex<bool>,
     end: Condvar,
 }
 
-/// Says that the thread has ended, however it ends.
+/// Reports the thread's end, also after a panic.
 struct AtEnd(Arc<Shared>);
 
 impl Drop for AtEnd {
@@ -170,7 +171,7 @@ impl Shared {
         }
     }
 
-    /// Does something that may take as long as a disk or a network likes.
+    /// Calls a function that may take as long as a disk or a network takes.
     fn at_the_file<T>(&self, work: impl FnOnce(Cancel<'_>) -> T) -> T {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.at_the_file.store(now.saturating_add(1), Ordering::Relaxed);
@@ -185,12 +186,12 @@ impl Shared {
 }
 
 impl Reloader {
-    /// Starts the thread. Signals must be blocked while this is called: they are the broker's, and a thread that takes
-    /// one keeps it from the loop that waits for it.
+    /// Starts the thread. Signals must be blocked while this is called: a signal that the thread receives would not reach
+    /// the broker's loop.
     ///
     /// # Errors
     ///
-    /// Those of the system, when it gives no thread.
+    /// The system's error, if it cannot start a thread.
     pub fn start(source: Source) -> io::Result<Self> {
         let (orders, received) = mpsc::channel();
         let shared = Arc::new(Shared::new());
@@ -222,34 +223,34 @@ impl Reloader {
     ///
     /// # Errors
     ///
-    /// [`ReloadError::Thread`], if the thread has ended, which it does only by a fault.
+    /// [`ReloadError::Thread`], if the thread has ended, which happens only by a fault.
     pub fn request(&self) -> Result<(), ReloadError> {
         self.orders
             .send(Order::Load)
             .map_err(|_| ReloadError::Thread(io::ErrorKind::BrokenPipe.into()))
     }
 
-    /// What is new, if anything. Who takes a table puts it in force.
+    /// The report, if there is one. The caller must put a table that it takes in force.
     #[must_use]
     pub fn take(&self) -> Option<News> {
         if !self.shared.fresh.load(Ordering::Relaxed) {
             return None;
         }
-        // The lock is held for a few moves at a time on either side; should it be so just now, the next event will do.
+        // Both sides hold the lock only briefly. If it is held just now, the next event is soon enough.
         let mut news = self.shared.news.try_lock().ok()?;
         self.shared.fresh.store(false, Ordering::Relaxed);
         let news = std::mem::take(&mut *news);
         Some(news)
     }
 
-    /// Says that a table which was taken is in force, and gives back the one before, to be freed by the thread.
+    /// Tells the thread that the taken table is in force, and passes the previous one to it, to be freed there.
     pub fn taken(&self, before: Arc<Table>) {
         let _ = self.orders.send(Order::Taken(before));
     }
 }
 
 impl Reloader {
-    /// Whether the thread is at the file for longer than [`LONG`]; said once for each load.
+    /// Whether the thread has been reading the file for longer than [`LONG`]; true only once for each load.
     #[must_use]
     pub fn takes_long(&self) -> bool {
         let since = self.shared.at_the_file.load(Ordering::Relaxed);
@@ -265,9 +266,9 @@ impl Reloader {
         since != 0 && long() && told(since)
     }
 
-    /// Calls off what the thread does and waits for its end; for so long, and says whether it has come. A file that does
-    /// not answer holds the thread for as long as it likes: whoever goes on without the thread's end must see to it that
-    /// the thread's code stays where it is.
+    /// Cancels the thread's work, waits a limited time for its end, and returns whether it has ended. A file that does not
+    /// answer can hold the thread for any time. A caller that goes on while the thread runs must keep the thread's code in
+    /// memory.
     #[must_use]
     pub fn stop(mut self, patience: Duration) -> bool {
         self.call_off();
@@ -295,7 +296,7 @@ impl Drop for Reloader {
     }
 }
 
-/// The thread's side.
+/// The state of the thread that reads the file.
 struct Worker {
     path: PathBuf,
     interval: Option<Duration>,
@@ -303,7 +304,7 @@ struct Worker {
     ends_in_newline: bool,
     shared: Arc<Shared>,
     orders: Receiver<Order>,
-    /// The table that the broker uses, as far as is known here.
+    /// The table that the broker uses, as far as the thread knows.
     in_force: Arc<Table>,
     /// The table that was offered last, until it is known to be in force.
     offered: Option<Arc<Table>>,
@@ -311,32 +312,32 @@ struct Worker {
     last_read: Option<Identity>,
     /// When to read that content once more: two writes within a tick of the file system's clock look alike.
     look_again: Option<Instant>,
-    /// The content that was seen since, and is not yet known to be whole.
+    /// The content that was seen since then, and may not be complete yet.
     moving: Option<Moving>,
-    /// What was wrong with the content that was read last, as it was told.
+    /// What was wrong with the content that was read last, as reported.
     last_error: Option<String>,
 }
 
-/// A file that is no longer what it was when it was read.
+/// A file that has changed since it was read.
 struct Moving {
     /// Its content when it was looked at last; `None` if there was none.
     identity: Option<Identity>,
-    /// Since when it is that.
+    /// Since when it has that content.
     since: Instant,
-    /// Since when it changes, until that has been told.
+    /// Since when it keeps changing; `None` once that was reported.
     untold: Option<Instant>,
 }
 
 /// Why a file is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Why {
-    /// Somebody asks.
+    /// It was requested.
     Request,
     /// Another file is in its place.
     Moved,
-    /// It has changed, and stands still.
+    /// It has changed, and no longer changes.
     Still,
-    /// It may have changed within a tick of its clock.
+    /// It may have changed within the resolution of its timestamp.
     Again,
 }
 
@@ -371,7 +372,7 @@ impl Worker {
         }
     }
 
-    /// One load answers all requests that have come until it begins. Says whether the order to end was among them.
+    /// Takes all requests that wait: one load answers them all. Returns whether the order to end was among them.
     fn drop_repeated_orders(&mut self) -> bool {
         while let Ok(order) = self.orders.try_recv() {
             match order {
@@ -383,13 +384,13 @@ impl Worker {
         false
     }
 
-    /// The broker has changed tables: the one before is freed, here and now.
+    /// The broker has changed tables: the previous one is freed here and now.
     fn settle(&mut self, before: Arc<Table>) {
         drop(before);
         self.catch_up();
     }
 
-    /// Notes that the offered table is in force, unless it still waits. Says whether it does.
+    /// Notes that the offered table is in force, unless it still waits. Returns whether it still waits.
     fn catch_up(&mut self) -> bool {
         let waits = self.shared.news().table.is_some();
         if !waits {
@@ -400,7 +401,7 @@ impl Worker {
         waits
     }
 
-    /// Looks at the file, unasked. Says why it should be read, if it should.
+    /// Checks the file without a request. Returns why it should be read, if it should.
     fn look(&mut self) -> Option<Why> {
         let now = self.shared.at_the_file(|_| Identity::of(&self.path));
         if now == self.last_read {
@@ -419,7 +420,7 @@ impl Worker {
         let moving = self.moving.insert(Moving { identity: now, since, untold });
         let is_same_file = match (&now, &known) {
             (Some(now), Some(known)) => now.is_same_file(known),
-            // That it is gone may be for a moment only.
+            // It may be gone only for a moment.
             (found, _) => found.is_none(),
         };
         if !is_same_file {
@@ -439,7 +440,7 @@ impl Worker {
         let begin = Instant::now();
         let loaded = match self.read(why) {
             Err(ReloadError::Load(LoadError::Cancelled)) => return,
-            // What is being written, or not whole yet, is read once it stands still.
+            // A file that is being written, or not complete yet, is read after it no longer changes.
             Err(ReloadError::Load(LoadError::Changing)) if why != Why::Request => {
                 if let Some(moving) = &mut self.moving {
                     moving.since = Instant::now();
@@ -458,7 +459,7 @@ impl Worker {
                 }
             }
             Err(error) => {
-                // With all that is said of it, the numbers of the lines included.
+                // The whole report counts, line numbers included.
                 let told = Some(format!("{error:?}"));
                 if why != Why::Again || told != self.last_error {
                     self.report(error);
@@ -468,14 +469,14 @@ impl Worker {
         }
     }
 
-    /// Whether a content is another than the one that was offered last, or is in force.
+    /// Whether a content differs from the one that was offered last or is in force.
     fn is_news(&self, loaded: &mut Loaded) -> bool {
         let known = self.offered.as_ref().unwrap_or(&self.in_force);
         let changes = loaded.table.compare(known, Cancel::when(&self.shared.watch));
         changes.is_ok_and(|changes| changes != Changes::default())
     }
 
-    /// Reads the file. Who asks gets a content that has stood still, unless it does not come to that.
+    /// Reads the file. After a request, it is tried again until the content does not change, for a limited time.
     fn read(&mut self, why: Why) -> Result<Loaded, ReloadError> {
         let begin = Instant::now();
         let mut tries = 1;
@@ -490,7 +491,7 @@ impl Worker {
             if !moves || why != Why::Request || ends {
                 let identity = loaded.as_ref().map_or(before, |loaded| Some(loaded.identity));
                 let result = loaded.map_err(ReloadError::from).and_then(|new| self.accept(new));
-                // What is not whole is looked at again once it stands still; and so is what has come since.
+                // An incomplete file is checked again after it no longer changes, and so is one that has changed since.
                 let is_done = result.is_ok() || why != Why::Moved && !moves || ends;
                 if is_done {
                     self.last_read = identity;
@@ -505,7 +506,7 @@ impl Worker {
         }
     }
 
-    /// Holds a content against the table in force.
+    /// Compares a content with the table in force.
     fn accept(&mut self, loaded: Loaded) -> Result<Loaded, ReloadError> {
         if loaded.table.is_empty() && !self.in_force.is_empty() {
             return Err(ReloadError::Empty);
@@ -521,7 +522,7 @@ impl Worker {
     fn offer(&mut self, loaded: Loaded, begin: Instant, requested: bool) {
         let Loaded { mut table, exposure, .. } = loaded;
         loop {
-            // A table that waits is replaced, and then the one in force is still the one before it.
+            // A table that still waits is replaced, and then the table in force has not changed.
             let waits = self.catch_up();
             let Ok(changes) = table.compare(&self.in_force, Cancel::when(&self.shared.watch))
             else {

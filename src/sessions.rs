@@ -1,13 +1,13 @@
 //! Who is logged in?
 //!
 //! At SIGHUP the broker asks for each session again, with the password that it logged in with
-//! (`mosquitto_security_apply` in `security_default.c`, 2.0 and 2.1). By then the hour of most has passed. A session that
-//! is remembered here is known to have logged in properly, and the question need not be asked again.
+//! (`mosquitto_security_apply` in `security_default.c`, 2.0 and 2.1). By then the hour of most passwords is over. A session
+//! that is remembered here has logged in properly, and need not be checked again.
 //!
 //! # What is found how fast
 //!
-//! A login asks for one other session: the one that it ends. With `one_connection yes` that is the session of the same
-//! device, otherwise the one of the same name, which the broker itself takes over. The index is keyed by just that, so
+//! A login looks for one other session: the one that it ends. With `one_connection yes` that is the session of the same
+//! device, otherwise the session of the same name, which the broker itself takes over. The index has just this key, so
 //! there is one entry for each key, however many sessions a device has.
 
 use crate::takeovers::{self, Takeovers, minute};
@@ -42,15 +42,17 @@ impl fmt::Debug for ClientHandle {
 
 /// The devices that are logged in, by the broker's handle.
 ///
-/// Its memory is bounded by the number of connections: a handle is forgotten when the broker says that its client is
-/// gone, and replaced when it comes back as another.
+/// Its memory is bounded by the number of connections: a handle is forgotten when the broker reports that its client is
+/// gone, and replaced when the broker uses it for another client.
 #[derive(Debug)]
 pub struct Sessions {
     known_by: SessionId,
     one_connection: bool,
     sessions: HashMap<ClientHandle, Session, FxBuildHasher>,
-    /// The sessions that are not being ended, by the hash of what only one of them may have: a device, or a name.
+    /// The sessions that are not being ended, by a hash that is unique among them: of the device, or of the name.
     index: HashTable<(u64, ClientHandle)>,
+    /// The same sessions by the hash of their device, if that is a different key.
+    by_device: Option<HashTable<(u64, ClientHandle)>>,
     /// Keyed SipHash: device ids may come from strangers. Nobody chooses the handles.
     hasher: RandomState,
     /// The keys of devices that logged in too often during a minute, and which minute that was.
@@ -58,7 +60,7 @@ pub struct Sessions {
     often_in: u64,
 }
 
-/// One login: who, and what proved it. It holds no secret, and proves nothing once its hour has passed.
+/// One login: who, and what proved it. It holds no secret, and is worth nothing after its hour.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Session {
     /// The ClientId, which begins with the device id, then the password as it was sent, if it has the length of one, then
@@ -70,9 +72,9 @@ pub struct Session {
     /// The hash of the device or the name.
     key: u64,
     known_by: SessionId,
-    /// It was told to end, or another session has its name. The broker has not yet said that it is gone.
+    /// It was told to end, or another session has its name. The broker has not yet reported it as gone.
     is_leaving: bool,
-    /// A kick only marks it, and its will comes when it closes: a WebSocket of a 2.0.
+    /// A kick only marks it, and its will comes when it closes: so it is with a WebSocket on 2.0.
     closes_late: bool,
     certificate: Option<Box<Digests>>,
     takeovers: Option<Box<Takeovers>>,
@@ -89,7 +91,7 @@ impl fmt::Debug for Session {
 /// Where a login comes from.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Whence<'a> {
-    /// The address, as it is shown.
+    /// The address, as the log shows it.
     pub address: &'a [u8],
     /// Whether a kick only marks the connection: it closes when the client reads or hangs up.
     pub closes_late: bool,
@@ -98,28 +100,28 @@ pub struct Whence<'a> {
 /// What a new session has done to another.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Begun {
-    /// Nothing.
+    /// It replaces no session.
     Alone,
-    /// It takes the place of a live connection, which has to be ended unless it has the same name.
+    /// It replaces a live connection, which has to be ended unless it has the same name.
     TookOver(Replaced),
-    /// It has not begun: the device has taken itself over too often.
+    /// It was not noted: the device has taken itself over too often.
     TooOften,
 }
 
-/// A session that another one takes the place of.
+/// A session that another one replaces.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Replaced {
-    /// The broker's handle.
+    /// The broker's handle of the old connection.
     pub client: ClientHandle,
-    /// What it was.
+    /// The old session, as it was noted.
     pub session: Session,
-    /// Whether the broker takes it over by itself, since the new one has the same name.
+    /// Whether the broker takes it over by itself, because the new one has the same name.
     pub by_the_broker: bool,
     /// How often the device has logged in during this minute.
     pub logins: u32,
 }
 
-/// So many devices that log in too often are told by name, each minute.
+/// How many devices that log in too often are logged by name, each minute.
 pub const MOST_OFTEN: usize = 50;
 
 impl Session {
@@ -146,14 +148,14 @@ impl Session {
         if self.has_password { rest.get(..2 * MAC_LENGTH) } else { None }
     }
 
-    /// The address that it came from, as it is shown.
+    /// The address that it came from, as the log shows it.
     #[must_use]
     pub fn address(&self) -> &[u8] {
         let before = self.client_id_length + if self.has_password { 2 * MAC_LENGTH } else { 0 };
         self.texts.get(before..).unwrap_or_default()
     }
 
-    /// What the broker knows the session by: the ClientId, or the device id in it.
+    /// The broker's name for the session: the ClientId, or the device id in it.
     #[must_use]
     pub fn id(&self) -> &[u8] {
         match self.known_by {
@@ -168,7 +170,7 @@ impl Session {
         self.closes_late
     }
 
-    /// What it began with.
+    /// The credentials that it began with.
     #[must_use]
     pub fn proofs(&self) -> Proofs<'_> {
         Proofs {
@@ -178,13 +180,13 @@ impl Session {
     }
 }
 
-/// Nothing of another length is a password, and a client may send 65,535 bytes.
+/// A text of another length is not a password, and a client may send 65,535 bytes.
 fn sent(password: Option<&[u8]>) -> Option<&[u8]> {
     password.filter(|text| text.len() == 2 * MAC_LENGTH)
 }
 
 impl Sessions {
-    /// No sessions yet: what the broker will know them by, and whether a device has one connection at most.
+    /// No sessions yet, for a broker that names sessions in this way; with `one_connection`, a device has at most one.
     #[must_use]
     pub fn new(known_by: SessionId, one_connection: bool) -> Self {
         Self {
@@ -192,6 +194,7 @@ impl Sessions {
             one_connection,
             sessions: HashMap::default(),
             index: HashTable::new(),
+            by_device: (!one_connection && known_by == SessionId::Client).then(HashTable::new),
             hasher: RandomState::new(),
             often: Vec::new(),
             often_in: 0,
@@ -226,10 +229,10 @@ impl Sessions {
         })
     }
 
-    /// Notes a login that was accepted, unless it is one take-over too many. `now` counts from any fixed point, and is asked
-    /// only where something is taken over.
+    /// Notes a login that was accepted, unless it is one take-over too many. `now` counts from any fixed point, and is
+    /// called only for a take-over.
     ///
-    /// What it takes the place of counts as leaving from here on.
+    /// The session that it replaces counts as leaving from here on.
     pub fn begin(
         &mut self,
         client: ClientHandle,
@@ -263,7 +266,7 @@ impl Sessions {
         Begun::TookOver(Replaced { client: rival, session, by_the_broker, logins })
     }
 
-    /// The session that a new one takes the place of.
+    /// The session that a new one replaces.
     fn rival_of(&self, new: &Session) -> Option<ClientHandle> {
         let same = |(key, client): &(u64, ClientHandle)| {
             *key == new.key
@@ -280,33 +283,57 @@ impl Sessions {
 
     fn insert(&mut self, client: ClientHandle, session: Session) {
         let key = session.key;
-        if let Some(before) = self.sessions.insert(client, session) {
-            self.remove_from_index(before.key, client);
-        }
+        self.forget(client);
+        self.sessions.insert(client, session);
         self.index.insert_unique(key, (key, client), |(key, _)| *key);
+        if let Some(device) = self.device_hash(client) {
+            if let Some(by_device) = &mut self.by_device {
+                by_device.insert_unique(device, (device, client), |(device, _)| *device);
+            }
+        }
     }
 
-    /// A session is being ended: the broker will say when it is gone.
+    /// The hash of a session's device, where there is an index of those.
+    fn device_hash(&self, client: ClientHandle) -> Option<u64> {
+        self.by_device.as_ref()?;
+        Some(self.hasher.hash_one(self.sessions.get(&client)?.device_id()))
+    }
+
+    /// Calls a function with each session of a device that is not being ended.
+    pub fn each_of_device(&self, device_id: &[u8], mut call: impl FnMut(ClientHandle, &Session)) {
+        let hash = self.hasher.hash_one(device_id);
+        for (_, client) in self.by_device.as_ref().unwrap_or(&self.index).iter_hash(hash) {
+            let session = self.sessions.get(client);
+            if let Some(session) = session.filter(|session| session.device_id() == device_id) {
+                call(*client, session);
+            }
+        }
+    }
+
+    /// Marks a session as being ended: the broker will report when it is gone.
     pub fn leave(&mut self, client: ClientHandle) {
         if let Some(session) = self.sessions.get_mut(&client) {
             session.is_leaving = true;
-            let key = session.key;
-            self.remove_from_index(key, client);
+            self.remove_from_index(client);
         }
     }
 
-    /// The client is gone. Says whether it was there.
+    /// Forgets a client that is gone. Returns whether it was there.
     pub fn forget(&mut self, client: ClientHandle) -> bool {
-        let session = self.sessions.remove(&client);
-        if let Some(session) = &session {
-            self.remove_from_index(session.key, client);
-        }
-        session.is_some()
+        self.remove_from_index(client);
+        self.sessions.remove(&client).is_some()
     }
 
-    fn remove_from_index(&mut self, key: u64, client: ClientHandle) {
+    fn remove_from_index(&mut self, client: ClientHandle) {
+        let Some(key) = self.sessions.get(&client).map(|session| session.key) else { return };
         if let Ok(entry) = self.index.find_entry(key, |(_, other)| *other == client) {
             entry.remove();
+        }
+        let device = self.device_hash(client);
+        if let (Some(device), Some(by_device)) = (device, &mut self.by_device) {
+            if let Ok(entry) = by_device.find_entry(device, |(_, other)| *other == client) {
+                entry.remove();
+            }
         }
     }
 
@@ -316,7 +343,7 @@ impl Sessions {
         self.sessions.get(&client).is_some_and(|session| session.id() == id)
     }
 
-    /// Whether this is a login that was accepted, and not another one behind the same handle.
+    /// Whether this is the login that was accepted, and not another one with the same handle.
     #[must_use]
     pub fn holds(&self, client: ClientHandle, connect: &Connect<'_>) -> bool {
         self.sessions.get(&client).is_some_and(|session| session.began_with(connect))
@@ -326,6 +353,12 @@ impl Sessions {
     #[must_use]
     pub fn live(&self, client: ClientHandle) -> Option<&Session> {
         self.sessions.get(&client).filter(|session| !session.is_leaving)
+    }
+
+    /// The broker's name for a session, whether it is being ended or not.
+    #[must_use]
+    pub fn id_of(&self, client: ClientHandle) -> Option<&[u8]> {
+        self.sessions.get(&client).map(Session::id)
     }
 
     /// The handles of all sessions that are not being ended.
@@ -355,7 +388,7 @@ impl Sessions {
         }
     }
 
-    /// The devices that logged in too often, once their minute is over. The time is asked for only where there are any.
+    /// The devices that logged in too often, once their minute is over. `now` is called only if there are any.
     pub fn often(&mut self, now: impl FnOnce() -> Duration) -> Vec<Often> {
         if self.often.is_empty() || minute(now()) == self.often_in {
             return Vec::new();
@@ -445,13 +478,13 @@ mod tests {
         assert_eq!(replaced(log_in(&mut sessions, 1, b"a_1", &P)), None);
         assert_eq!(replaced(log_in(&mut sessions, 3, b"b_1", &P)), None);
         assert_eq!(replaced(log_in(&mut sessions, 2, b"a_2", &P)), Some((1, false)));
-        // The first one is on its way out, and is still known as what it was.
+        // The first one is being ended, and is still known.
         assert!(sessions.holds(ClientHandle(1), &connect(b"a_1", &P)));
         assert!(sessions.live(ClientHandle(1)).is_none());
         assert_eq!(sessions.len(), 2);
         // The same name: the broker takes it over.
         assert_eq!(replaced(log_in(&mut sessions, 4, b"a_2", &P)), Some((2, true)));
-        // The same handle: it was gone, and nobody has said so.
+        // The same handle: the client was gone, but that was not reported.
         assert_eq!(replaced(log_in(&mut sessions, 4, b"a_3", &P)), None);
         for client in 1..=4 {
             sessions.forget(ClientHandle(client));
@@ -592,7 +625,7 @@ mod tests {
                 let client_id = if login % 2 == 0 { b"a_0" } else { b"a_1" };
                 log_in(&mut sessions, login as usize, client_id, &P);
             }
-            // In its own minute nothing is told yet.
+            // Nothing is reported before the minute is over.
             assert_eq!(sessions.often(|| NOW + Duration::from_secs(59)), []);
             let logins: Vec<u32> = sessions
                 .often(|| NOW + Duration::from_secs(60))

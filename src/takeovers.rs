@@ -1,36 +1,36 @@
 //! Does a device exist twice? How often a login of a device has ended a live connection of the same device.
 //!
-//! Two programs with one device's secret throw each other out for as long as they run: real SDKs come back 75 to 990 times
-//! a second. The limit makes the later one wait, and the earlier one keep its connection. Only a login that has proved
-//! itself counts, and only one that ends a live connection: nobody can lock a device out by failing in its name, and a
-//! device that connects, publishes and leaves takes nothing over.
+//! Two programs with one device's secret disconnect each other for as long as they run, and real SDKs reconnect at once,
+//! many times a second. The limit makes the later one wait, and the earlier one keeps its connection. Only a login that
+//! has proved itself counts, and only one that ends a live connection. So nobody can lock a device out by failing in its
+//! name, and a device that connects, publishes and leaves takes nothing over.
 //!
-//! What is known of a device lies in its session and moves on to the session that takes it over, so the memory is bounded
-//! by the devices that are logged in.
+//! The state of a device is stored in its session and moves to the session that takes it over, so the memory is bounded by
+//! the number of logged-in devices.
 
 use crate::bucket::Bucket;
 use iotda_core::options::Limit;
 use std::time::Duration;
 
-/// So many logins of a device that each ended a live connection are told one by one, each minute. A device that has more
-/// of them is told once, with their number.
+/// How many logins of a device that each ended a live connection are logged one by one, each minute. A device with more of
+/// them is logged once, with their number.
 pub const IN_FULL: u32 = 4;
 
 /// The take-overs of one device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Takeovers {
-    /// When all of them are forgiven, so that one number says how full the bucket is.
+    /// When all of them are forgotten: this one number says how full the bucket is.
     forgiven: u64,
     /// Which minute since the start `logins` belongs to.
     minute: u64,
     /// Logins of that minute, the first one included.
     logins: u32,
-    /// The last address of the device that is not the one of its session.
+    /// The last address of the device that is not its session's address.
     other_address: Box<[u8]>,
 }
 
 impl Takeovers {
-    /// Whether one more take-over is one too many. `now` counts from any fixed point.
+    /// Whether one more take-over is over the limit. `now` counts from any fixed point.
     #[must_use]
     pub fn are_too_many(&self, limit: Limit, now: Duration) -> bool {
         Bucket::from(limit).is_full(self.forgiven, now)
@@ -43,7 +43,7 @@ impl Takeovers {
         }
         let minute = minute(now);
         if self.minute != minute || self.logins == 0 {
-            // The login that is taken over now came before.
+            // The login that is now taken over was an earlier one.
             (self.minute, self.logins) = (minute, 1);
         }
         self.logins = self.logins.saturating_add(1);
@@ -58,7 +58,7 @@ impl Takeovers {
         if self.minute == minute { self.logins } else { 0 }
     }
 
-    /// Where else the device has logged in from lately; empty if from nowhere.
+    /// The other address from which the device has logged in lately; empty if there is none.
     #[must_use]
     pub fn other_address(&self) -> &[u8] {
         &self.other_address

@@ -1,8 +1,8 @@
-//! Our words for the broker's interface, `include/iotda_broker.h`, against the headers of Debian's mosquitto-dev, of
-//! each supported version.
+//! Compares our declarations of the broker's interface, `include/iotda_broker.h`, with the headers of Debian's mosquitto-dev
+//! of each supported version.
 //!
-//! `abi/check.c` holds them together; here it is compiled, and shown to notice what it should. That the Rust types are
-//! those of our header is asserted by bindgen's code, and by the types in `src/ffi`.
+//! `abi/check.c` compares them; here it is compiled, and tested to notice differences. Bindgen's code and the types in
+//! `src/ffi` assert that the Rust types are those of our header.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -17,7 +17,7 @@ on_every_broker!(agrees; from 2.1: notices_a_difference);
 
 const HEADERS: [&str; 3] = ["mosquitto.h", "mosquitto_broker.h", "mosquitto_plugin.h"];
 
-/// Where a version's headers are, and which number they give it, where that is known.
+/// Where a version's headers are, and the version number in them, if known.
 struct Headers {
     folder: PathBuf,
     number: Option<u32>,
@@ -28,10 +28,10 @@ fn of_version(version: Version) -> Headers {
     Headers { folder: broker::installation(version).join("root/usr/include"), number }
 }
 
-/// Compiles the check with our header from a folder; what the compiler says if it does not compile.
+/// Compiles the check with our header from a folder; returns the compiler's output if it does not compile.
 fn check(headers: &Headers, ours: &Path) -> Result<(), String> {
     for name in HEADERS {
-        // The compiler would go on to look where another version may be installed.
+        // Otherwise the compiler would also search where another version may be installed.
         let header = headers.folder.join(name);
         assert!(header.is_file(), "no {}: ./dev test brings it", header.display());
     }
@@ -62,7 +62,7 @@ fn agrees(version: Version) {
     }
 }
 
-/// A header that has changed needs new bindings. Whether they are right is for bindgen to say, in `./dev lint`.
+/// A header that has changed needs new bindings. `./dev lint` checks with bindgen that they are right.
 #[test]
 fn bindings_were_made_from_our_header() {
     let sum = hex::encode(Sha256::digest(our_header()));
@@ -77,7 +77,7 @@ fn bindings_were_made_from_our_header() {
     }
 }
 
-/// What in our header is changed into what, and what the compiler then names.
+/// Changes to our header, and the name that the compiler's error must have.
 const MUTATIONS: [(&str, &str, &str); 16] = [
     ("#define IOTDA_PLUGIN_VERSION 5", "#define IOTDA_PLUGIN_VERSION 4", "IOTDA_PLUGIN_VERSION"),
     ("#define IOTDA_ERR_AUTH 11", "#define IOTDA_ERR_AUTH 12", "IOTDA_ERR_AUTH"),

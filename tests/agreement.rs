@@ -1,5 +1,5 @@
-//! For any line of a secrets file, any options and any login, the plugin's answer and the verdict of `iotda-auth explain` are
-//! the same.
+//! For any line of a secrets file, any options and any login, the plugin's answer and the verdict of `iotda-auth explain`
+//! are the same.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -24,7 +24,7 @@ use support::{
     tool::{command, run},
 };
 
-/// What stands for two certificates: `explain` wants a SEQUENCE that holds another.
+/// In place of two certificates: `explain` wants a SEQUENCE that holds another.
 const CERTIFICATES: [&[u8]; 2] = [&[0x30, 3, 0x30, 1, 7], &[0x30, 3, 0x30, 1, 8]];
 
 fn pem(der: &[u8]) -> String {
@@ -34,7 +34,7 @@ fn pem(der: &[u8]) -> String {
 
 #[derive(Clone, Debug)]
 struct Device {
-    /// What is behind the first colon.
+    /// The text after the first colon.
     proof: String,
     frozen: bool,
 }
@@ -67,7 +67,7 @@ struct Sent {
     keep_alive: u16,
 }
 
-/// Logins that are right but for what is changed in them: nothing, one thing, or several.
+/// Valid logins in which nothing, one thing or several things are changed.
 fn logins() -> impl Strategy<Value = Sent> {
     let right = (
         prop::sample::select(vec![
@@ -106,7 +106,7 @@ fn logins() -> impl Strategy<Value = Sent> {
     )
 }
 
-/// Whole hours, so that no second that passes between the two makes a difference.
+/// Whole hours, so that a second that passes between the two makes no difference.
 fn options() -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
     prop::sample::subsequence(
         vec![
@@ -141,7 +141,7 @@ fn answer(options: &[(&str, &str)], secrets: &str, sent: &Sent) -> String {
     match plugin.login(&Silent, &login) {
         Answer::Accept { .. } => "accepted".into(),
         Answer::Defer => "deferred".into(),
-        Answer::Refuse(reason) => format!("refused: {}", reason.slug()),
+        Answer::Refuse(reason) => format!("refused: {}", reason.id()),
         Answer::End => panic!("not in a sweep"),
     }
 }
@@ -171,7 +171,7 @@ fn explanation(options: &[(&str, &str)], secrets: &str, certificate: &str, sent:
     verdict.split(' ').take(words).collect::<Vec<_>>().join(" ")
 }
 
-/// What has come up, so that it is known that no answer was left out.
+/// The answers that occurred, to check that none was left out.
 static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 #[test]
@@ -195,7 +195,7 @@ fn plugin_and_explain_agree() {
             let hour = now() / HOUR;
             let expected = answer(&options, secrets, &sent);
             let found = explanation(&options, secrets, certificate, &sent);
-            // An hour that ends in between is one more hour for the second of the two.
+            // If an hour ends in between, it is one hour later for the second of the two.
             prop_assume!(now() / HOUR == hour);
             prop_assert_eq!(&found, &expected);
             SEEN.lock().unwrap().insert(found);
@@ -204,10 +204,10 @@ fn plugin_and_explain_agree() {
         .unwrap();
     let seen = SEEN.lock().unwrap();
     for reason in Refusal::ALL {
-        // These depend on other logins, on what the broker asks, and on a fault.
+        // These depend on other logins, on the broker, or on a fault.
         let never = matches!(reason.step(), None | Some(Step::Rate));
-        let slug = format!("refused: {}", reason.slug());
-        assert_eq!(seen.contains(&slug), !never, "{slug}: {seen:?}");
+        let id = format!("refused: {}", reason.id());
+        assert_eq!(seen.contains(&id), !never, "{id}: {seen:?}");
     }
     assert!(seen.contains("accepted") && seen.contains("deferred"), "{seen:?}");
 }

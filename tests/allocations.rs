@@ -1,4 +1,4 @@
-//! A login allocates nothing on its way to the verdict: a flood of them cannot make the broker's heap grow.
+//! A login allocates nothing before the verdict, so very many logins cannot make the broker's heap grow.
 
 #![allow(unsafe_code, clippy::unwrap_used, clippy::expect_used)]
 
@@ -27,7 +27,7 @@ struct Counting;
 
 thread_local!(static COUNT: Cell<usize> = const { Cell::new(0) });
 
-// SAFETY: everything is left to the system's allocator.
+// SAFETY: everything is passed on to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         COUNT.set(COUNT.get() + 1);
@@ -91,7 +91,7 @@ fn a_verdict_allocates_nothing() {
 }
 
 #[test]
-fn a_refusal_allocates_nothing_its_log_line_included() {
+fn a_refusal_and_its_log_line_allocate_nothing() {
     let scratch = Scratch::new();
     let file = scratch.file("secrets", secrets());
     let options = [("secrets_file", file.to_str().unwrap()), ("failure_limit", "1000/1m")];

@@ -14,7 +14,7 @@ use support::{
     library::{release, root, target_directory},
 };
 
-/// Cargo in the project's folder, as an operator calls it.
+/// Cargo in the project's folder, as an operator runs it.
 fn cargo<T: AsRef<OsStr>>(arguments: impl IntoIterator<Item = T>, target: &Path) {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(root()).env_remove("RUSTFLAGS").arg("--quiet").args(arguments);
@@ -33,8 +33,7 @@ fn one_command_builds_the_library_and_the_tool() {
     assert!(fs::read(release()).unwrap() == alone, "built after the tool it is another");
 }
 
-/// Link-time optimisation makes it a good deal smaller. Cargo leaves that out, and says nothing, where something of Rust may
-/// link the same library.
+/// Link-time optimisation makes it much smaller. Cargo silently leaves that out if a Rust crate may link the same library.
 #[test]
 fn the_library_is_optimised_as_a_whole() {
     let target = target_directory().join("no-lto");
@@ -46,7 +45,7 @@ fn the_library_is_optimised_as_a_whole() {
     assert!(with * 100 < without * 95, "{with} bytes, and {without} without LTO");
 }
 
-/// Two users build the same bytes: no folder of theirs is in them.
+/// Two users build the same bytes: no path of theirs is in them.
 #[test]
 fn no_folder_of_the_builders_is_left() {
     cargo(["build", "--release"], target_directory());

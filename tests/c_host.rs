@@ -88,12 +88,18 @@ scenarios! {
     thinned_log
     certificates
     certificates_and_reloads
+    subscribed_at_connect
+    own_filters
+    resumed_filters
+    filters_of_others
+    handed_down
+    undelivered
     panic_in_a_login
     unload
 }
 
 /// Scenarios for hosts that lack something.
-const FOR_OTHER_HOSTS: [&str; 2] = ["missing_function", "without_tls"];
+const FOR_OTHER_HOSTS: [&str; 3] = ["missing_function", "without_tls", "without_subscriptions"];
 
 /// What valgrind ends with where it finds something.
 const FOUND: i32 = 99;
@@ -111,6 +117,10 @@ static SANITIZED_2_0: Host = Host::new("2.0-sanitized", &["-DHOST_2_0", "-fsanit
 static SANITIZED_2_1: Host = Host::new("2.1-sanitized", &["-DHOST_2_1", "-fsanitize=address"]);
 static WITHOUT_CLIENT_ID: Host =
     Host::new("2.0-without-client-id", &["-DHOST_2_0", "-DWITHOUT_CLIENT_ID"]);
+static WITHOUT_CLIENT_SUB_COUNT: Host =
+    Host::new("2.0-without-client-sub-count", &["-DHOST_2_0", "-DWITHOUT_CLIENT_SUB_COUNT"]);
+static WITHOUT_SUBSCRIPTIONS: Host =
+    Host::new("2.1-without-subscriptions", &["-DHOST_2_1", "-DWITHOUT_SUBSCRIPTIONS"]);
 static WITHOUT_TLS: Host = Host::new("2.1-without-tls", &["-DHOST_2_1", "-DWITHOUT_TLS"]);
 static WITHOUT_LOG_PRINTF: Host =
     Host::new("2.1-without-log-printf", &["-DHOST_2_1", "-DWITHOUT_LOG_PRINTF"]);
@@ -259,9 +269,11 @@ fn no_scenario_is_left_out() {
 
 #[test]
 fn a_missing_function_is_named() {
-    for (host, name) in
-        [(&WITHOUT_CLIENT_ID, "mosquitto_client_id"), (&WITHOUT_LOG_PRINTF, "mosquitto_log_printf")]
-    {
+    for (host, name) in [
+        (&WITHOUT_CLIENT_ID, "mosquitto_client_id"),
+        (&WITHOUT_CLIENT_SUB_COUNT, "mosquitto_client_sub_count"),
+        (&WITHOUT_LOG_PRINTF, "mosquitto_log_printf"),
+    ] {
         let output = run(host, "missing_function", &[], &[]);
         let message = said(&output);
         assert!(output.status.success(), "{}\n{message}", output.status);
@@ -282,6 +294,18 @@ fn a_broker_without_tls_has_no_certificates() {
     }
     // In a broker that has TLS the same is not so.
     assert_eq!(run(&HOST_2_1, "without_tls", &[], &[]).status.code(), Some(1));
+}
+
+#[test]
+fn a_2_1_that_lacks_the_subscriptions_subscribes_nobody() {
+    for output in [
+        run(&WITHOUT_SUBSCRIPTIONS, "without_subscriptions", &[], &[]),
+        run_under_valgrind(&WITHOUT_SUBSCRIPTIONS, "without_subscriptions"),
+    ] {
+        assert!(output.status.success(), "{}\n{}", output.status, said(&output));
+    }
+    // A 2.1 that has them is another matter.
+    assert_eq!(run(&HOST_2_1, "without_subscriptions", &[], &[]).status.code(), Some(1));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What the README, the example and `./dev` say, held against the code.
+//! Compares the README, the example and `./dev` with the code.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -35,12 +35,12 @@ fn table(header: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// What is in backticks, or else the text itself: an underscore outside of them may be taken for emphasis.
+/// The text in backticks, or else the text itself: backticks keep an underscore from being read as emphasis.
 fn plain(cell: &str) -> &str {
     cell.strip_prefix('`').and_then(|cell| cell.strip_suffix('`')).unwrap_or(cell)
 }
 
-/// The words that come right after a text, wherever it stands.
+/// The words that come right after each occurrence of a text.
 fn words_after(text: &str, before: &str) -> BTreeSet<String> {
     let word = |rest: &str| {
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(rest.len());
@@ -67,7 +67,7 @@ fn listed_verbs() -> Vec<String> {
     output_of("./dev", &[]).lines().filter_map(indented).collect()
 }
 
-/// Half of a merge reads like text to whoever made it.
+/// Conflict marks are easy to overlook in prose.
 #[test]
 fn documents_hold_no_marks_of_a_merge() {
     let documents = ["README.md", "CHANGELOG.md", "SECURITY.md", "CONTRIBUTING.md"];
@@ -86,22 +86,22 @@ fn readme_has_every_refusal_in_order() {
     assert_eq!(rows.len(), Refusal::ALL.len());
     for (row, refusal) in rows.iter().zip(Refusal::ALL) {
         let code = refusal.connack();
-        let [slug, meaning, v3, v5] = &row[..] else { panic!("{row:?}") };
-        assert_eq!(*slug, format!("`{}`", refusal.slug()));
+        let [id, meaning, v3, v5] = &row[..] else { panic!("{row:?}") };
+        assert_eq!(*id, format!("`{}`", refusal.id()));
         assert_eq!(plain(meaning), refusal.to_string());
-        assert_eq!(*v3, code.v3.to_string(), "{slug}");
-        assert_eq!(*v5, format!("0x{:02X}", code.v5), "{slug}");
+        assert_eq!(*v3, code.v3.to_string(), "{id}");
+        assert_eq!(*v5, format!("0x{:02X}", code.v5), "{id}");
     }
 }
 
-/// What a client gets, by listener and broker: tests/broker/connack.rs plays the same, to the byte.
+/// What a client gets, by listener and broker: tests/broker/connack.rs plays the same, byte for byte.
 #[test]
 fn readme_says_what_each_broker_answers() {
     let rows = table("| listener | MQTT | Mosquitto 2.0 | Mosquitto 2.1 |");
     let answers: Vec<[&str; 3]> =
         rows.iter().map(|row| [plain(&row[1]), plain(&row[2]), plain(&row[3])]).collect();
     let same = "as in the table";
-    // "Not authorized" is the code of a refusal that no credentials mend.
+    // "Not authorized" is the code of a frozen device too.
     let stock = Refusal::Frozen.connack();
     let (v3, v5) = (stock.v3.to_string(), format!("0x{:02X}", stock.v5));
     let expected =
@@ -114,12 +114,12 @@ fn readme_says_what_to_do_about_every_refusal() {
     let found = table("| reason | what to do |");
     let expected: Vec<_> = Refusal::ALL
         .iter()
-        .map(|refusal| vec![format!("`{}`", refusal.slug()), refusal.advice().to_owned()])
+        .map(|refusal| vec![format!("`{}`", refusal.id()), refusal.advice().to_owned()])
         .collect();
     assert_eq!(found, expected);
 }
 
-/// What the advice tells to use exists, or the operator is sent astray.
+/// The commands and options that the advice names exist.
 #[test]
 fn advice_names_what_there_is() {
     let help = tool(["--help"]).out;
@@ -134,7 +134,7 @@ fn advice_names_what_there_is() {
     }
 }
 
-/// The README's CSV file is one.
+/// The README's CSV file is valid.
 #[test]
 fn readme_shows_a_csv_file_that_can_be_imported() {
     let readme = file("README.md");
@@ -162,7 +162,7 @@ fn readme_has_every_option_in_order() {
     }
 }
 
-/// Each option stands once in the example, commented out unless it is required, and with its default.
+/// Each option is in the example once, with its default, and commented out unless it is required.
 #[test]
 fn example_has_every_option_in_order() {
     let example = file("mosquitto.conf.example");
@@ -223,8 +223,8 @@ fn readme_names_verbs_of_dev() {
     assert!(named.is_subset(&listed), "{named:?}");
 }
 
-/// `./dev` with `apt-get`, `sudo` and `cargo` that only note that they were called, and no cache: its output, and whether
-/// something was called.
+/// Runs `./dev` without a cache, and with an `apt-get`, `sudo` and `cargo` that only note that they were called. Returns its
+/// output, and whether one of them was called.
 fn dev_that_can_do_nothing(arguments: &[&str]) -> (Output, bool) {
     let folder =
         support::library::temporary_directory().join(format!("docs-dev-{}", arguments.join("")));
@@ -250,7 +250,7 @@ fn dev_that_can_do_nothing(arguments: &[&str]) -> (Output, bool) {
     (output, called)
 }
 
-/// Whoever asks what a verb does has not asked for it to be done.
+/// `--help` must not run the verb.
 #[test]
 fn help_of_dev_only_helps() {
     let verbs = listed_verbs();
@@ -263,7 +263,7 @@ fn help_of_dev_only_helps() {
             assert!(said.starts_with(&format!("usage: ./dev {verb}")), "{verb} {option}: {said}");
         }
     }
-    // And that is seen: without the option something is called.
+    // The check works: without the option something is called.
     assert!(dev_that_can_do_nothing(&["bench"]).1);
 }
 
@@ -309,7 +309,7 @@ fn readme_says_what_is_tested_where() {
         })
         .collect();
     assert_eq!(rows, expected);
-    // And the list is played: each row is named by a test.
+    // The list is played: each row is named by a test.
     let played = file("tests/broker/matrix.rs");
     for row in MATRIX {
         assert_eq!(
@@ -321,7 +321,7 @@ fn readme_says_what_is_tested_where() {
     }
 }
 
-/// Each test that SECURITY.md names for a threat is there, and no threat goes without.
+/// Each test that SECURITY.md names for a threat exists, and each threat has one.
 #[test]
 fn security_names_tests_that_exist() {
     let security = file("SECURITY.md");
@@ -350,7 +350,7 @@ fn readme_says_which_reasons_are_one_number() {
     let rows = table("| topic below `$SYS/broker/iotda-auth/` | value |");
     let row = rows.iter().find(|row| plain(&row[0]) == "refused/device").unwrap();
     for reason in Refusal::ALL {
-        let named = row[1].contains(&format!("`{}`", reason.slug()));
+        let named = row[1].contains(&format!("`{}`", reason.id()));
         assert_eq!(named, reason.tells_of_devices(), "{reason:?}");
     }
 }

@@ -1,6 +1,6 @@
-//! The library that ships: what it shows to the broker, and what it needs of the system.
+//! The library that ships: what it exports to the broker, and what it needs from the system.
 //!
-//! Each check reads what `nm` or `readelf` prints, and is shown to fail on a library that is not as it should be.
+//! Each check reads the output of `nm` or `readelf`, and is tested to fail on a wrong library.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -24,13 +24,13 @@ fn symbols(nm: &str) -> BTreeSet<&str> {
     names.map(|name| name.split('@').next().unwrap_or(name)).collect()
 }
 
-/// Exactly the entry points are exported: in a 2.0 whatever else was would be seen by every other plugin.
+/// Only the entry points are exported: on 2.0, every other plugin would see any further symbol.
 fn check_exports(nm_of_defined: &str) -> Result<(), String> {
     let found = symbols(nm_of_defined);
     if found == BTreeSet::from(ENTRY_POINTS) { Ok(()) } else { Err(format!("exports {found:?}")) }
 }
 
-/// No function of the broker is referred to by name: a broker that lacks it would not load the library.
+/// No function of the broker is linked by name: a broker that lacks it could not load the library.
 fn check_undefined(nm_of_undefined: &str) -> Result<(), String> {
     let found = symbols(nm_of_undefined);
     match found.iter().find(|name| name.starts_with("mosquitto_")) {
@@ -40,7 +40,7 @@ fn check_undefined(nm_of_undefined: &str) -> Result<(), String> {
     }
 }
 
-/// Nothing is needed that a system with a broker and gcc's run time may lack.
+/// The library needs nothing that a system with a broker and gcc's run time may lack.
 fn check_needed(readelf_dynamic: &str) -> Result<(), String> {
     let needed: Vec<&str> = readelf_dynamic
         .lines()
@@ -48,7 +48,7 @@ fn check_needed(readelf_dynamic: &str) -> Result<(), String> {
         .filter_map(|line| line.split(['[', ']']).nth(1))
         .collect();
     let expected = |name: &&&str| {
-        // The dynamic loader is a part of libc.
+        // The dynamic loader is part of libc.
         ["libc.so.6", "libgcc_s.so.1"].contains(name) || name.starts_with("ld-linux")
     };
     match needed.iter().find(|name| !expected(name)) {
@@ -126,7 +126,7 @@ fn needs_no_newer_libc_than_the_oldest_broker_has() {
     if here <= OLDEST_LIBC {
         check_libc(&versions, OLDEST_LIBC).unwrap();
     } else {
-        // What a library needs depends on where it is built; the one that ships is built on the oldest system.
+        // A library's needs depend on where it is built; the one that ships is built on the oldest system.
         println!("built with glibc {here:?}, needs {:?}", libc_versions(&versions).last());
         check_libc(&versions, here).unwrap();
     }
@@ -137,7 +137,7 @@ fn is_small() {
     check_size(fs::metadata(library::release()).unwrap().len()).unwrap();
 }
 
-/// A library in C, with code in place of ours.
+/// A library in C, with the given code instead of the plugin's.
 fn build(scratch: &Scratch, code: &str, flags: &[&str]) -> PathBuf {
     let source = scratch.file("plugin.c", code);
     let flags = ["-shared", "-fPIC", "-Wl,--no-as-needed"].into_iter().chain(flags.iter().copied());

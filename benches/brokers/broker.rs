@@ -1,5 +1,5 @@
-//! How is a broker run that is measured? As for the tests, but timed from its first moment, with any of the subjects,
-//! and with no line in its log for each client.
+//! How is a measured broker run? As in the tests, but timed from its start, with any of the subjects, and without a log
+//! line for each client.
 
 use super::{process::Process, subject::Subject};
 use std::{io::ErrorKind, net::TcpStream, path::Path, thread, time::Duration};
@@ -10,7 +10,7 @@ use support::{
     version::Version,
 };
 
-/// How long an answer may take: ten million devices take longer than a test has patience for.
+/// How long an answer may take; with very many devices that is longer than in a test.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running broker, killed with the value.
@@ -19,14 +19,14 @@ pub struct Broker {
     broker: broker::Broker,
 }
 
-/// What its start took.
+/// The cost of its start.
 #[derive(Clone, Copy)]
 pub struct Started {
     /// From the fork to the first CONNACK.
     pub time: Duration,
-    /// The process's, until then.
+    /// CPU time of the process until then.
     pub cpu: Duration,
-    /// In bytes, then.
+    /// Memory then, in bytes.
     pub memory: u64,
 }
 
@@ -92,7 +92,7 @@ impl Broker {
         self.broker.log()
     }
 
-    /// SIGHUP. Gives back what tells when it is through.
+    /// Sends SIGHUP. The value that it returns tells when the reload is done.
     pub fn hang_up(&self) -> HangUp<'_> {
         let log = self.log();
         let count = |text| log.matches(text).count() + 1;
@@ -106,7 +106,7 @@ impl Broker {
     }
 }
 
-/// A SIGHUP that is under way.
+/// A reload in progress.
 pub struct HangUp<'a> {
     broker: &'a Broker,
     seen: usize,
@@ -114,7 +114,7 @@ pub struct HangUp<'a> {
 }
 
 impl HangUp<'_> {
-    /// Waits until the broker has seen to it, which is when it answers again; and ours has a new table.
+    /// Waits until the broker has handled it: it answers again, and ours has a new table.
     pub fn wait(self, client: &mut Client) {
         self.wait_for_log("Reloading config", self.seen);
         ping(client);
@@ -125,7 +125,7 @@ impl HangUp<'_> {
 
     fn wait_for_log(&self, text: &str, count: usize) {
         let is_there = || self.broker.log().matches(text).count() >= count;
-        // Ten million devices may take longer than a test has patience for.
+        // With very many devices this takes longer than a test may wait.
         (0..6)
             .find_map(|_| wait(is_there))
             .unwrap_or_else(|| panic!("no {text:?} in the log:\n{}", self.broker.log()));

@@ -1,4 +1,4 @@
-//! How long is a message under way? A client that publishes to itself each millisecond, at QoS 0.
+//! How long does a message take? A client publishes to itself each millisecond, at QoS 0.
 
 use std::{
     net::TcpStream,
@@ -30,7 +30,7 @@ pub struct RoundTrip {
 impl Echo {
     /// Starts with a client that is logged in.
     pub fn start(connection: &TcpStream) -> Self {
-        // One writes and one reads, at the same time.
+        // One thread writes and one reads, at the same time.
         let [mut sender, reader] = [(); 2].map(|()| Client::over(connection.try_clone().unwrap()));
         assert_eq!(sender.subscribe(4, TOPIC), 1);
 

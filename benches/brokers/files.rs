@@ -28,15 +28,15 @@ const PASSWORD: &str = "a-password-of-32-characters-0123";
 /// In seconds.
 const A_MINUTE: UnixSeconds = 60;
 
-/// The files of a run, made when they are first asked for.
+/// The files of a run, made on first use.
 pub struct Files(Scratch);
 
-/// How the lines of a secrets file are.
+/// The variants of a secrets file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     /// In order.
     Plain,
-    /// In the other order, and with another secret for each device but the first two, which are logged in.
+    /// In reverse order, and with another secret for each device except the first two, which are logged in.
     AllOther,
 }
 
@@ -45,7 +45,7 @@ impl Files {
         Self(Scratch::new())
     }
 
-    /// A folder for whatever else a topic needs.
+    /// A folder for other files of a topic.
     pub fn scratch(&self) -> &Scratch {
         &self.0
     }
@@ -77,8 +77,8 @@ impl Files {
         })
     }
 
-    /// A password file as a version makes it. All users have one password and one salt, for a million salted hashes
-    /// take an hour to make; reading it costs the same.
+    /// A password file as a version makes it. All users share one password and one salt, because making a million salted
+    /// hashes takes too long; reading the file costs the same.
     pub fn passwords(&self, version: Version, users: usize) -> PathBuf {
         let one = self.0.path().join(format!("one-password-{version}"));
         if !one.exists() {
@@ -92,7 +92,7 @@ impl Files {
         })
     }
 
-    /// A configuration of dynamic-security's, as a version makes it. All clients have one password and one salt here too.
+    /// A configuration of dynamic-security, as a version makes it. Here too, all clients share one password and one salt.
     pub fn dynamic_security(&self, version: Version, clients: usize) -> PathBuf {
         let path = self.0.path().join(format!("dynamic-security-{version}-{clients}"));
         if !path.exists() {
@@ -151,8 +151,8 @@ pub fn secret(n: usize) -> String {
     format!("{:032x}", (n as u128 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835))
 }
 
-/// The login of a device, of this hour; or of the next, if that is about to begin: one that is on its way does not grow
-/// stale.
+/// The login of a device for this hour, or for the next hour if that is about to begin, so that it does not become stale
+/// on the way.
 pub fn device(n: usize) -> Connect {
     signed(n, secret(n), now() + A_MINUTE)
 }

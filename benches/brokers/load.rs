@@ -1,4 +1,4 @@
-//! What does it take to make a table of a file?
+//! What does it cost to make a table from a file?
 
 use super::{
     files::{Content, Files},

@@ -1,4 +1,4 @@
-//! What does it take to find a device among millions?
+//! What does it cost to find a device among millions?
 
 use super::{
     files::{Content, Files, device_id},

@@ -50,6 +50,7 @@ mod micro;
 mod operations;
 mod plan;
 mod process;
+mod publish;
 mod random;
 mod reload;
 mod report;
@@ -72,9 +73,10 @@ const VERSIONS: [Version; 2] = [OLDEST, NEWEST];
 /// Measures a topic, and tells what was found.
 type Topic = fn(&Plan, &Files, &mut Report);
 
-const TOPICS: [(&str, Topic); 7] = [
+const TOPICS: [(&str, Topic); 8] = [
     ("micro", micro::measure),
     ("logins", logins::measure),
+    ("publish", publish::measure),
     ("start", start::measure),
     ("reload", reload::measure),
     ("sweep", sweep::measure),

@@ -1,6 +1,6 @@
 //! What does the check of a login cost by itself, in time and in instructions?
 //!
-//! Instruction counts do not depend on what else the machine does. Each operation runs in a process of its own under
+//! Instruction counts do not depend on the machine's other work. Each operation runs in a separate process under
 //! callgrind, once with few rounds and once with many; the difference leaves out everything that is done once.
 
 use super::{
@@ -64,7 +64,7 @@ fn repeat(bench: &Bench, operation: Operation, rounds: usize) {
     }
 }
 
-/// Whether the time tells a stranger which devices there are, or which of them have a second secret.
+/// Whether the time tells a stranger which devices exist, or which of them have a second secret.
 #[allow(clippy::cast_precision_loss)]
 fn tell_spread(counts: &[usize], report: &mut Report) {
     for alike in ALIKE {
@@ -91,7 +91,7 @@ pub fn was_started_for(words: &[String]) -> bool {
     true
 }
 
-/// The instructions of a process that runs an operation so many times.
+/// The instructions of a process that runs an operation a number of times.
 fn instructions(name: &str, rounds: usize) -> usize {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])

@@ -29,7 +29,7 @@ static int refuse_all(int event, void *event_data, void *userdata)
 	return IOTDA_ERR_AUTH;
 }
 
-/* 2.0 tells no other plugin when this is 0; 2.1 ends when it is anything else. */
+/* If this is 0, 2.0 does not call the other plugins; if it is not 0, 2.1 ends. */
 static int reload(int event, void *event_data, void *userdata)
 {
 	(void)event;

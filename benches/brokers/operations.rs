@@ -29,7 +29,7 @@ use support::{
 /// Devices in the table.
 pub const DEVICES: usize = 10_000;
 
-/// So many of them log in, by turns: where in the table a device lies is chance, and no one device stands for all.
+/// How many of them log in, in turn: a device's place in the table is random, so one device is not typical of all.
 pub const CLIENTS: usize = 100;
 
 /// Does something once, with one of the clients.
@@ -55,10 +55,10 @@ pub const OPERATIONS: [(&str, Operation); 17] = [
     ("plugin, unknown device", Bench::plugin_refuses_unknown_device),
 ];
 
-/// Operations that shall not be told apart by how long they take: the beginnings of their names.
+/// Operations that must not be distinguishable by their time: the prefixes of their names.
 pub const ALIKE: [&str; 2] = ["verify, ", "verify in a change of secrets, "];
 
-/// The one among them that is another matter: no device's secret is asked for.
+/// The exception among them: it needs no device's secret.
 pub const NO_DEVICE: &str = "verify, no device's ClientId";
 
 /// All that the operations need, made beforehand.

@@ -8,6 +8,8 @@ pub struct Plan {
     pub logins: (usize, usize),
     /// The same of logins that cost a password hash; there are a multiple of these rounds of the others.
     pub hashed_logins: (usize, usize),
+    /// Messages: so many in a round, and rounds.
+    pub messages: (usize, usize),
     /// Checks: how often all clients take their turn in a round, and rounds.
     pub micro: (usize, usize),
     /// Starts: so many devices, in so many rounds.
@@ -33,6 +35,7 @@ impl Plan {
         Self {
             logins: (500, 120),
             hashed_logins: (200, 20),
+            messages: (10_000, 40),
             micro: (200, 30),
             starts: vec![(10_000, 7), (100_000, 5), (1_000_000, 3)],
             large_start: large,
@@ -51,6 +54,7 @@ impl Plan {
         Self {
             logins: (200, 4),
             hashed_logins: (40, 2),
+            messages: (2_000, 6),
             micro: (20, 3),
             starts: vec![(1_000, 2), (10_000, 2)],
             large_start: Some(100_000),

@@ -1,4 +1,4 @@
-//! What does a process take? As the kernel counts it.
+//! What does a process use? As the kernel counts it.
 
 use std::{fs, path::Path, thread, time::Duration};
 
@@ -7,19 +7,19 @@ use std::{fs, path::Path, thread, time::Duration};
 pub struct Process(pub u32);
 
 impl Process {
-    /// The CPU time of all its threads. The count of one that runs lags by a tick, so this is asked when all wait.
+    /// The CPU time of all its threads. The count of a running thread is late by a tick, so call this when all threads wait.
     pub fn cpu(self) -> Duration {
         let threads = fs::read_dir(format!("/proc/{}/task", self.0)).expect("the process runs");
         threads.map(|thread| cpu_of(&thread.unwrap().path())).sum()
     }
 
-    /// The same, once it stands still: nothing is left to do.
+    /// The same, after the process has become idle.
     pub fn cpu_at_rest(self) -> Duration {
         loop {
             let before = self.cpu();
             thread::sleep(Duration::from_millis(20));
             let cpu = self.cpu();
-            // A broker at rest looks around a few times a second.
+            // An idle broker wakes up a few times a second.
             if cpu - before < Duration::from_micros(500) {
                 return cpu;
             }

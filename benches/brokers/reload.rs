@@ -46,7 +46,7 @@ struct Round {
     during: Duration,
     cpu: Duration,
     main_cpu: Duration,
-    /// Of ours, in its own words.
+    /// The time that our log line gives.
     time: Option<f64>,
     /// In bytes.
     peak: u64,
@@ -166,7 +166,7 @@ fn reload(broker: &Broker) -> Round {
     }
 }
 
-/// The seconds in the last line of ours about a reload.
+/// The seconds in the plugin's last log line about a reload.
 fn last_time(log: &str) -> Option<f64> {
     let (_, rest) = log.rsplit_once("reloaded in ")?;
     rest.split_once('s')?.0.parse().ok()

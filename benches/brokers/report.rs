@@ -1,4 +1,4 @@
-//! How is it told? Markdown tables, a topic each, and a table of what was aimed at.
+//! How are results shown? As Markdown tables, one for each topic, and a table of the targets.
 
 use std::{fmt::Write, fs, thread, time::Duration};
 use support::version::Version;
@@ -10,7 +10,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Begins with the day, the machine and the brokers' versions: the newest may be a later one than its name here says.
+    /// Begins with the day, the machine and the brokers' versions: the newest broker may be later than its name here says.
     pub fn begin(versions: &[Version]) -> Self {
         let mut report = Self { text: String::new(), targets: Vec::new() };
         report.tell(&format!(
@@ -28,12 +28,12 @@ impl Report {
         self.text.push_str(text);
     }
 
-    /// Tells a topic: its title, how it was measured, and its table.
+    /// Adds a topic: its title, how it was measured, and its table.
     pub fn topic(&mut self, title: &str, how: &str, columns: &[&str], rows: &[Vec<String>]) {
         self.tell(&format!("## {title}\n\n{how}\n\n{}\n", table(columns, rows)));
     }
 
-    /// Notes something that was aimed at, and what was found.
+    /// Adds a target and what was measured.
     pub fn target(&mut self, what: String, found: f64, bound: Bound, unit: &str) {
         let (words, met) = match bound {
             Bound::AtMost(limit) => (format!("≤ {limit}"), found <= limit),
@@ -43,19 +43,19 @@ impl Report {
         self.targets.push(vec![what, format!("{words} {unit}"), short(found), met.into()]);
     }
 
-    /// Tells the targets, at the end.
+    /// Prints the targets, at the end.
     pub fn targets(&mut self) {
         let rows = std::mem::take(&mut self.targets);
         self.topic("Targets", "Of ours.", &["target", "aim", "found", "met"], &rows);
     }
 
-    /// All that was told.
+    /// The whole report.
     pub fn document(&self) -> String {
         self.text.trim_end().to_owned() + "\n"
     }
 }
 
-/// What is aimed at.
+/// The bound of a target.
 #[derive(Clone, Copy)]
 pub enum Bound {
     AtMost(f64),
@@ -93,7 +93,7 @@ fn machine() -> String {
     words
 }
 
-/// Three digits that count.
+/// With three significant digits.
 pub fn short(value: f64) -> String {
     let decimals = match value.abs() {
         v if v >= 99.95 => 0,
@@ -115,19 +115,19 @@ pub fn mb(bytes: f64) -> String {
     short(bytes / 1e6)
 }
 
-/// The middle one.
+/// The median.
 pub fn median<T: PartialOrd + Copy>(values: impl IntoIterator<Item = T>) -> T {
     let values = sorted(values);
     values[values.len() / 2]
 }
 
-/// The one that a tenth is below.
+/// The tenth percentile.
 pub fn tenth<T: PartialOrd + Copy>(values: impl IntoIterator<Item = T>) -> T {
     let values = sorted(values);
     values[values.len() / 10]
 }
 
-/// The least.
+/// The minimum.
 pub fn least<T: PartialOrd + Copy>(values: impl IntoIterator<Item = T>) -> T {
     sorted(values)[0]
 }

@@ -15,6 +15,8 @@ pub enum Subject {
     /// The same, but nobody may log in.
     NothingRefusing,
     Ours,
+    /// The same, without the subscriptions that nobody asks for.
+    OursAlone,
     PasswordFile,
     DynamicSecurity,
 }
@@ -29,6 +31,7 @@ impl Subject {
             Self::Nothing => "plugin that does nothing",
             Self::NothingRefusing => "plugin that does nothing but refuse",
             Self::Ours => "ours",
+            Self::OursAlone => "ours, without implicit subscriptions",
             Self::PasswordFile => "password_file",
             Self::DynamicSecurity => "dynamic-security",
         }
@@ -38,7 +41,7 @@ impl Subject {
     pub fn file(self, files: &Files, version: Version, devices: usize) -> Option<PathBuf> {
         match self {
             Self::Anonymous | Self::Nothing | Self::NothingRefusing => None,
-            Self::Ours => Some(files.secrets(devices, Content::Plain)),
+            Self::Ours | Self::OursAlone => Some(files.secrets(devices, Content::Plain)),
             Self::PasswordFile => Some(files.passwords(version, devices)),
             Self::DynamicSecurity => Some(files.dynamic_security(version, devices)),
         }
@@ -66,9 +69,13 @@ impl Subject {
             Self::NothingRefusing => {
                 format!("plugin {}\nplugin_opt_refuse true", noop().display())
             }
-            Self::Ours => {
+            Self::Ours | Self::OursAlone => {
                 let library = library::release().display();
-                format!("plugin {library}\nplugin_opt_secrets_file {file}")
+                let option = match self {
+                    Self::OursAlone => "\nplugin_opt_implicit_subscriptions no",
+                    _ => "",
+                };
+                format!("plugin {library}\nplugin_opt_secrets_file {file}{option}")
             }
             Self::PasswordFile => format!("password_file {file}"),
             Self::DynamicSecurity => {

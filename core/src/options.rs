@@ -8,40 +8,42 @@ use crate::login::{
 };
 use std::{fmt, path::PathBuf, time::Duration};
 
-/// So many within so long: `20/1m`.
+/// A number of events within a time, such as `20/1m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// How many are free, at least 1.
+    /// How many events are allowed at once; at least 1.
     pub count: u32,
-    /// How long it takes until all of them are forgiven.
+    /// The time after which all of them are forgotten.
     pub within: Duration,
 }
 
-/// All options.
+/// The options of one instance of the plugin, as values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// `secrets_file`.
+    /// `secrets_file`: the path as given, relative to the broker's working directory.
     pub secrets_file: PathBuf,
     /// The options that a login is checked against.
     pub policy: Policy,
-    /// `one_connection`.
+    /// `one_connection`: whether a login ends the device's earlier connection.
     pub one_connection: bool,
-    /// `session_id`.
+    /// `session_id`: how sessions are named.
     pub session_id: SessionId,
     /// `exact_connack_ports`, in the operator's order.
     pub exact_connack_ports: Vec<u16>,
-    /// `reload_interval`; `None` is `off`.
+    /// `reload_interval`, at least one second; `None` is `off`.
     pub reload_interval: Option<Duration>,
-    /// `failure_limit`; `None` is `off`.
+    /// `failure_limit`, for each address; `None` is `off`.
     pub failure_limit: Option<Limit>,
-    /// `takeover_limit`; `None` is `off`.
+    /// `takeover_limit`, for each device; `None` is `off`.
     pub takeover_limit: Option<Limit>,
-    /// `stats_interval`; `None` is `off`.
+    /// `implicit_subscriptions`: whether devices get downstream messages without a SUBSCRIBE.
+    pub implicit_subscriptions: bool,
+    /// `stats_interval`, at least one second; `None` is `off`.
     pub stats_interval: Option<Duration>,
 }
 
 impl Default for Options {
-    /// What holds where the operator says nothing. There is no default for the secrets file.
+    /// The default values. There is no default for the secrets file.
     fn default() -> Self {
         Self {
             secrets_file: PathBuf::new(),
@@ -52,6 +54,7 @@ impl Default for Options {
             reload_interval: None,
             failure_limit: None,
             takeover_limit: Some(Limit { count: 20, within: Duration::from_secs(60) }),
+            implicit_subscriptions: true,
             stats_interval: None,
         }
     }
@@ -66,31 +69,31 @@ pub enum SessionId {
     Device,
 }
 
-/// What is wrong with the options.
+/// What is wrong with the options: the first error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OptionError {
     /// There is no such option.
     Unknown {
-        /// Its name, without `plugin_opt_`.
+        /// The option's name, without `plugin_opt_`.
         name: String,
     },
     /// The option is given twice.
     Repeated {
-        /// Its name.
+        /// The option's name, without `plugin_opt_`.
         name: &'static str,
     },
     /// A required option is not given.
     Missing {
-        /// Its name.
+        /// The option's name, without `plugin_opt_`.
         name: &'static str,
     },
-    /// The value is not one of the option's.
+    /// The option does not take this value.
     Malformed {
-        /// The option's name.
+        /// The option's name, without `plugin_opt_`.
         name: &'static str,
-        /// The value.
+        /// The value as given, without surrounding blanks.
         found: String,
-        /// What it could be.
+        /// What the option takes, as in [`Row::expected`].
         expected: &'static str,
     },
 }
@@ -120,7 +123,7 @@ impl fmt::Display for OptionError {
 
 impl std::error::Error for OptionError {}
 
-/// What an operator wrote, on one line, and not longer than can be taken in.
+/// A text of the operator's, shown on one line and cut to a readable length.
 struct Shown<'a>(&'a str);
 
 impl fmt::Display for Shown<'_> {
@@ -133,25 +136,25 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// All that is said of an option, and how its value is read.
+/// One option: its texts, and how its value is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    /// Its name, without `plugin_opt_`.
+    /// The option's name, without `plugin_opt_`.
     pub name: &'static str,
-    /// The value that holds where the operator says nothing; `None` if they must say something.
+    /// The default value, as text; `None` if the option is required.
     pub default: Option<&'static str>,
-    /// Another value than the default.
+    /// A valid value that is not the default.
     pub example: &'static str,
-    /// What a value can be, as an error says it.
+    /// The valid values, in an error's words.
     pub expected: &'static str,
     /// What the option does, for the README's table.
     pub help: &'static str,
-    /// Reads a value into its place; `None` if it is not what was expected.
+    /// Reads a value into the options; `None` if it is not valid.
     read: fn(&str, &mut Options) -> Option<()>,
 }
 
-/// Every option, in the documents' order. [`Options::parse`], the tests of the README and of `mosquitto.conf.example`, and the
-/// fuzzer's inputs take theirs from here. CONTRIBUTING.md lists what else a new option needs.
+/// Every option, in the documents' order. [`Options::parse`], the tests of the README and of `mosquitto.conf.example`, and
+/// the fuzzer's inputs use these rows. CONTRIBUTING.md lists what else a new option needs.
 pub const OPTIONS: &[Row] = &[
     Row {
         name: "secrets_file",
@@ -237,11 +240,7 @@ pub const OPTIONS: &[Row] = &[
             changes every hour; the will of that one is published, as when a broker takes a \
             session over",
         read: |value, options| {
-            options.one_connection = match value {
-                "yes" => true,
-                "no" => false,
-                _ => return None,
-            };
+            options.one_connection = yes_or_no(value)?;
             Some(())
         },
     },
@@ -313,6 +312,18 @@ pub const OPTIONS: &[Row] = &[
         },
     },
     Row {
+        name: "implicit_subscriptions",
+        default: Some("yes"),
+        example: "no",
+        expected: "yes or no",
+        help: "a device that is logged in gets what is published to its downstream system topics, as \
+            from the platform, without a SUBSCRIBE; see \"Topics\"",
+        read: |value, options| {
+            options.implicit_subscriptions = yes_or_no(value)?;
+            Some(())
+        },
+    },
+    Row {
         name: "stats_interval",
         default: Some("off"),
         example: "90",
@@ -333,7 +344,7 @@ struct Rule {
     read: fn(&str, &mut Options) -> Option<()>,
 }
 
-/// Made when this is compiled: the other columns are not in the library.
+/// Computed at compile time, so the other columns are not in the library.
 #[allow(clippy::indexing_slicing)] // an index too large does not compile
 static RULES: [Rule; OPTIONS.len()] = {
     let mut rules = [OPTIONS[0].rule(); OPTIONS.len()];
@@ -356,7 +367,7 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// [`OptionError`], the first.
+    /// The first [`OptionError`].
     pub fn parse<'a>(
         given: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, OptionError> {
@@ -389,11 +400,19 @@ impl Options {
     }
 }
 
+fn yes_or_no(value: &str) -> Option<bool> {
+    match value {
+        "yes" => Some(true),
+        "no" => Some(false),
+        _ => None,
+    }
+}
+
 fn some_text(value: &str) -> Option<&str> {
     (!value.is_empty()).then_some(value)
 }
 
-/// A word that says "not at all", or what there is instead of it; the outer `None` if it is neither.
+/// A word that switches something off (then the inner `None`), or a value; the outer `None` if it is neither.
 fn no_or<T>(no: &str, value: &str, read: fn(&str) -> Option<T>) -> Option<Option<T>> {
     if value == no { Some(None) } else { read(value).map(Some) }
 }
@@ -415,18 +434,18 @@ fn duration(text: &str) -> Option<i64> {
         b'd' => (text.strip_suffix('d')?, 86_400),
         _ => (text, 1),
     };
-    // More than 32 bits of a unit is a slip of the hand, and would only meet the end of time.
+    // More than 32 bits of a unit is a typo; larger values could overflow.
     i64::from(number::<u32>(digits)?).checked_mul(unit)
 }
 
-/// `N/TIME`: so many within so long.
+/// `N/TIME`: N events within a time.
 fn limit(text: &str) -> Option<Limit> {
     let (count, within) = text.split_once('/')?;
     let count = number(count.trim()).filter(|count| *count > 0)?;
     Some(Limit { count, within: interval(within.trim())? })
 }
 
-/// How often something is done: at most once a second.
+/// The interval at which something is done: one second or more.
 fn interval(text: &str) -> Option<Duration> {
     let seconds = u64::try_from(duration(text)?).ok()?;
     (seconds > 0).then(|| Duration::from_secs(seconds))

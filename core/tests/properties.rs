@@ -1,5 +1,5 @@
-//! Properties that hold for any input: no panic, the same answer as an obviously correct reference model, and what the tool makes
-//! the plugin takes.
+//! Properties that hold for any input: no panic, the same answer as an obviously correct reference model, and what the tool
+//! makes the plugin takes.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
@@ -16,7 +16,7 @@ use reference_model::{
     ReferenceClientId, ReferenceDevice, reference_client_id, reference_date, reference_file,
 };
 
-/// Bytes that are now anything, now close to a ClientId.
+/// Bytes that are sometimes random, sometimes close to a ClientId.
 fn client_ids() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         prop::collection::vec(any::<u8>(), 0..300),
@@ -25,7 +25,7 @@ fn client_ids() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// The lines of a secrets file: now right, now almost, now anything.
+/// The lines of a secrets file: sometimes right, sometimes almost right, sometimes random.
 fn secrets_files() -> impl Strategy<Value = Vec<u8>> {
     let line = prop_oneof![
         8 => "[a-c]{1,2}:[a-z0-9_-]{8,32}".prop_map(String::into_bytes),
@@ -164,7 +164,7 @@ proptest! {
         };
         let mut keys = HourKeys::default();
         let verdict = verify(&connect, &table, &Policy::default(), now, &mut keys);
-        // Nobody is in the table, so nobody gets in.
+        // The table has no devices, so no login is accepted.
         prop_assert!(matches!(verdict, Verdict::Refuse(_)));
     }
 }

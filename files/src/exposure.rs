@@ -1,8 +1,7 @@
 //! Who else may read or change a secrets file?
 //!
-//! The broker looks at its own files likewise: whether all may read them, and whether they are its user's and group's
-//! (`mosquitto__fopen` in `misc_mosq.c`, 2.0.21). Whoever may write to the folder may put another file in the place of
-//! this one.
+//! The broker checks its own files in the same way: whether everybody may read them, and whether they belong to its user and
+//! group (`mosquitto__fopen` in `misc_mosq.c`, 2.0.21). A user who may write to the folder may replace the file.
 
 use std::{
     fmt,
@@ -31,7 +30,7 @@ impl From<&Metadata> for Access {
     }
 }
 
-/// Who may get at a file.
+/// Who may read or change a file.
 #[derive(Clone, Debug)]
 pub struct Exposure {
     file: Access,
@@ -39,23 +38,23 @@ pub struct Exposure {
     folders: Vec<(PathBuf, Access)>,
 }
 
-/// What an operator should mend, in the words of a log line that begins with the file.
+/// What an operator should fix, in the words of a log line that begins with the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
     /// Every user of the machine may read the file.
     Readable,
-    /// The file is neither root's nor the broker's.
+    /// The file belongs neither to root nor to the broker's user.
     Owner {
-        /// Whose it is.
+        /// The owner's user id.
         uid: u32,
     },
     /// The file's group may write to it.
     GroupWritable,
-    /// The file may be replaced by whoever may write to its folder.
+    /// Others may write to the file's folder, and so replace the file.
     Folder {
-        /// Which folder.
+        /// The folder.
         path: PathBuf,
-        /// Who that is.
+        /// Who may write to it.
         who: Who,
     },
 }
@@ -65,7 +64,7 @@ pub enum Warning {
 pub enum Who {
     /// Its owner, who is neither root nor the broker's user.
     Owner {
-        /// Who that is.
+        /// The owner's user id.
         uid: u32,
     },
     /// Its group.
@@ -109,13 +108,13 @@ impl Exposure {
         let mut folders = Vec::new();
         let target = fs::canonicalize(path).ok();
         for path in [Some(path), target.as_deref()].into_iter().flatten() {
-            // The folder of a bare name is where we are.
+            // The folder of a bare name is the working directory.
             let folder = match path.parent() {
                 Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
                 Some(folder) => folder,
                 None => continue,
             };
-            // By the system's own number: a folder has many names.
+            // Compared by the system's own number: a folder may have many names.
             let Ok(found) = fs::metadata(folder) else { continue };
             let number = (found.dev(), found.ino());
             if !folders.iter().any(|(_, _, known)| *known == number) {
@@ -126,7 +125,7 @@ impl Exposure {
         Self { file: Access::from(metadata), folders }
     }
 
-    /// What should be mended for a broker that runs as this user; where that is not known, who owns what is not asked.
+    /// What should be fixed for a broker that runs as this user. Without a user id, owners are not checked.
     #[must_use]
     pub fn warnings(&self, user: Option<u32>) -> Vec<Warning> {
         let stranger = |owner| user.filter(|user| owner != *user && owner != ROOT).map(|_| owner);
@@ -190,7 +189,7 @@ mod tests {
         ] {
             assert_eq!(warnings(file, its_folder, Some(7)), expected, "{file:?} {its_folder:?}");
         }
-        // Whose it is matters to a broker alone.
+        // Who owns the file matters only to a broker.
         assert_eq!(warnings((9, 0o600), (9, 0o755), None), []);
         assert_eq!(warnings((9, 0o660), (9, 0o755), None), [Warning::GroupWritable]);
     }

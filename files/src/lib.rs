@@ -1,4 +1,5 @@
-//! Secrets files: how one is found, opened and read, and who else may get at it. The plugin and the tool both stand on this.
+//! Secrets files: how one is found, opened and read, and who else may read or change it. The plugin and the tool both use
+//! this.
 
 #![forbid(unsafe_code)]
 
@@ -19,9 +20,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How far apart a file that is being written is tried again.
+/// The pause before a file that is being written is tried again.
 pub const PAUSE: Duration = Duration::from_millis(100);
-/// How often it is tried at least: a large one takes its time.
+/// How often it is tried at least, because one try of a large file may take long.
 pub const TRIES: u32 = 3;
 
 /// A file that was read without an error.
@@ -33,31 +34,31 @@ pub struct Loaded {
     pub exposure: Exposure,
     /// Whether the last line ends in a newline.
     pub ends_in_newline: bool,
-    /// Which content it was.
+    /// What identifies this content of the file.
     pub identity: Identity,
 }
 
-/// What tells one content of a path from another without reading it. Symbolic links are followed: Kubernetes changes a
-/// mounted secret by turning a link.
+/// What distinguishes two contents of a path without reading them. Symbolic links are followed: Kubernetes changes a mounted
+/// secret by changing a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     device: u64,
     inode: u64,
     size: u64,
     modified: (i64, i64),
-    /// Also moves with the owner and the mode: a file that becomes readable is another one.
+    /// Also changes with the owner and the mode: a file that becomes readable counts as changed.
     status_changed: (i64, i64),
 }
 
 impl Identity {
-    /// Which content a path holds now; `None` if there is none that can be looked at.
+    /// The content that a path holds now; `None` if no file can be examined there.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
         fs::metadata(path).ok().as_ref().map(Self::from)
     }
 
-    /// Whether the two are of one file, which may have been written to in between; a file that was moved into place is
-    /// another.
+    /// Whether the two are of the same file, which may have been written to in between. A file that was moved into place is
+    /// a different file.
     #[must_use]
     pub fn is_same_file(&self, other: &Self) -> bool {
         (self.device, self.inode) == (other.device, other.inode)
@@ -82,7 +83,7 @@ impl From<&Metadata> for Identity {
     }
 }
 
-/// Reads a secrets file. Of its wrong lines, the first `max_errors` are kept.
+/// Reads a secrets file. The error keeps the first `max_errors` of its wrong lines.
 ///
 /// # Errors
 ///
@@ -91,10 +92,10 @@ pub fn load(path: &Path, max_errors: usize, cancel: Cancel<'_>) -> Result<Loaded
     cancel.check()?;
     let (file, metadata) = open(path)?;
     let identity = Identity::from(&metadata);
-    // A file that grows as fast as it is read would be read without end.
+    // Without this limit, a file that grows as fast as it is read would be read forever.
     let mut bounded = (&file).take(metadata.len().saturating_add(1));
     let content = read(&mut bounded, metadata.len(), max_errors, cancel);
-    // Who writes into the file itself, and not beside it, may have been half-way.
+    // A program that writes into the file itself, and does not replace it, may have been half-way.
     if bounded.limit() == 0 || Identity::from(&file.metadata()?) != identity {
         return Err(LoadError::Changing);
     }
@@ -103,8 +104,8 @@ pub fn load(path: &Path, max_errors: usize, cancel: Cancel<'_>) -> Result<Loaded
     Ok(Loaded { table, exposure, ends_in_newline, identity })
 }
 
-/// Reads a secrets file, again and again while it is being written; but no longer than so. What changes all the time is
-/// an error, [`LoadError::Changing`].
+/// Reads a secrets file, and tries again while it is being written, for a limited time. A file that keeps changing is an
+/// error, [`LoadError::Changing`].
 ///
 /// # Errors
 ///
@@ -173,7 +174,7 @@ mod tests {
                 }
                 size
             });
-            // It may stand still while it is read, once.
+            // It may happen not to change during one read.
             let mut loaded = load(&path, 1, Cancel::NEVER);
             for _ in 0..3 {
                 if loaded.is_ok() {

@@ -51,6 +51,7 @@ fn main() {
     let registered = logins.iter().find(|login| is_registered(login));
     plugins.extend(registered.into_iter().flat_map(options_and_kinds));
     plugins.extend(registered.into_iter().flat_map(sessions));
+    plugins.extend(registered.into_iter().flat_map(messages));
     put("plugin", plugins);
 }
 
@@ -196,6 +197,52 @@ fn sessions(login: &Login) -> Vec<Vec<u8>> {
             ] {
                 seeds.push([begin.clone(), vec![7], come(0, 0), story].concat());
             }
+        }
+    }
+    seeds
+}
+
+/// What comes of the login's session's filters: the device's own, which cover one another or are just the plugin's; the same
+/// when it waits and is gone on with; and messages in between.
+fn messages(login: &Login) -> Vec<Vec<u8>> {
+    let (file, sent) = device_and_login(login);
+    let mut seeds = Vec::new();
+    for is_2_0 in 0..2 {
+        let begin = [&[is_2_0, 0, 0], &file[..], &[0; 4]].concat();
+        let come = |slot: u8| {
+            let around = [vec![1, 0, 0], vec![0; 4], vec![1, 0, 0]].concat();
+            [vec![0, slot], sent.clone(), around, vec![0]].concat()
+        };
+        // By their places among the fuzzer's choices.
+        let subscribe = |slot: u8, filter: u8| vec![20, 0, slot, filter, 0, 0];
+        let unsubscribe = |slot: u8, filter: u8| vec![20, 1, slot, filter, 0, 0];
+        let message = |topic: u8| vec![22, 0, 0, topic, 0, 1, b'x'];
+        let (tick, goes_offline) = (vec![7], vec![5, 0, 1]);
+        let filters = [
+            message(0),
+            subscribe(0, 1),
+            subscribe(0, 4),
+            unsubscribe(0, 1),
+            message(0),
+            unsubscribe(0, 4),
+            subscribe(0, 0),
+            unsubscribe(0, 0),
+            tick.clone(),
+            message(0),
+        ];
+        let resumed = [
+            subscribe(0, 3),
+            unsubscribe(0, 2),
+            goes_offline,
+            message(1),
+            come(1),
+            subscribe(1, 4),
+            message(1),
+            unsubscribe(1, 4),
+            tick,
+        ];
+        for story in [filters.concat(), resumed.concat()] {
+            seeds.push([begin.clone(), come(0), story].concat());
         }
     }
     seeds

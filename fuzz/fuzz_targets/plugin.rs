@@ -10,8 +10,8 @@ use libfuzzer_sys::fuzz_target;
 use mosquitto_iotda_auth_fuzz::{
     broker::{
         AUTH, Around, BASIC_AUTH, Broker, Build, CLIENT_OFFLINE, CONNECT, Call, DEFER, DISCONNECT,
-        INVAL, Known, NOT_ASKED_FOR, RELOAD, RawOption, SLOTS, SUCCESS, Seen, Stands, TICK,
-        WEB_SOCKET, Wire,
+        INVAL, Known, MESSAGE, NOT_ASKED_FOR, RELOAD, RawOption, SLOTS, SUBSCRIBE, SUCCESS, Seen,
+        Stands, TICK, UNSUBSCRIBE, WEB_SOCKET, Wire,
     },
     check,
     input::Input,
@@ -67,8 +67,7 @@ impl World {
                 }
             }
             let seen = self.broker.stop();
-            model.log.check(&seen);
-            check!(seen.kicks.is_empty(), "{seen:?}");
+            model.stopped(&seen);
             (wall, steady) = (model.wall, model.steady);
             if input.is_over() {
                 break;
@@ -90,7 +89,10 @@ impl World {
         self.broker.write_file(&content.bytes, content.mode);
         let options = self.options(input);
         let refused = match input.below(16) {
-            15 => Some((input.pick([BASIC_AUTH, RELOAD, TICK, DISCONNECT]), input.pick([31, 1]))),
+            15 => Some((
+                input.pick([BASIC_AUTH, RELOAD, TICK, DISCONNECT, MESSAGE]),
+                input.pick([31, 1]),
+            )),
             _ => None,
         };
         let given: Vec<(String, String)> =
@@ -185,7 +187,7 @@ impl World {
         kind: (Build, bool),
         last: &mut Last,
     ) -> bool {
-        match input.below(20) {
+        match input.below(24) {
             0..=4 => self.login(input, model, kind, last),
             5 => {
                 let slot = usize::from(input.below(SLOTS as u8));
@@ -223,19 +225,62 @@ impl World {
             18 => {
                 // A broker that has ended, and begun again with what it had written down.
                 let slot = usize::from(input.below(SLOTS as u8));
+                model.doubt(slot);
                 if let Some(Known { mut sent, mut around, .. }) = self.broker.forget(slot) {
                     (sent.password, sent.certificate, sent.keep_alive) = (None, None, 0);
                     (around.address, around.protocol_version) = (None, 0);
                     self.broker.list(slot, Known { sent, around, stands: Stands::Restored });
                 }
             }
-            _ => {
+            19 => {
                 // Nobody says that it is gone.
                 let slot = usize::from(input.below(SLOTS as u8));
+                model.doubt(slot);
                 self.broker.forget(slot);
             }
+            20 | 21 => self.change_filter(input, model),
+            _ => self.publish(input, model),
         }
+        model.check_filters(&mut self.broker);
         true
+    }
+
+    /// A client subscribes to a filter, or takes one back.
+    fn change_filter(&mut self, input: &mut Input<'_>, model: &mut Model) {
+        let event = input.pick([SUBSCRIBE, UNSUBSCRIBE]);
+        let slot = usize::from(input.below(SLOTS as u8));
+        let Some(filter) = filter(input, model.device_of(slot)) else { return };
+        let known = self.broker.listed(slot).filter(|known| known.stands == Stands::Online);
+        let Some(name) = known.and_then(|known| known.sent.client_id) else { return };
+        let seen = self.broker.change(event, Some(slot), &Some(filter.clone()));
+        model.changes(event, slot, &name, &filter, &seen);
+    }
+
+    /// Somebody publishes something.
+    fn publish(&mut self, input: &mut Input<'_>, model: &mut Model) {
+        let slot = usize::from(input.below(SLOTS as u8));
+        let device_id = match input.below(8) {
+            7 => input.text().to_vec(),
+            _ => model.device_of(slot).to_vec(),
+        };
+        let rest = input.pick([
+            "commands/request_id=1",
+            "messages/down",
+            "events/down",
+            "bootstrap/down",
+            "properties/set/request_id=1",
+            "properties/get/",
+            "shadow/get/response/+",
+            "messages/up",
+            "commands/response/request_id=1",
+            "properties/report",
+        ]);
+        let mut topic = [b"$oc/devices/", device_id.as_slice(), b"/sys/", rest.as_bytes()].concat();
+        input.edit(&mut topic);
+        topic.truncate(topic.iter().position(|byte| *byte == 0).unwrap_or(topic.len()));
+        let payload = input.text();
+        let seen = self.broker.publish(&Some(topic.clone()), Some(payload));
+        model.published(&self.broker, &topic, payload, seen);
     }
 
     /// What a client sends, and the client.
@@ -383,18 +428,23 @@ impl World {
 
     /// A client becomes a session: one of the same name has to go.
     fn let_in(&mut self, model: &mut Model, slot: usize, known: Known) {
+        let mut is_resumed = false;
         for other in self.broker.namesakes(slot, &known.sent.client_id) {
             let Some(before) = self.broker.forget(other) else { continue };
+            is_resumed = before.around.persistent && known.around.persistent;
             // A WebSocket of a 2.0 has lost its name, and closes later.
             if model.is_2_1 || before.around.protocol != WEB_SOCKET {
                 let seen = self.broker.gone(DISCONNECT, Some(other), Some(&before));
                 model.gone(other, Some(&before), &seen);
             }
         }
+        let name = known.sent.client_id.clone().unwrap_or_default();
+        self.broker.begin(&name, is_resumed);
         self.broker.list(slot, known.clone());
         if model.is_2_1 && known.sent.client_id.is_some() {
+            let filters = self.broker.filters(&name).len();
             let seen = self.broker.connected(Some(slot));
-            model.connected(slot, &known, &seen);
+            model.connected(slot, &known, filters, &seen);
         }
     }
 
@@ -410,6 +460,7 @@ impl World {
         sent.password = None;
         self.leave(model, DISCONNECT, slot, last);
         model.log.note_what_was_sent(&sent, &around, model.steady);
+        model.down.doubt(&sent.client_id);
         self.let_in(model, slot, Known { sent, around, stands: Stands::Online });
     }
 
@@ -426,8 +477,12 @@ impl World {
         } else {
             model.gone(slot, known.as_ref(), &seen);
         }
+        // A 2.1 says which it is.
+        let is_said = !model.is_2_1 || event == CLIENT_OFFLINE;
         let stays = |known: &Known| {
-            known.around.persistent && matches!(known.stands, Stands::Online | Stands::Closing)
+            is_said
+                && known.around.persistent
+                && matches!(known.stands, Stands::Online | Stands::Closing)
         };
         if let Some(known) = known.filter(stays) {
             self.broker.list(slot, Known { stands: Stands::Offline, ..known });
@@ -513,18 +568,61 @@ impl World {
     }
 
     fn events_about_nobody(&mut self, input: &mut Input<'_>, model: &mut Model) {
-        let seen = match input.below(6) {
+        let seen = match input.below(12) {
             0 => self.broker.event(BASIC_AUTH),
             1 => self.broker.gone(DISCONNECT, None, None),
             4 => self.broker.event(CONNECT),
             5 => self.broker.connected(None),
             2 => self.broker.event(DISCONNECT),
+            6 => self.broker.event(SUBSCRIBE),
+            7 => self.broker.event(UNSUBSCRIBE),
+            8 => self.broker.change(SUBSCRIBE, None, &filter(input, b"lamp")),
+            9 => self.broker.change(UNSUBSCRIBE, Some(0), &None),
+            10 => self.broker.event(MESSAGE),
+            11 => self.broker.publish(&None, None),
             _ => self.broker.event(CLIENT_OFFLINE),
         };
         check!([AUTH, SUCCESS, NOT_ASKED_FOR].contains(&seen.code), "{seen:?}");
         check!(seen.log.is_empty() && seen.kicks.is_empty(), "{seen:?}");
         model.log.check(&seen);
     }
+}
+
+/// A filter, most of them of a device's; `None` where no broker takes it for one.
+fn filter(input: &mut Input<'_>, device_id: &[u8]) -> Option<Vec<u8>> {
+    let rest = input.pick([
+        "commands/+",
+        "commands/#",
+        "+/down",
+        "messages/down",
+        "#",
+        "properties/+/+",
+        "properties/set/+",
+        "shadow/get/response/+",
+        "events/down",
+        "bootstrap/down",
+        "properties/get/+",
+        "+/+",
+        "commands/request_id=1",
+        "messages/up",
+        "properties/#",
+        "commands/+/#",
+    ]);
+    let mut filter = match input.below(8) {
+        0..5 => [b"$oc/devices/", device_id, b"/sys/", rest.as_bytes()].concat(),
+        5 => format!("$oc/devices/another/sys/{rest}").into_bytes(),
+        6 => {
+            let others = ["$oc/#", "#", "$oc/devices/+/sys/#", "$oc/+/+/sys/commands/+", "+/+/+/#"];
+            input.pick(others).as_bytes().to_vec()
+        }
+        _ => input.text().to_vec(),
+    };
+    input.edit(&mut filter);
+    let wild = |level: &[u8]| level.contains(&b'+') || level.contains(&b'#');
+    let mut levels = filter.split(|byte| *byte == b'/').rev();
+    let is_right = levels.next().is_some_and(|last| last.len() == 1 || !wild(last))
+        && levels.all(|level| level == b"+" || !wild(level));
+    (is_right && !filter.is_empty() && !filter.contains(&0)).then_some(filter)
 }
 
 /// A client with the certificate that the plugin can have of it.

@@ -41,7 +41,7 @@ fuzz_target!(|bytes: &[u8]| {
         let found = match verify(&connect, &table, &rules.policy(), now, &mut keys) {
             Verdict::Accept(_) => Answer::Accept,
             Verdict::Defer => Answer::Defer,
-            Verdict::Refuse(refused) => Answer::Refuse(refused.reason.slug(), refused.detail),
+            Verdict::Refuse(refused) => Answer::Refuse(refused.reason.id(), refused.detail),
         };
         assert_eq!(found, expected, "{sent:?} at {now} by {rules:?}");
         if input.is_over() {

@@ -21,7 +21,7 @@ pub enum Answer {
 
 /// What the contract says to a login.
 pub fn answer(sent: &Sent, devices: &ReferenceFile, rules: &Rules, now: i64) -> Answer {
-    let refuse = |slug| Answer::Refuse(slug, Detail::None);
+    let refuse = |reason| Answer::Refuse(reason, Detail::None);
     let (device_id, sign_digit, stamp) =
         match reference_client_id(sent.client_id.as_deref().unwrap_or_default()) {
             ReferenceClientId::Device { device_id, sign_digit, stamp } => {
@@ -80,19 +80,19 @@ pub fn answer(sent: &Sent, devices: &ReferenceFile, rules: &Rules, now: i64) -> 
 }
 
 /// The codes of a refusal, as the contract's table has them.
-pub fn codes(slug: &str) -> (u8, u8) {
-    match slug {
+pub fn codes(reason: &str) -> (u8, u8) {
+    match reason {
         "rate_limited" => (3, 0x9F),
         "bad_client_id" | "bad_sign_type" | "bad_keepalive" => (2, 0x85),
         "user_mismatch" | "unknown_device" | "stale_timestamp" | "future_timestamp"
         | "wrong_password" | "no_certificate" => (4, 0x86),
         "wrong_certificate" | "frozen" => (5, 0x87),
         "internal_error" => (3, 0x88),
-        _ => panic!("{slug}"),
+        _ => panic!("{reason}"),
     }
 }
 
 /// Whether a refusal is held against an address, unless the password was right.
-pub fn is_failure(slug: &str) -> bool {
-    !["rate_limited", "frozen", "internal_error"].contains(&slug)
+pub fn is_failure(reason: &str) -> bool {
+    !["rate_limited", "frozen", "internal_error"].contains(&reason)
 }

@@ -81,6 +81,8 @@ pub struct Wanted {
     pub reload_seconds: Option<u64>,
     pub failure_limit: Option<(u32, u64)>,
     pub takeover_limit: Option<(u32, u64)>,
+    /// Devices get what they have subscribed to themselves, and no more.
+    pub leaves_subscribing: bool,
     pub stats_seconds: Option<u64>,
 }
 
@@ -95,6 +97,7 @@ impl Default for Wanted {
             reload_seconds: None,
             failure_limit: None,
             takeover_limit: Some((20, 60)),
+            leaves_subscribing: false,
             stats_seconds: None,
         }
     }
@@ -159,6 +162,7 @@ impl Wanted {
             "reload_interval" => self.reload_seconds = off_or_seconds(value)?,
             "failure_limit" => self.failure_limit = off_or_limit(value)?,
             "takeover_limit" => self.takeover_limit = off_or_limit(value)?,
+            "implicit_subscriptions" => self.leaves_subscribing = either(value, "yes", "no")?,
             "stats_interval" => self.stats_seconds = off_or_seconds(value)?,
             // An option that changes nothing here is right where the crate says so.
             _ => {
@@ -195,6 +199,7 @@ impl Wanted {
             takeover_limit: options
                 .takeover_limit
                 .map(|limit| (limit.count, limit.within.as_secs())),
+            leaves_subscribing: !options.implicit_subscriptions,
             stats_seconds: options.stats_interval.map(|interval| interval.as_secs()),
         }
     }

@@ -1,7 +1,7 @@
 //! The broker's types, as bindgen reads them from `include/iotda_broker.h`.
 //!
 //! `./dev bindings` makes the files below `bindings/`, so that a build needs neither bindgen nor libclang. `./dev lint`
-//! makes them again and demands that they are the same; tests/abi.rs fails when the header has changed since.
+//! makes them again and fails if they differ; tests/abi.rs fails if the header has changed since.
 //!
 //! The two files have the same types. They differ in what bindgen asserts of sizes and offsets.
 

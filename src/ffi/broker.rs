@@ -4,7 +4,10 @@
 //! with `RTLD_NOW`, `lib_load.h`). Looked up at run time, a newer function can be missing.
 
 use super::{bindings as c, layout::Head};
-use crate::plugin::{Host, Level};
+use crate::{
+    plugin::{Host, Level},
+    sessions::ClientHandle,
+};
 use iotda_core::log::{Acceptance, Line};
 use std::{
     ffi::{CStr, c_char, c_int, c_uchar, c_void},
@@ -33,6 +36,9 @@ pub(super) struct Broker {
     set_clientid: c::iotda_set_clientid,
     client: c::iotda_client,
     client_port: c::iotda_client_int,
+    client_sub_count: c::iotda_client_int,
+    subscription_add: c::iotda_subscription_add,
+    subscription_delete: c::iotda_subscription_delete,
 }
 
 /// A function that every supported broker has, and this one lacks.
@@ -98,6 +104,11 @@ impl Broker {
             set_clientid: optional!(c"mosquitto_set_clientid" as iotda_set_clientid),
             client: optional!(c"mosquitto_client" as iotda_client),
             client_port: optional!(c"mosquitto_client_port" as iotda_client_int),
+            client_sub_count: required!(c"mosquitto_client_sub_count" as iotda_client_int),
+            subscription_add: optional!(c"mosquitto_subscription_add" as iotda_subscription_add),
+            subscription_delete: optional!(
+                c"mosquitto_subscription_delete" as iotda_subscription_delete
+            ),
         })
     }
 
@@ -219,6 +230,70 @@ impl Host for Broker {
         };
     }
 
+    fn subscribes_sessions(&self) -> bool {
+        self.subscription_add.is_some() && self.subscription_delete.is_some()
+    }
+
+    fn subscribe(&self, session_id: &CStr, filter: &CStr) {
+        let Some(add) = self.subscription_add else { return };
+        let subscription = c::iotda_subscription {
+            clientid: session_id.as_ptr().cast_mut(),
+            topic_filter: filter.as_ptr().cast_mut(),
+            properties: std::ptr::null_mut(),
+            identifier: 0,
+            options: 0,
+            padding: [0; 3],
+            future2: [std::ptr::null_mut(); 8],
+        };
+        // SAFETY: the broker copies what it keeps of it (mosquitto_subscription_add in plugin_public.c and sub__add_leaf in
+        // subs.c, 2.1.2).
+        unsafe { add(&subscription) };
+    }
+
+    fn unsubscribe(&self, session_id: &CStr, filter: &CStr) {
+        if let Some(delete) = self.subscription_delete {
+            // SAFETY: both are NUL-terminated, and the broker only compares them (mosquitto_subscription_delete in
+            // plugin_public.c, 2.1.2).
+            unsafe { delete(session_id.as_ptr(), filter.as_ptr()) };
+        }
+    }
+
+    fn has_session(&self, session_id: &CStr) -> bool {
+        // SAFETY: the id is NUL-terminated; the broker only compares it (mosquitto_client in plugin_public.c, 2.1.2).
+        self.client.is_some_and(|find| !unsafe { find(session_id.as_ptr()) }.is_null())
+    }
+
+    fn subscription_count(&self, client: ClientHandle) -> usize {
+        let client = std::ptr::with_exposed_provenance_mut::<c::mosquitto>(client.0);
+        let count = self.client_sub_count.map_or(0, |count| {
+            // SAFETY: a client that was accepted, and that is not gone: both brokers say so before they free it
+            // (context__disconnect in context.c, 2.0.11, 2.0.21 and 2.1.2), and then it is no longer among the sessions.
+            unsafe { count(client) }
+        });
+        usize::try_from(count).unwrap_or_default()
+    }
+
+    fn send(&self, session_id: &CStr, topic: &CStr, payload: &[u8]) {
+        let (Some(publish), Ok(length)) =
+            (self.broker_publish_copy, c_int::try_from(payload.len()))
+        else {
+            return;
+        };
+        // SAFETY: the broker copies the id, the topic and the payload, and sends in its next turn
+        // (mosquitto_broker_publish_copy in plugin_public.c, 2.0.11 and 2.0.21).
+        unsafe {
+            publish(
+                session_id.as_ptr(),
+                topic.as_ptr(),
+                length,
+                payload.as_ptr().cast(),
+                0,
+                false,
+                std::ptr::null_mut(),
+            );
+        }
+    }
+
     fn names_sessions(&self) -> bool {
         self.set_clientid.is_some()
     }
@@ -310,7 +385,12 @@ pub(super) struct Client<'a> {
 impl<'a> Client<'a> {
     /// The address of the broker's structure, which is all that we know it by.
     pub(super) fn handle(&self) -> usize {
-        self.client.as_ptr().addr()
+        self.client.as_ptr().expose_provenance()
+    }
+
+    /// How many filters it has subscribed to, or is subscribed to.
+    pub(super) fn subscription_count(&self) -> usize {
+        usize::try_from(self.number(self.broker.client_sub_count)).unwrap_or_default()
     }
 
     pub(super) fn id(&self) -> Option<&'a [u8]> {

@@ -1,36 +1,35 @@
 //! An exact CONNACK on a plain TCP connection.
 //!
-//! No return code makes Mosquitto answer 2, 3 or 4 to an MQTT 3.x client, and 2.0 knows no other refusal than "not
-//! authorized" at all. On the ports that the operator has listed, the plugin writes the CONNACK itself: the four or five
-//! bytes, and then the end of what is sent, so that the broker's own CONNACK, which follows, goes nowhere. The broker's
-//! log says "not authorised" as ever.
+//! No return code makes Mosquitto answer 2, 3 or 4 to an MQTT 3.x client, and 2.0 knows no refusal but "not authorized".
+//! On the ports that the operator has listed, the plugin writes the CONNACK itself: the four or five bytes. Then it shuts
+//! down the sending side, so that the broker's own CONNACK, which follows, is not sent. The broker's log says "not
+//! authorised" as usual.
 //!
 //! # The proof
 //!
-//! The socket is taken from the broker's private structure, whose layout nobody promises. So a number found there is
-//! used only when all of this holds: it is an open, connected TCP socket; its peer is the address that the broker's
-//! public functions report; its own port is one of the listed, and the one that the broker reports, where it does;
-//! something has been received on it, and nothing has been sent yet, which is so of no client that has had its CONNACK,
-//! of none that speaks TLS (a handshake has been sent) and of none behind a WebSocket (a response has). Otherwise the
-//! broker's own refusal is all there is.
+//! The socket is taken from the broker's private structure, whose layout is not guaranteed. So a number found there is
+//! used only if all of this is true: it is an open, connected TCP socket; its peer has the address that the broker's
+//! public functions report; its own port is one of the listed, and the one that the broker reports, if it reports one;
+//! something has been received on it, and nothing has been sent yet. The last point rules out a client that has had its
+//! CONNACK, one that speaks TLS (a handshake has been sent) and one behind a WebSocket (a response has been sent). If any
+//! of this is not true, the client gets only the broker's own refusal.
 //!
 //! # Behind PROXY
 //!
 //! On a listener with `enable_proxy_protocol` (2.1) the peer is the proxy, and the address is what its header says
-//! (proxy_v2__read in proxy_v2.c, 2.1.2). In the peer's place the structure itself is shown to be the known one: it
-//! begins with the broker's mark of a client, the address and the ClientId lie in it side by side, where the public
-//! functions say that they are, and its second number is the socket. The other order, of a broker built without epoll,
-//! is ruled out: there the first number is the socket, and 2, the mark, must be none here. Besides, the broker must
-//! report the port, and it must have read at least what a header and this CONNECT had.
+//! (proxy_v2__read in proxy_v2.c, 2.1.2). So instead of the peer, the structure itself is checked: it begins with the
+//! broker's mark of a client, the address and the ClientId are next to each other in it, where the public functions say
+//! that they are, and its second number is the socket. The other order, of a broker built without epoll, is ruled out:
+//! there the first number is the socket, so 2, the mark, must not be a socket here. In addition, the broker must report
+//! the port, and it must have read at least as many bytes as a header and this CONNECT have.
 //!
-//! The system itself cannot tell one client of a proxy from another. What keeps the CONNACK from a neighbour that is in
-//! its first packet too is the structure; for the number to be the neighbour's, a broker would have to be laid out alike
-//! to here, and have something else in the socket's place that is the number of such a socket.
+//! The system itself cannot tell one client of a proxy from another. Only the structure keeps the CONNACK from another
+//! client that is also sending its first packet. For the number to be that client's, the broker's structure would have to
+//! look the same up to there, and have, in the socket's place, another number that happens to be such a socket.
 //!
 //! # Doubts
 //!
-//! Where a refusal was meant to be exact, since its port is listed, and the socket cannot be proved, a [`Doubt`] says
-//! why. A client that has hung up raises none.
+//! If the port is listed and the socket cannot be proved, a [`Doubt`] says why. A client that has hung up gives no doubt.
 
 use super::broker::Client;
 use iotda_core::{
@@ -46,11 +45,11 @@ use std::{
     os::fd::FromRawFd,
 };
 
-/// Sends a CONNACK with a code, and that nothing more comes.
+/// Sends a CONNACK with a code, and shuts down the sending side.
 ///
 /// # Errors
 ///
-/// A [`Doubt`] that an operator should know of. Whether the bytes went out is not told.
+/// A [`Doubt`] that an operator should know of. It is not reported whether the bytes were sent.
 pub(super) fn send(
     client: &Client<'_>,
     connect: &Connect<'_>,
@@ -65,7 +64,7 @@ pub(super) fn send(
     if let (Some(socket), Some(bytes)) = (prove(client, connect, ports)?, bytes.get(..length)) {
         let mut stream = &*socket;
         if stream.write(bytes).is_ok_and(|count| count == length) {
-            // Where that fails, the peer is gone.
+            // If that fails, the peer is gone.
             let _ = stream.shutdown(Shutdown::Write);
         }
     }
@@ -121,15 +120,15 @@ impl fmt::Display for Reason {
     }
 }
 
-/// The client's socket, if it can be told for certain. It stays the broker's, who closes it.
+/// The client's socket, if it is certain. The broker still owns it and closes it.
 ///
-/// `None` where nothing was to be proved: the port is not listed, or the client is gone.
+/// `None` if there was nothing to prove: the port is not listed, or the client is gone.
 fn prove(
     client: &Client<'_>,
     connect: &Connect<'_>,
     ports: &[u16],
 ) -> Result<Option<ManuallyDrop<TcpStream>>, Doubt> {
-    // Since epoll is used, an int that says what the structure is comes first.
+    // With epoll, the structure begins with an int that says what it is.
     let [first, second] = client.first_numbers();
     let reported = client.listener_port();
     let (mut is_found, mut doubt) = (false, None);
@@ -155,7 +154,7 @@ fn prove(
     }
 }
 
-/// Whether a socket on a listed port is the client's. `false` if nobody is there any more, or nothing has come.
+/// Whether a socket on a listed port is the client's. `false` if the client is gone, or nothing has been received.
 fn judge(
     client: &Client<'_>,
     connect: &Connect<'_>,
@@ -198,7 +197,7 @@ fn is_proxied(client: &Client<'_>, connect: &Connect<'_>, number: c_int, traffic
         && u64::try_from(least).is_ok_and(|least| traffic.was_read() >= least)
 }
 
-/// The address at the other end of a socket; `None` if the number is no connected TCP socket.
+/// The address at the other end of a socket; `None` if the number is not a connected TCP socket.
 pub(super) fn peer_of(number: c_int) -> Option<IpAddr> {
     Some(tcp_socket(number)?.peer_addr().ok()?.ip())
 }
@@ -212,45 +211,45 @@ fn tcp_socket(number: c_int) -> Option<ManuallyDrop<TcpStream>> {
     {
         return None;
     }
-    // SAFETY: the descriptor is open, which the system has just said, and nobody closes it during this callback: the
-    // broker has one thread, and ours opens and closes its own descriptors only. It is never closed through this value.
+    // SAFETY: the descriptor is open, as the system has just said, and nothing closes it during this callback: the broker
+    // has one thread, and ours opens and closes only its own descriptors. It is never closed through this value.
     Some(ManuallyDrop::new(unsafe { TcpStream::from_raw_fd(number) }))
 }
 
-/// An option of a socket that is an int; `None` if the number is no socket.
+/// An option of a socket that is an int; `None` if the number is not a socket.
 fn socket_option(number: c_int, level: c_int, name: c_int) -> Option<c_int> {
     let mut value: c_int = 0;
     let mut length = libc::socklen_t::try_from(size_of::<c_int>()).ok()?;
     let place: *mut c_int = &mut value;
-    // SAFETY: the place is as long as the length says; a number that is no socket is an error.
+    // SAFETY: the buffer is as long as the length says; a number that is not a socket is an error.
     let result =
         unsafe { libc::getsockopt(number, level, name, place.cast::<c_void>(), &mut length) };
     (result == 0).then_some(value)
 }
 
-/// What has gone over a connection so far.
+/// What a connection has carried so far, in bytes.
 #[derive(Clone, Copy)]
 struct Traffic {
-    /// Bytes that the peer has acknowledged.
+    /// Sent, and acknowledged by the peer.
     acknowledged: u64,
-    /// Bytes that were received.
+    /// Received.
     received: u64,
-    /// Bytes that were received, and that the broker has not read yet.
+    /// Received, but not yet read by the broker.
     unread: c_int,
-    /// Bytes that wait to be sent or acknowledged.
+    /// Not yet sent or not yet acknowledged.
     waiting: c_int,
 }
 
 impl Traffic {
-    /// Asks the system; `None` where it does not tell (Linux before 4.1).
+    /// Asks the system; `None` if it does not say (Linux before 4.1).
     fn of(number: c_int) -> Option<Self> {
-        // struct tcp_info of linux/tcp.h; the system only ever adds to its end.
+        // struct tcp_info of linux/tcp.h; new kernels only add fields at its end.
         const ACKNOWLEDGED: usize = 120;
         const RECEIVED: usize = 128;
         let mut info = [0u8; 136];
         let mut length = libc::socklen_t::try_from(info.len()).ok()?;
         let place = info.as_mut_ptr().cast::<c_void>();
-        // SAFETY: the place is as long as the length says.
+        // SAFETY: the buffer is as long as the length says.
         let result = unsafe {
             libc::getsockopt(number, libc::IPPROTO_TCP, libc::TCP_INFO, place, &mut length)
         };

@@ -9,15 +9,15 @@ use crate::{
     plugin::{Asked, Login, Peer},
     sessions::ClientHandle,
 };
-use iotda_core::{log::Origin, login::Connect};
+use iotda_core::{log::Origin, login::Connect, topics};
 use std::{
     borrow::Cow,
-    ffi::{c_char, c_int, c_void},
+    ffi::{CStr, c_char, c_int, c_void},
     net::IpAddr,
     ptr::NonNull,
 };
 
-/// What a BASIC_AUTH event is about.
+/// The data of a BASIC_AUTH event.
 pub(super) struct BasicAuth<'a> {
     pub(super) client: Client<'a>,
     username: Option<&'a [u8]>,
@@ -73,8 +73,8 @@ pub(super) unsafe fn basic_auth<'a>(
 
 /// Where a client comes from.
 ///
-/// 2.0.15 to 2.0.22 take the address of a WebSocket client from the header X-Forwarded-For of its upgrade, whoever sends it
-/// (`callback_mqtt` in `websockets.c`). So there the address counts only if it is the one that the connection has.
+/// 2.0.15 to 2.0.22 take the address of a WebSocket client from the header X-Forwarded-For of its upgrade, which any client
+/// may send (`callback_mqtt` in `websockets.c`). So there the address counts only if it is the connection's own.
 fn origin<'a>(client: &Client<'a>) -> Origin<'a> {
     let address = client.address();
     let is_2_0_web_socket = client.is_of_2_0() && client.speaks_web_socket();
@@ -114,7 +114,58 @@ pub(super) unsafe fn gone<'a>(data: *mut c_void, broker: &'a Broker) -> Option<C
     Some(unsafe { broker.client(NonNull::new(event.client)?) })
 }
 
-/// A client as the plugin is told of it at events that are no logins.
+/// A client, and a filter that it is about to subscribe to, or to unsubscribe from.
+///
+/// # Safety
+///
+/// The pointer must be null or the event data of a SUBSCRIBE or UNSUBSCRIBE callback that does not return before `'a` ends.
+pub(super) unsafe fn filter<'a>(data: *mut c_void) -> Option<(ClientHandle, &'a [u8])> {
+    // SAFETY: the broker gives both events this structure; tests/abi holds its layout against the broker's own header.
+    let event = unsafe { data.cast::<c::iotda_evt_subscribe>().as_ref() }?;
+    // SAFETY: null or a NUL-terminated string that the broker keeps until the callback returns.
+    let filter = unsafe { bytes(event.data.topic_filter) }?;
+    Some((ClientHandle(event.client.addr()), filter))
+}
+
+/// A message for a device.
+pub(super) struct Down<'a> {
+    pub(super) device_id: &'a [u8],
+    pub(super) topic: &'a CStr,
+    pub(super) payload: &'a [u8],
+}
+
+/// The message of an event, if it is for a device.
+///
+/// Every message of the broker comes here, and most are not for a device. So this does nothing before that is known, and
+/// nothing here can fail.
+///
+/// # Safety
+///
+/// The pointer must be null or the event data of a MESSAGE callback that does not return before `'a` ends.
+pub(super) unsafe fn message<'a>(data: *mut c_void) -> Option<Down<'a>> {
+    // SAFETY: the broker gives the event this structure; tests/abi holds its layout against the broker's own header.
+    let event = unsafe { data.cast::<c::iotda_evt_message>().as_ref() }?;
+    if event.topic.is_null() {
+        return None;
+    }
+    // SAFETY: a NUL-terminated string has a first byte.
+    if unsafe { event.topic.read() } != b'$' as c_char {
+        return None;
+    }
+    // SAFETY: the broker keeps the string until the callback returns.
+    let topic = unsafe { CStr::from_ptr(event.topic) };
+    let device_id = topics::device_of(topic.to_bytes())?;
+    let length =
+        if event.payload.is_null() { 0 } else { usize::try_from(event.payloadlen).ok()? };
+    let payload = match length {
+        0 => &[],
+        // SAFETY: the broker keeps this number of bytes there until the callback returns.
+        _ => unsafe { std::slice::from_raw_parts(event.payload.cast::<u8>(), length) },
+    };
+    Some(Down { device_id, topic, payload })
+}
+
+/// A client at an event that is not a login.
 pub(super) fn peer<'a>(client: &Client<'a>) -> Peer<'a> {
     Peer {
         client: ClientHandle(client.handle()),
@@ -124,11 +175,12 @@ pub(super) fn peer<'a>(client: &Client<'a>) -> Peer<'a> {
     }
 }
 
-/// The plugin's options, names and values. What is not UTF-8 is made so, to be shown in an error; null is empty.
+/// The plugin's options, as names and values. What is not UTF-8 is converted with losses, to be shown in an error; null
+/// counts as empty.
 ///
 /// # Safety
 ///
-/// The pointer must be null or point to so many options that do not change for `'a`.
+/// The pointer must be null, or point to this number of options, which must not change for `'a`.
 pub(super) unsafe fn options<'a>(
     options: *const c::iotda_opt,
     count: c_int,
@@ -137,7 +189,7 @@ pub(super) unsafe fn options<'a>(
     if options.is_null() || count == 0 {
         return Vec::new();
     }
-    // SAFETY: just what the caller promises.
+    // SAFETY: as the caller promises.
     let options = unsafe { std::slice::from_raw_parts(options, count) };
     let text = |text: *mut c_char| {
         // SAFETY: the broker's options are NUL-terminated strings (config__read in conf.c).

@@ -1,4 +1,4 @@
-//! Nothing unwinds into the broker.
+//! Keeps panics from unwinding into the broker.
 
 use iotda_core::log::Line;
 use std::{
@@ -7,7 +7,7 @@ use std::{
 };
 
 thread_local! {
-    /// Where this thread failed last. Plain bytes: nothing that would have to be dropped after the library is unloaded.
+    /// Where this thread last panicked. Plain bytes, which need no drop after the library is unloaded.
     static FAILED_AT: RefCell<Line> = const { RefCell::new(Line::new()) };
 }
 
@@ -15,7 +15,7 @@ thread_local! {
 pub(super) struct Failure;
 
 impl Failure {
-    /// Where it failed; that of the last one, if there were several.
+    /// The place in the source; the last one, if there were several panics.
     pub(super) fn line(&self) -> Line {
         FAILED_AT.with(|line| line.try_borrow().map(|line| line.clone()).unwrap_or_default())
     }
@@ -24,7 +24,7 @@ impl Failure {
 /// Calls a function and turns a panic into a [`Failure`].
 pub(super) fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, Failure> {
     panic::catch_unwind(AssertUnwindSafe(call)).map_err(|payload| {
-        // Dropping a payload may panic once more; what comes of that is left where it is.
+        // Dropping a payload may panic again; that second payload is leaked.
         if let Err(another) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
             std::mem::forget(another);
         }
@@ -32,12 +32,12 @@ pub(super) fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, Failure> {
     })
 }
 
-/// Keeps the place of a panic for the log. Its message is not kept: it may quote what a client sent, or a secret.
+/// Keeps the place of a panic for the log. The message is not kept: it may quote what a client sent, or a secret.
 pub(super) fn note_panics() {
     panic::set_hook(Box::new(note));
 }
 
-/// Gives back what [`note_panics`] took.
+/// Undoes [`note_panics`].
 pub(super) fn stop_noting_panics() {
     drop(panic::take_hook());
 }

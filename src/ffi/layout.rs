@@ -1,7 +1,7 @@
 //! How a 2.0 begins its private structure of a client (`struct mosquitto` in `mosquitto_internal.h`).
 //!
-//! Two layouts of 2.0.11 to 2.0.22, built with epoll as they are on Linux: Debian builds with ADNS, others do not. `standing` has
-//! the proof that one of them is true of a client.
+//! Two layouts of 2.0.11 to 2.0.22, built with epoll as they are on Linux: Debian builds with ADNS, others do not.
+//! `standing` has the proof that one of them is true of a client.
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 
@@ -9,9 +9,9 @@ use std::ffi::{c_char, c_int, c_uint, c_void};
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct Plain {
-    /// Which of the things that epoll reports it is: 2, a client (`mosquitto_broker_internal.h`).
+    /// The kind of structure, for epoll's events: 2 is a client (`mosquitto_broker_internal.h`).
     pub(super) ident: c_int,
-    /// Below 0 where there is none.
+    /// Below 0 if there is no socket.
     pub(super) sock: c_int,
     maximum_packet_size: u32,
     pub(super) protocol: c_uint,

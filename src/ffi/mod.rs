@@ -25,6 +25,7 @@ use crate::{
 };
 use bindings as c;
 use broker::{Broker, Client};
+use event::Down;
 use guard::{Failure, guarded};
 use iotda_core::{
     log::Line,
@@ -59,18 +60,27 @@ fn this_thread() -> libc::pthread_t {
 static INSTANCES: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 
 /// The events that we ask for.
-const EVENTS: [(c_int, c::iotda_callback); 6] = [
+const EVENTS: [(c_int, c::iotda_callback); 9] = [
     (c::IOTDA_EVT_DISCONNECT, Some(on_gone)),
     (c::IOTDA_EVT_CLIENT_OFFLINE, Some(on_gone)),
     (c::IOTDA_EVT_CONNECT, Some(on_connect)),
+    (c::IOTDA_EVT_SUBSCRIBE, Some(on_subscribe)),
+    (c::IOTDA_EVT_UNSUBSCRIBE, Some(on_unsubscribe)),
+    (c::IOTDA_EVT_MESSAGE, Some(on_message)),
     (c::IOTDA_EVT_RELOAD, Some(on_reload)),
     (c::IOTDA_EVT_TICK, Some(on_tick)),
     // The last, so that no login is answered by half an instance.
     (c::IOTDA_EVT_BASIC_AUTH, Some(on_basic_auth)),
 ];
 
-/// The events that a 2.0 does not know. It sends DISCONNECT where 2.1 sends CLIENT_OFFLINE, and says nothing of a CONNECT.
-const SINCE_2_1: [c_int; 2] = [c::IOTDA_EVT_CLIENT_OFFLINE, c::IOTDA_EVT_CONNECT];
+/// The events that a 2.0 does not know. It sends DISCONNECT where 2.1 sends CLIENT_OFFLINE, and says nothing of a CONNECT or a
+/// SUBSCRIBE.
+const SINCE_2_1: [c_int; 4] = [
+    c::IOTDA_EVT_CLIENT_OFFLINE,
+    c::IOTDA_EVT_CONNECT,
+    c::IOTDA_EVT_SUBSCRIBE,
+    c::IOTDA_EVT_UNSUBSCRIBE,
+];
 
 // The entry points have the types that tests/abi holds against the broker's own header.
 const _: c::iotda_plugin_version = Some(mosquitto_plugin_version);
@@ -228,7 +238,7 @@ fn failed(instance: Option<&Instance>, failure: &Failure, code: c_int) -> c_int 
 
 /// Whether something is so of any instance in this process: one that has let a device in answers for it, and the broker tells
 /// all of them of it (2.1, which asks no further instance once one has accepted).
-fn any_instance(is_so: impl Fn(&Plugin) -> bool) -> bool {
+fn any_instance(mut is_so: impl FnMut(&Plugin) -> bool) -> bool {
     let instances = INSTANCES.lock().unwrap_or_else(|poison| poison.into_inner());
     instances.iter().any(|address| {
         let instance = std::ptr::with_exposed_provenance::<Instance>(*address);
@@ -340,13 +350,16 @@ fn refuse(reason: Refusal, instance: &Instance, client: &Client<'_>, login: &Log
 /// # Safety
 ///
 /// The broker's alone to call, with the event's data and our user data.
-unsafe extern "C" fn on_gone(_event: c_int, data: *mut c_void, userdata: *mut c_void) -> c_int {
+unsafe extern "C" fn on_gone(event: c_int, data: *mut c_void, userdata: *mut c_void) -> c_int {
     // SAFETY: we are in a callback that was registered with this user data.
     let instance = unsafe { instance(userdata) };
     quietly(instance, |plugin, broker| {
         // SAFETY: this is the data of one of these events, and what comes of it does not outlive the callback.
         let Some(client) = (unsafe { event::gone(data, broker) }) else { return };
         let handle = ClientHandle(client.handle());
+        if !client.is_of_2_0() {
+            plugin.disconnected(handle, event == c::IOTDA_EVT_CLIENT_OFFLINE);
+        }
         // 2.1 has said so when the client came.
         let was_let_in =
             || client.is_of_2_0() && Head::of(&client).is_some_and(|h| h.was_connected());
@@ -370,6 +383,72 @@ unsafe extern "C" fn on_connect(_event: c_int, data: *mut c_void, userdata: *mut
         let peer = event::peer(&client);
         if plugin.is_stranger(&peer) && !any_instance(|plugin| plugin.remembers(&peer)) {
             plugin.throw_out(broker, &peer);
+        } else if plugin.remembers(&peer) {
+            plugin.connected(broker, peer.client, client.subscription_count());
+        }
+    })
+}
+
+/// SUBSCRIBE, which only 2.1 has: a client is about to have a filter more.
+///
+/// # Safety
+///
+/// The broker's alone to call, with the event's data and our user data.
+unsafe extern "C" fn on_subscribe(
+    _event: c_int,
+    data: *mut c_void,
+    userdata: *mut c_void,
+) -> c_int {
+    // SAFETY: we are in a callback that was registered with this user data.
+    let instance = unsafe { instance(userdata) };
+    quietly(instance, |plugin, broker| {
+        // SAFETY: this is the data of a SUBSCRIBE event, and what comes of it does not outlive the callback.
+        let Some((client, filter)) = (unsafe { event::filter(data) }) else { return };
+        plugin.subscribing(broker, client, filter);
+    })
+}
+
+/// UNSUBSCRIBE, which only 2.1 has: a client is about to have a filter less.
+///
+/// # Safety
+///
+/// The broker's alone to call, with the event's data and our user data.
+unsafe extern "C" fn on_unsubscribe(
+    _event: c_int,
+    data: *mut c_void,
+    userdata: *mut c_void,
+) -> c_int {
+    // SAFETY: we are in a callback that was registered with this user data.
+    let instance = unsafe { instance(userdata) };
+    quietly(instance, |plugin, broker| {
+        // SAFETY: this is the data of an UNSUBSCRIBE event, and what comes of it does not outlive the callback.
+        let Some((client, filter)) = (unsafe { event::filter(data) }) else { return };
+        plugin.unsubscribing(broker, client, filter);
+    })
+}
+
+/// MESSAGE: a client publishes something, which it may.
+///
+/// The event goes by the listener of who publishes (`plugin__handle_message` in `plugin.c`, 2.0), so the device may be with
+/// another instance than this one.
+///
+/// # Safety
+///
+/// The broker's alone to call, with the event's data and our user data.
+unsafe extern "C" fn on_message(_event: c_int, data: *mut c_void, userdata: *mut c_void) -> c_int {
+    // SAFETY: this is the data of a MESSAGE event, and what comes of it does not outlive the callback.
+    let Some(message) = (unsafe { event::message(data) }) else { return c::IOTDA_SUCCESS };
+    let Down { device_id, topic, payload } = message;
+    // SAFETY: we are in a callback that was registered with this user data.
+    let instance = unsafe { instance(userdata) };
+    quietly(instance, |plugin, broker| {
+        let mut connections = 0;
+        any_instance(|plugin| {
+            connections += plugin.goes_down(broker, device_id, topic, payload);
+            false
+        });
+        if connections == 0 {
+            plugin.reached_nobody(broker, device_id, topic.to_bytes());
         }
     })
 }

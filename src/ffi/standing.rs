@@ -1,20 +1,20 @@
-//! Where does a client stand with the broker: is it one of its sessions, and has it a connection?
+//! What is a client's standing with the broker: is it one of the broker's sessions, and is it connected?
 //!
-//! 2.1 answers that by its public functions. 2.0 does not, so there the head of its private structure is read.
+//! 2.1 answers that by its public functions. 2.0 does not, so there the beginning ("head") of its private structure is read.
 //!
 //! # The proof
 //!
-//! Nobody promises the layout of `struct mosquitto`. In 2.0.11 to 2.0.22, built with epoll as it is on Linux, it begins as one
-//! of the two heads in `layout` (`mosquitto_internal.h`): Debian builds with ADNS, others do not. What is read there is used only
-//! when all that the broker's public functions say of the same client stands in its place: the protocol, the keep alive, and
-//! where in memory the address, the ClientId and the user name lie, of which the ClientId is not null. A client chooses the
-//! texts and not where they lie. Otherwise nothing is proved, and the client counts as one that has just sent its CONNECT.
+//! The layout of `struct mosquitto` is not guaranteed. In 2.0.11 to 2.0.22, built with epoll as on Linux, it begins as one
+//! of the two heads in `layout` (`mosquitto_internal.h`): Debian builds with ADNS, others do not. What is read there is used
+//! only if it agrees with all that the broker's public functions say of the same client: the protocol, the keep alive, and
+//! the pointers to the address, the ClientId and the user name, of which the ClientId is not null. A client chooses these
+//! texts but not their pointers. Otherwise nothing is proved, and the client counts as one that has just sent its CONNECT.
 
 use super::broker::Client;
 use crate::plugin::Asked;
 use std::ffi::{c_int, c_uint};
 
-/// What is taken from a head that is proved.
+/// What is read from a head that is proved.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head {
     sock: c_int,
@@ -26,7 +26,7 @@ const CLIENT: c_int = 2;
 
 /// `mosq_cs_new`: the CONNECT has not been answered.
 const NEW: c_uint = 0;
-/// `mosq_cs_active`: it has, and it was a yes.
+/// `mosq_cs_active`: the CONNECT was accepted.
 const ACTIVE: c_uint = 3;
 
 impl Head {
@@ -50,7 +50,7 @@ impl Head {
             }};
         }
         let raw = client.head();
-        // SAFETY: any bytes are such a structure; what they mean is proved before it is used.
+        // SAFETY: any bytes are valid for this structure; their meaning is proved before it is used.
         let plain = unsafe { raw.plain };
         // SAFETY: likewise.
         let with_adns = unsafe { raw.with_adns };
@@ -62,16 +62,17 @@ impl Head {
         (self.sock >= 0).then_some(self.sock)
     }
 
-    /// Whether this client has had a CONNACK that said yes, and is connected, or has just been.
+    /// Whether this client has had a CONNACK that accepted it, and is connected, or was until just now.
     ///
-    /// 2.0 also says of a session that has long been offline that it is disconnected, when it is taken over or refused; and a
-    /// WebSocket that is to close (`mosq_cs_disconnect_ws`) may be one whose CONNECT was refused (`websockets.c`, 2.0.21).
+    /// When 2.0 takes over or refuses a session, it also reports a disconnect if the session has long been offline. And a
+    /// WebSocket that is about to close (`mosq_cs_disconnect_ws`) may be one whose CONNECT was refused (`websockets.c`,
+    /// 2.0.21).
     pub(super) fn was_connected(&self) -> bool {
         self.state != NEW && (self.socket().is_some() || self.state == ACTIVE)
     }
 }
 
-/// The broker's number for the version that a client speaks (`enum mosquitto__protocol`).
+/// The broker's number for the MQTT version of a client (`enum mosquitto__protocol`).
 fn protocol_of(client: &Client<'_>) -> c_uint {
     match client.protocol_version() {
         3 => 1,
@@ -98,10 +99,10 @@ pub(super) fn asked(client: &Client<'_>) -> Asked {
     }
 }
 
-/// Whether a session of a 2.1 has no connection: no socket, by the number in its place behind the mark of a client.
+/// Whether a session of a 2.1 is offline: the number after the mark of a client, its socket, is none.
 ///
-/// No public function tells: the port, for one, stays that of the listener which the client came to last. It is a session that
-/// the broker has let in either way, so no login depends on this.
+/// No public function tells: the port, for example, stays that of the listener to which the client last connected. Either
+/// way it is a session that the broker has let in, so no login depends on this.
 fn is_offline_on_2_1(client: &Client<'_>) -> bool {
     let [ident, sock] = client.first_numbers();
     ident == CLIENT && sock < 0

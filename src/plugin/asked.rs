@@ -1,9 +1,9 @@
-//! Why does the broker ask? What its own facts about a client prove, never when it asks.
+//! Why does the broker ask? Decided from facts about the client, never from the order of events.
 //!
 //! BASIC_AUTH comes for a CONNECT, and after a SIGHUP once for every session that the broker has, with the credentials that
-//! it logged in with. The broker does not say which of the two it is. The order of its events does not either: 2.0 lets
-//! CONNECTs of WebSocket clients in between the sweep and its TICK (`lws_service` in `loop.c`), a plugin that is loaded
-//! before ours may keep RELOAD from us (`plugin__handle_reload` in `security.c`, 2.0), and a TICK may not come at all.
+//! it logged in with (the sweep). The broker does not say which of the two it is. The order of its events does not either:
+//! on 2.0, CONNECTs of WebSocket clients may come between the sweep and its TICK (`lws_service` in `loop.c`), a plugin that
+//! is loaded before ours may keep RELOAD from us (`plugin__handle_reload` in `security.c`, 2.0), and a TICK may never come.
 //!
 //! What tells them apart is that a session is in the broker's table of sessions and a CONNECT is not yet
 //! (`connect__on_authorised` in `handle_connect.c` puts it there, after the answer):
@@ -19,28 +19,29 @@ use std::fmt;
 pub enum Asked {
     /// For a CONNECT: the client is not yet one of the broker's sessions.
     Connect,
-    /// For a session whose connection is there, or about to close.
+    /// For a session that is connected, or whose connection is about to close.
     Online,
     /// For a session that waits for its client.
     Offline,
-    /// Nothing is proved: a broker whose inside is not known. Only a session that is remembered counts as one.
+    /// Nothing is proved: the layout of the broker's structures is not known. Only a session that is remembered counts as
+    /// one.
     Unproved,
 }
 
-/// What becomes of what the broker asks.
+/// What the plugin does with the question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Treatment {
     /// Everything is checked, and a login that is accepted is remembered.
     Checked,
-    /// It goes on: it has logged in properly.
+    /// The session goes on: it has logged in properly.
     GoesOn,
-    /// It stays. To refuse it would gain nothing: the session stays all the same, its client is checked in full when it
-    /// comes back, and a 2.0 puts the session into its list of those that expire a second time, which leads to memory that
-    /// has been freed (`session_expiry__add`, by way of `do_disconnect` in `mosquitto_security_apply_default`).
+    /// The session stays. A refusal would gain nothing: the session would stay anyway, and its client is checked in full
+    /// when it comes back. And 2.0 would add the session to its expiry list a second time, which leads to a use of freed
+    /// memory (`session_expiry__add`, called through `do_disconnect` in `mosquitto_security_apply_default`).
     Stays,
-    /// Others decide, as they did when it logged in.
+    /// Other plugins and the password file decide, as they did when it logged in.
     Deferred,
-    /// It is no client. It is answered as another client is, refused or deferred, and nothing is looked at or noted.
+    /// It is not a client. It is refused or deferred as any other client, and nothing is checked or noted.
     LeftAlone,
 }
 
@@ -49,20 +50,20 @@ pub enum Treatment {
 pub struct Shape {
     /// The client, and where it stands.
     pub client: &'static str,
-    /// How it is told on 2.0 (2.0.11 to 2.0.22).
+    /// How it is recognised on 2.0 (2.0.11 to 2.0.22).
     pub on_2_0: &'static str,
-    /// How it is told on 2.1.
+    /// How it is recognised on 2.1.
     pub on_2_1: &'static str,
     /// Why the broker asks.
     pub asked: Asked,
-    /// What becomes of it.
+    /// What the plugin does.
     pub treatment: Treatment,
 }
 
 /// All shapes; tests/broker/shapes.rs plays each of them on real brokers.
 ///
-/// "new" is the state of a client whose CONNECT has not been answered (`mosq_cs_new` in `mosquitto_internal.h`); "listed" means
-/// that `mosquitto_client` gives this very client for its id.
+/// "new" is the state of a client whose CONNECT has not been answered (`mosq_cs_new` in `mosquitto_internal.h`); "listed"
+/// means that `mosquitto_client` gives this very client for its id.
 pub const SHAPES: [Shape; 17] = [
     Shape::new("CONNECT over TCP", "new, socket", "not listed", Asked::Connect, Treatment::Checked),
     Shape::new("CONNECT over TLS", "new, socket", "not listed", Asked::Connect, Treatment::Checked),

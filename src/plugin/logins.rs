@@ -1,4 +1,4 @@
-//! What becomes of a login: the check, and everything that follows from it.
+//! What happens to a login: the check, and everything that follows from it.
 
 use super::{Answer, Asked, Host, Level, Login, Peer, Plugin, stack::wiped_after};
 use crate::{
@@ -20,7 +20,7 @@ use iotda_core::{
 use std::{ffi::CString, time::SystemTime};
 
 impl Plugin {
-    /// Answers a login. What each shape of it comes to is in [`asked::SHAPES`](super::asked::SHAPES).
+    /// Answers a login. [`asked::SHAPES`](super::asked::SHAPES) has the result for each shape.
     pub fn login<'a>(&self, host: &dyn Host, login: &Login<'a>) -> Answer<'a> {
         #[cfg(feature = "fault-injection")]
         fault(&login.connect);
@@ -32,7 +32,7 @@ impl Plugin {
             Asked::Offline => {
                 self.begin_sweep(host);
                 self.counters.rechecked.add();
-                // Whoever it belongs to: see `Treatment::Stays`.
+                // Also if it is not a device's session: see `Treatment::Stays`.
                 Answer::Accept { session_id: None }
             }
         }
@@ -74,11 +74,11 @@ impl Plugin {
         }
     }
 
-    /// Answers for a session with a connection that the broker asks about once more.
+    /// Answers for a connected session that the broker asks about once more.
     ///
-    /// One that is not remembered was let in by others: what this plugin leaves to them, or a device that another plugin has
-    /// accepted before this one was asked. It is checked in full, but nothing begins or ends with it: the broker is walking
-    /// through its sessions.
+    /// A session that is not remembered was let in by others: a client that this plugin leaves to them, or a device that
+    /// another plugin accepted before this one was asked. It is checked in full, but no session begins or ends here: the
+    /// broker is iterating over its sessions.
     fn ask_again<'a>(&self, host: &dyn Host, login: &Login<'a>) -> Answer<'a> {
         self.begin_sweep(host);
         self.counters.rechecked.add();
@@ -99,7 +99,7 @@ impl Plugin {
         }
     }
 
-    /// The broker asks about a session: so it has been told to reload, whether or not it has said so.
+    /// The broker asks about a session: so it was told to reload, even if no RELOAD event came.
     fn begin_sweep(&self, host: &dyn Host) {
         if self.sweep_is_known.replace(true) {
             return;
@@ -117,7 +117,7 @@ impl Plugin {
         self.ask_for_the_file(host);
     }
 
-    /// Whether a client that the broker has let in has a device's name, and has not logged in here.
+    /// Whether a client that the broker has let in has a device's name but has not logged in here.
     #[must_use]
     pub fn is_stranger(&self, peer: &Peer<'_>) -> bool {
         let is_named = peer.client_id.is_some_and(|id| self.is_a_devices_name(id));
@@ -137,7 +137,7 @@ impl Plugin {
         self.tell_refusal(host, &peer.connect(), peer.origin, Refusal::NotAsked.into());
     }
 
-    /// A client that had been let in has left a 2.0, and was not remembered.
+    /// A client that 2.0 had let in has left, and was not remembered.
     pub fn left_unasked(&self, host: &dyn Host, peer: &Peer<'_>) {
         let Some(id) = peer.client_id.filter(|_| self.is_stranger(peer)) else { return };
         if !self.unasked_told.replace(true) {
@@ -145,13 +145,13 @@ impl Plugin {
         }
     }
 
-    /// Whether a device's session would go by this name.
+    /// Whether a device's session could have this name.
     fn is_a_devices_name(&self, id: &[u8]) -> bool {
         has_the_shape_of_a_device(Some(id))
             || self.options.session_id == SessionId::Device && self.is_device_id(Some(id))
     }
 
-    /// Runs the check; `None` where the table cannot be had, which does not happen.
+    /// Runs the check; `None` if the table is not accessible, which does not happen.
     fn verdict<'a>(&self, login: &Login<'a>, now: SystemTime) -> Option<Verdict<'a>> {
         let table = self.table.try_borrow().ok()?;
         let mut keys = self.keys.try_borrow_mut().ok()?;
@@ -192,7 +192,7 @@ impl Plugin {
         Answer::Accept { session_id: by_device.then_some(device_id) }
     }
 
-    /// Notes a session. `None` where there is no place for it, which does not happen.
+    /// Notes a session. `None` if the sessions are not accessible, which does not happen.
     fn begin_session(&self, login: &Login<'_>, device_id: &[u8]) -> Option<Begun> {
         let whence = Whence {
             address: login.origin.certain().unwrap_or_default(),
@@ -204,8 +204,8 @@ impl Plugin {
         Some(sessions.begin(login.client, new, limit, now))
     }
 
-    /// Ends the connection that a new login takes the place of. One under the same name is taken over by the broker itself,
-    /// right after this.
+    /// Ends the connection that a new login replaces. If it has the same name, the broker itself takes it over, right after
+    /// this.
     fn take_over(&self, host: &dyn Host, login: &Login<'_>, replaced: &Replaced) {
         self.counters.takeovers.add();
         if replaced.by_the_broker {
@@ -217,11 +217,11 @@ impl Plugin {
                 log::write::replacement(session.client_id(), session.address(), login.origin);
             host.log(Level::Info, &line);
         }
-        // Where it closes late, its will would come after what the new session has to say.
+        // If it closes late, its will would come after the new session's messages.
         self.end(host, &replaced.session, !replaced.session.closes_late());
     }
 
-    /// Ends a connection that is marked as leaving. The broker tells us that the client is gone while it is at it, so nothing
+    /// Ends a connection that is marked as leaving. During this call the broker reports that the client is gone, so nothing
     /// may be borrowed here.
     pub(super) fn end(&self, host: &dyn Host, session: &Session, with_will: bool) {
         self.disconnect(host, session.id(), with_will);
@@ -235,7 +235,7 @@ impl Plugin {
         }
     }
 
-    /// Refuses a login, and says so in the log.
+    /// Refuses a login, and logs it.
     fn refuse<'a>(
         &self,
         host: &dyn Host,
@@ -248,7 +248,7 @@ impl Plugin {
         Answer::Refuse(refused.reason)
     }
 
-    /// Counts a refusal, and says so in the log.
+    /// Counts a refusal, and logs it.
     fn tell_refusal(
         &self,
         host: &dyn Host,
@@ -288,8 +288,8 @@ impl Plugin {
         }
     }
 
-    /// Whether a client that is no device comes with a device id for its ClientId, while sessions are known by those:
-    /// the broker would take it for the device, and give it the device's subscriptions and messages.
+    /// Whether a client that is not a device uses a device id as its ClientId while sessions are named by device ids. The
+    /// broker would take it for the device, and give it the device's subscriptions and messages.
     fn is_name_of_a_session(&self, login: &Login<'_>) -> bool {
         self.options.session_id == SessionId::Device && self.is_device_id(login.connect.client_id)
     }
@@ -298,7 +298,7 @@ impl Plugin {
         id.is_some_and(|id| self.table.try_borrow().is_ok_and(|table| table.find(id).is_some()))
     }
 
-    /// Says, once, that the broker's configuration keeps every device out.
+    /// Logs once that the broker's configuration keeps every device out.
     fn name_trap(&self, host: &dyn Host, login: &Login<'_>, reason: Refusal) {
         let replaced = reason == Refusal::BadClientId
             && login.connect.client_id == login.connect.username
@@ -314,10 +314,10 @@ impl Plugin {
         }
     }
 
-    /// Whether the broker will send a TICK before long.
+    /// Whether the broker will send a TICK soon.
     ///
-    /// 2.0.11 sends none at all with `per_listener_settings true`. 2.1 keeps by the wall clock when the next one is due: when
-    /// that is set back, none comes until it has caught up (`plugin__handle_tick` in `plugin_callbacks.c`).
+    /// 2.0.11 sends none at all with `per_listener_settings true`. 2.1 schedules the next one by the wall clock: after that
+    /// is set back, none comes until it has caught up (`plugin__handle_tick` in `plugin_callbacks.c`).
     fn ticks(&self, now: SystemTime) -> bool {
         self.last_tick.get().is_some_and(|last| now >= last)
     }
@@ -330,7 +330,7 @@ impl Peer<'_> {
     }
 }
 
-/// Whether a ClientId ends as a device's does, right or wrong in its parts.
+/// Whether a ClientId ends like a device's, even if its parts are wrong.
 fn has_the_shape_of_a_device(id: Option<&[u8]>) -> bool {
     let error = id.map(|id| ClientId::parse(id).err());
     error.is_some_and(|error| error != Some(ClientIdError::OtherClient))
@@ -345,7 +345,7 @@ fn unix_seconds(time: SystemTime) -> UnixSeconds {
     }
 }
 
-/// Fails where a test asks for it.
+/// Panics if a test asks for it.
 #[cfg(feature = "fault-injection")]
 #[allow(clippy::panic)]
 fn fault(connect: &Connect<'_>) {

@@ -1,9 +1,10 @@
-//! What happens now? The one place with effects: the clock, the log, the table in force, who is logged in.
+//! What happens now? The one place with side effects: the clock, the log, the table in force, who is logged in.
 //!
 //! Everything here runs on the broker's only thread. Nothing waits, and every method takes `&self`: the broker may call
 //! back while one of them calls the broker, so no borrow is held across such a call.
 
 pub mod asked;
+mod downstream;
 mod logins;
 mod stack;
 mod stats;
@@ -16,7 +17,9 @@ use crate::{
     limiter::Limiter,
     reloader::{ReloadError, Reloader},
     sessions::{ClientHandle, Sessions},
+    subscriptions::Subscriptions,
 };
+use downstream::Downstream;
 use iotda_core::{
     log::{Acceptance, Line, LogBudget, Origin},
     login::{Connect, HourKeys, Refusal},
@@ -39,52 +42,70 @@ pub trait Host {
     /// Writes a line to the broker's log.
     fn log(&self, level: Level, line: &Line);
 
-    /// Has the broker write a line at DEBUG, if it writes those.
+    /// Has the broker write a line at DEBUG, if its log has those.
     fn log_acceptance(&self, acceptance: Acceptance<'_>);
 
-    /// Ends the connection of a client: with its will, as if it had broken, or without. The broker may say that the client
-    /// is gone before this returns. Says whether there was one of this id.
+    /// Ends the connection of a client, with its will (as if the connection had broken) or without. The broker may report
+    /// that the client is gone before this returns. Returns whether there was a client with this id.
     fn disconnect(&self, client_id: &CStr, with_will: bool) -> bool;
 
     /// Publishes a retained message of the broker's own, at QoS 0.
     fn publish(&self, topic: &CStr, payload: &[u8]);
 
+    /// Whether a plugin can subscribe sessions: since 2.1.
+    fn subscribes_sessions(&self) -> bool;
+
+    /// Subscribes a session to a filter, at QoS 0.
+    fn subscribe(&self, session_id: &CStr, filter: &CStr);
+
+    /// Unsubscribes a session from a filter.
+    fn unsubscribe(&self, session_id: &CStr, filter: &CStr);
+
+    /// Whether the broker has a session of this id. Only 2.1 and later can tell.
+    fn has_session(&self, session_id: &CStr) -> bool;
+
+    /// How many filters a connected client has subscribed to. The broker must not have reported the client as gone.
+    fn subscription_count(&self, client: ClientHandle) -> usize;
+
+    /// Sends a message to a session, at QoS 0, in the broker's next turn.
+    fn send(&self, session_id: &CStr, topic: &CStr, payload: &[u8]);
+
     /// Whether the broker can know a session by another name than its ClientId: since 2.1.
     fn names_sessions(&self) -> bool;
 
-    /// Calls a function with all signals blocked, so that a thread which it starts does not take the broker's.
+    /// Calls a function with all signals blocked, so that a thread which it starts does not receive the broker's signals.
     fn with_signals_blocked(&self, call: &mut dyn FnMut());
 
-    /// Keeps the library in memory until the process ends: a thread is left behind in its code.
+    /// Keeps the library in memory until the process ends, because a thread is left running in its code.
     fn stay_loaded(&self);
 
-    /// The system's number of the user that the broker runs as.
+    /// The user id that the broker runs as.
     fn user(&self) -> u32;
 }
 
-/// How much a log line matters.
+/// The level of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// The broker or the operator must act.
     Error,
-    /// Something the operator should mend.
+    /// Something that the operator should fix.
     Warning,
     /// A refused login.
     Notice,
-    /// What was done.
+    /// Something that the plugin did.
     Info,
-    /// What only a developer reads.
+    /// For developers.
     Debug,
 }
 
-/// A login that the broker asks about.
+/// A question of the broker about a login.
 #[derive(Clone, Copy, Debug)]
 pub struct Login<'a> {
-    /// Why it asks.
+    /// Why the broker asks, as far as facts about the client prove it.
     pub asked: Asked,
     /// The broker's handle of the connection.
     pub client: ClientHandle,
-    /// What the client sent.
+    /// The fields of the CONNECT and the client's certificate.
     pub connect: Connect<'a>,
     /// Where it comes from.
     pub origin: Origin<'a>,
@@ -93,28 +114,28 @@ pub struct Login<'a> {
     pub protocol_version: i32,
 }
 
-/// A client that the broker has let in, at an event that is no login.
+/// A client that the broker has let in, at an event that is not a login.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer<'a> {
     /// The broker's handle of the connection.
     pub client: ClientHandle,
-    /// What the broker knows it by.
+    /// The name of its session: its ClientId, or the device id with `session_id device`.
     pub client_id: Option<&'a [u8]>,
-    /// Its user name.
+    /// The user name; `None` if it has none.
     pub username: Option<&'a [u8]>,
     /// Where it comes from.
     pub origin: Origin<'a>,
 }
 
-/// What is said back.
+/// The answer to the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer<'a> {
     /// The device may log in, or stay.
     Accept {
-        /// What the broker shall know the session by, if not by its ClientId.
+        /// The session's name, if it is not the ClientId.
         session_id: Option<&'a [u8]>,
     },
-    /// Others decide.
+    /// Other plugins and the password file decide.
     Defer,
     /// The CONNECT is refused.
     Refuse(Refusal),
@@ -134,9 +155,9 @@ pub enum StartError {
         /// What is wrong with it.
         error: LoadError,
     },
-    /// There is no thread to look after the file.
+    /// The thread that reads the file could not be started.
     Thread(io::Error),
-    /// `session_id device`, and a broker that cannot do that.
+    /// `session_id device` with a broker that cannot do that.
     SessionId,
 }
 
@@ -154,11 +175,11 @@ impl fmt::Display for StartError {
     }
 }
 
-/// Its text has the cause's in it, so that there is no source to ask for.
+/// Its text includes the cause's text, so `source` returns nothing.
 impl std::error::Error for StartError {}
 
 impl StartError {
-    /// Tells the log: what is wrong in one line, and then the wrong lines of the file.
+    /// Logs one line that says what is wrong, and then the wrong lines of the file.
     pub fn report(&self, host: &dyn Host) {
         host.log(Level::Error, &Line::of(format_args!("not started: {self}")));
         if let Self::Secrets { file, error: LoadError::Lines(errors) } = self {
@@ -167,8 +188,8 @@ impl StartError {
     }
 }
 
-/// The options that the operator has given, in his order and words, which [`Options::parse`] has found good. The secrets
-/// file has a line of its own.
+/// The options that the operator has given, in their order and words; [`Options::parse`] has accepted them. The secrets
+/// file has a separate line.
 struct InForce<'a>(&'a [(&'a str, &'a str)]);
 
 impl fmt::Display for InForce<'_> {
@@ -189,14 +210,14 @@ pub struct Plugin {
     table: RefCell<Arc<Table>>,
     keys: RefCell<HourKeys>,
     sessions: RefCell<Sessions>,
-    /// Whether the broker is known to look at its sessions again, since the RELOAD or the first session that it asked about,
-    /// until the next CONNECT or TICK.
+    /// Whether the broker is known to be checking its sessions again: from the RELOAD or the first session that it asked
+    /// about to the next CONNECT or TICK.
     sweep_is_known: Cell<bool>,
     /// Whether the log has been told that another plugin keeps RELOAD from us.
     missed_reload_told: Cell<bool>,
     /// Whether the log has been told that the broker lets devices' ClientIds in without asking.
     unasked_told: Cell<bool>,
-    /// The sessions that are held against a new table.
+    /// The sessions that are being checked against a new table.
     ending: RefCell<Option<Ending>>,
     /// When the broker sent its last TICK, by the wall clock.
     last_tick: Cell<Option<SystemTime>>,
@@ -206,8 +227,10 @@ pub struct Plugin {
     counters: Counters,
     log_budget: RefCell<LogBudget>,
     limiter: RefCell<Option<Limiter>>,
+    subscriptions: RefCell<Subscriptions>,
+    downstream: RefCell<Downstream>,
     stats: RefCell<Stats>,
-    /// When the plugin started: what is counted by time counts from here.
+    /// When the plugin started: all counts of time start here.
     started: Instant,
     /// When the table came into force.
     table_since: Cell<Instant>,
@@ -251,6 +274,8 @@ impl Plugin {
             sessions: RefCell::new(sessions),
             limiter: RefCell::new(options.failure_limit.map(Limiter::new)),
             counters: Counters::default(),
+            subscriptions: RefCell::default(),
+            downstream: RefCell::default(),
             log_budget: RefCell::default(),
             stats: RefCell::default(),
             started: now,
@@ -280,24 +305,25 @@ impl Plugin {
 
     /// The broker was told to reload, and will now ask about every session again.
     ///
-    /// No table comes into force here, and nobody is disconnected: a 2.0 has taken its ACLs out before it sends RELOAD
-    /// (`mosquitto_security_cleanup` in `security_default.c`), so a will that is published now passes every ACL.
+    /// No table comes into force here, and nobody is disconnected: 2.0 has removed its ACLs before it sends RELOAD
+    /// (`mosquitto_security_cleanup` in `security_default.c`), so a will that is published now would pass every ACL.
     pub fn reload(&self, host: &dyn Host) {
         self.tell_counters(host);
         self.sweep_is_known.set(true);
         self.ask_for_the_file(host);
     }
 
-    /// The broker has a moment.
+    /// A TICK: periodic work.
     pub fn tick(&self, host: &dyn Host) {
         self.sweep_is_known.set(false);
         self.last_tick.set(Some(SystemTime::now()));
         self.look_for_news(host);
         self.end_of_minute(host);
         self.publish_stats(host);
+        self.go_on_subscribing(host);
     }
 
-    /// Has the file read.
+    /// Requests that the file be read.
     fn ask_for_the_file(&self, host: &dyn Host) {
         let requested = self.with_reloader(host, Reloader::request);
         if let Err(error) = requested.map_err(ReloadError::Thread).and_then(|requested| requested) {
@@ -314,7 +340,7 @@ impl Plugin {
         self.end_reloader(host);
     }
 
-    /// A client is gone. Says whether it was one that logged in here.
+    /// A client is gone. Returns whether it had logged in here.
     pub fn gone(&self, client: ClientHandle) -> bool {
         self.sessions.try_borrow_mut().is_ok_and(|mut sessions| sessions.forget(client))
     }

@@ -7,10 +7,10 @@ use iotda_core::{
 };
 use std::{ffi::CString, time::Duration};
 
-/// Below this lies every topic.
+/// The prefix of every topic.
 const ROOT: &str = "$SYS/broker/iotda-auth/";
 
-/// What was published last.
+/// The values that were published last.
 #[derive(Debug, Default)]
 pub(super) struct Stats {
     due: Option<Duration>,
@@ -23,7 +23,7 @@ impl Plugin {
         host.log(Level::Info, &Line::of(format_args!("since the start: {}", self.counters)));
     }
 
-    /// Tells, once a minute, how many refusals were left out, and which devices logged in too often.
+    /// Logs once a minute how many refusals were left out, and which devices logged in too often.
     pub(super) fn end_of_minute(&self, host: &dyn Host) {
         let now = || self.started.elapsed();
         let left_out = self
@@ -44,7 +44,7 @@ impl Plugin {
         }
     }
 
-    /// Publishes what has changed since the last time, if it is time.
+    /// Publishes what has changed since the last time, if the interval is over.
     pub(super) fn publish_stats(&self, host: &dyn Host) {
         let Some(interval) = self.options.stats_interval else { return };
         let now = self.started.elapsed();
@@ -84,17 +84,18 @@ impl Plugin {
             ("rechecked", counters.rechecked.get()),
             ("disconnected", counters.disconnected.get()),
             ("takeovers", counters.takeovers.get()),
+            ("undelivered", counters.undelivered.get()),
             ("reloads", counters.reloads.get()),
             ("reloads/failed", counters.failed_reloads.get()),
             ("refused", counters.refused_in_all()),
-            // Any device may be allowed to read these topics, and would see by one wrong login which of these reasons it
-            // got: so whether a device is there. The log has the parts.
+            // Devices may be allowed to read these topics. With separate counts, one wrong login would show which of these
+            // reasons it got, and so whether a device exists. The log has the separate counts.
             ("refused/device", of_devices.map(|reason| counters.refused(*reason)).sum()),
         ];
         let others = Refusal::ALL
             .into_iter()
             .filter(|reason| !reason.tells_of_devices())
-            .map(|reason| (format!("refused/{}", reason.slug()), counters.refused(reason)));
+            .map(|reason| (format!("refused/{}", reason.id()), counters.refused(reason)));
         fixed.map(|(topic, value)| (topic.to_string(), value)).into_iter().chain(others).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! Which table is in force? Read at start, read again on a thread, put in force on the broker's.
+//! Which table is in force? It is read at start, read again on a separate thread, and put in force on the broker's thread.
 
 use super::{Host, Level, Plugin, stack::wiped_after};
 use crate::{
@@ -26,42 +26,42 @@ use std::{
 /// How long a file that is being written is waited for at start: nobody is connected yet.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How often to look whether anything comes of it.
+/// How often to check for its progress.
 const GLANCE: Duration = Duration::from_millis(500);
 
-/// How long a broker that ends waits for threads whose files do not answer. It has to be done within a few seconds.
+/// How long a broker that ends waits for threads whose files do not answer. It has to end within a few seconds.
 const PATIENCE_AT_END: Duration = Duration::from_secs(2);
 
-/// And how long for each of several instances at least: their files may lie elsewhere.
+/// The least time for each of several instances: their files may be in other places.
 const LEAST_PATIENCE_AT_END: Duration = Duration::from_millis(100);
 
-/// How long this process has waited for such threads, in milliseconds: it is the instances together that have to be done.
+/// How long this process has waited for such threads, in milliseconds: the limit is for all instances together.
 static WAITED_AT_END: AtomicU64 = AtomicU64::new(0);
 
 /// The thread that reads the file again: started on first use.
 #[derive(Debug)]
 pub(super) struct Reloading {
     thread: OnceCell<Reloader>,
-    /// What is known of the file that was read at the start.
+    /// What the thread needs to know of the file that was read at the start.
     identity: Identity,
     ends_in_newline: bool,
-    /// The plugin ends: no thread is started any more.
+    /// The plugin is ending: a thread is no longer started.
     is_over: bool,
 }
 
 impl Reloading {
-    /// No thread yet; what was read at the start.
+    /// No thread yet, only the file that was read at the start.
     pub(super) fn of(identity: Identity, ends_in_newline: bool) -> Self {
         Self { thread: OnceCell::new(), identity, ends_in_newline, is_over: false }
     }
 }
 
-/// Sessions that are held against the table that came into force, a portion at a time, and what is told once all are.
+/// The sessions that are being checked against the new table, a portion at a time, and what to log when all are checked.
 #[derive(Debug)]
 pub(super) struct Ending {
-    /// Those that are still to be looked at.
+    /// The sessions that are still to be checked.
     clients: Vec<ClientHandle>,
-    /// A file that has lost half a fleet makes no more lines than any other.
+    /// Limits the lines: a file that has lost half a fleet must not flood the log.
     log_budget: LogBudget,
     ended: usize,
     changes: Changes,
@@ -70,7 +70,7 @@ pub(super) struct Ending {
     level: Level,
 }
 
-/// How long a turn of the broker's loop may take for ending sessions. To end one takes some 20 µs.
+/// How long ending sessions may take in one turn of the broker's loop.
 const PORTION: Duration = Duration::from_millis(5);
 
 impl Plugin {
@@ -101,8 +101,8 @@ impl Plugin {
         started.unwrap_or_else(|| Err(io::ErrorKind::Other.into()))
     }
 
-    /// Ends the thread that reads the file. One whose file does not answer is left behind, with its code: a 2.0 unmaps
-    /// the library after this (`mosquitto_security_module_cleanup` in `security.c`).
+    /// Ends the thread that reads the file. If its file does not answer, the thread is left running, and the library is kept
+    /// in memory: otherwise 2.0 would unmap it after this (`mosquitto_security_module_cleanup` in `security.c`).
     pub(super) fn end_reloader(&self, host: &dyn Host) {
         let Ok(mut reloading) = self.reloader.try_borrow_mut() else { return };
         reloading.is_over = true;
@@ -122,8 +122,8 @@ impl Plugin {
         }
     }
 
-    /// Puts a new table in force, if there is one, and tells what went wrong. As long as sessions are held against the table
-    /// in force, another one waits: what it says of changed devices is said of that table.
+    /// Puts a new table in force, if there is one, and logs what went wrong. While sessions are being checked against the
+    /// table in force, another table waits: its marks of changed devices compare it with that table.
     pub(super) fn look_for_news(&self, host: &dyn Host) {
         if self.go_on_ending(host) {
             return;
@@ -155,14 +155,14 @@ impl Plugin {
         };
         self.counters.reloads.add();
         self.table_since.set(Instant::now());
-        // Many devices take a while to wipe: the thread does that.
+        // Wiping many devices takes a while, so the thread does it.
         let _ = self.with_reloader(host, |reloader| reloader.taken(before));
         warn_of_others(host, &shown(&self.options.secrets_file), &exposure);
         let clients = match self.sessions.try_borrow() {
             Ok(sessions) if changes.removed + changes.changed > 0 => sessions.handles(),
             _ => Vec::new(),
         };
-        // Nobody asked, and nothing came of it.
+        // Nobody asked for this load, and it changed nothing.
         let level =
             if requested || changes != Changes::default() { Level::Info } else { Level::Debug };
         let devices = table.len();
@@ -174,9 +174,9 @@ impl Plugin {
         self.go_on_ending(host);
     }
 
-    /// Ends the next sessions that the table in force has no place for. Says whether there are more to be looked at.
+    /// Ends the next sessions that do not belong to the table in force. Returns whether there are more to check.
     fn go_on_ending(&self, host: &dyn Host) -> bool {
-        // The broker may call back while one is ended.
+        // The broker may call back while a session is ended.
         let Some(mut ending) = self.ending.try_borrow_mut().ok().and_then(|mut place| place.take())
         else {
             return false;
@@ -185,7 +185,7 @@ impl Plugin {
         while let Some(client) = ending.clients.pop() {
             if let Some((session, reason)) = wiped_after(|| self.must_end(client)) {
                 if ending.log_budget.tell(reason, Some(session.client_id()), Duration::ZERO) {
-                    let line = log::write::disconnection(session.client_id(), reason.slug());
+                    let line = log::write::disconnection(session.client_id(), reason.id());
                     host.log(Level::Notice, &line);
                 }
                 self.end(host, &session, true);
@@ -219,7 +219,7 @@ impl Plugin {
         );
     }
 
-    /// A session that the table in force has no place for, and why. It counts as leaving from here on.
+    /// A session that does not belong to the table in force, and why. It counts as leaving from here on.
     fn must_end(&self, client: ClientHandle) -> Option<(Session, Refusal)> {
         let table = self.table.try_borrow().ok()?;
         let mut sessions = self.sessions.try_borrow_mut().ok()?;
@@ -230,7 +230,7 @@ impl Plugin {
         Some((session, reason))
     }
 
-    /// Tells why the table in force stays.
+    /// Logs why the table in force stays.
     pub(super) fn report(&self, host: &dyn Host, error: &ReloadError) {
         self.counters.failed_reloads.add();
         let file = shown(&self.options.secrets_file);
@@ -245,8 +245,8 @@ impl Plugin {
     }
 }
 
-/// Reads the file for the first time, on a thread of its own: a file that does not answer must not keep the broker from
-/// saying so. A machine that gives no thread is no reason not to start.
+/// Reads the file for the first time, on a separate thread, so that the broker can report a file that does not answer. If
+/// no thread can be started, the file is read here.
 pub(super) fn load_at_start(host: &dyn Host, path: &Path) -> Result<Loaded, LoadError> {
     let shared = Arc::new((Watch::default(), Mutex::new(None), Condvar::new()));
     let (its_path, its_shared) = (path.to_path_buf(), Arc::clone(&shared));
@@ -267,7 +267,7 @@ pub(super) fn load_at_start(host: &dyn Host, path: &Path) -> Result<Loaded, Load
     let begin = Instant::now();
     let (mut steps, mut last_step, mut is_told) = (0, begin, false);
     loop {
-        // Asked before: it may end at any moment, and then the result is there.
+        // This is checked first: the thread may end at any moment, and then the result is there.
         let is_finished = thread.is_finished();
         let place = place.lock().unwrap_or_else(|poison| poison.into_inner());
         let waited = done.wait_timeout_while(place, GLANCE, |loaded| loaded.is_none());
@@ -277,11 +277,11 @@ pub(super) fn load_at_start(host: &dyn Host, path: &Path) -> Result<Loaded, Load
             let _ = thread.join();
             return loaded;
         }
-        // Without a result: a fault of ours.
+        // No result: a fault of the plugin.
         if is_finished {
             return Err(io::Error::from(io::ErrorKind::Other).into());
         }
-        // A large file on a slow disk takes its time, and still some of it comes.
+        // A large file on a slow disk takes long, but there is progress.
         if watch.steps() != steps {
             (steps, last_step) = (watch.steps(), Instant::now());
         } else if last_step.elapsed() >= LONG {
@@ -296,7 +296,7 @@ pub(super) fn load_at_start(host: &dyn Host, path: &Path) -> Result<Loaded, Load
     }
 }
 
-/// Tells the log which lines of a file are wrong.
+/// Logs which lines of a file are wrong.
 pub(super) fn report_lines(host: &dyn Host, file: &str, errors: &LineErrors) {
     for (line, fault) in &errors.first {
         host.log(Level::Error, &Line::of(format_args!("{file} line {line}: {fault}")));
@@ -312,7 +312,7 @@ pub(super) fn shown(path: &Path) -> String {
     format!("{path:?}")
 }
 
-/// Warns of those who may read or change the file, beside root and the broker.
+/// Warns of users other than root and the broker's who may read or change the file.
 pub(super) fn warn_of_others(host: &dyn Host, file: &str, exposure: &Exposure) {
     for warning in exposure.warnings(Some(host.user())) {
         host.log(Level::Warning, &Line::of(format_args!("secrets_file {file} {warning}")));

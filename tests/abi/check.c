@@ -48,10 +48,13 @@ SAME_NUMBER(IOTDA_PROTOCOL_WEBSOCKETS, mp_websockets);
 
 SAME_NUMBER(IOTDA_EVT_RELOAD, MOSQ_EVT_RELOAD);
 SAME_NUMBER(IOTDA_EVT_BASIC_AUTH, MOSQ_EVT_BASIC_AUTH);
+SAME_NUMBER(IOTDA_EVT_MESSAGE, MOSQ_EVT_MESSAGE);
 SAME_NUMBER(IOTDA_EVT_TICK, MOSQ_EVT_TICK);
 SAME_NUMBER(IOTDA_EVT_DISCONNECT, MOSQ_EVT_DISCONNECT);
 #if SINCE_2_1
 SAME_NUMBER(IOTDA_EVT_CONNECT, MOSQ_EVT_CONNECT);
+SAME_NUMBER(IOTDA_EVT_SUBSCRIBE, MOSQ_EVT_SUBSCRIBE);
+SAME_NUMBER(IOTDA_EVT_UNSUBSCRIBE, MOSQ_EVT_UNSUBSCRIBE);
 SAME_NUMBER(IOTDA_EVT_CLIENT_OFFLINE, MOSQ_EVT_CLIENT_OFFLINE);
 #endif
 
@@ -77,7 +80,34 @@ SAME_MEMBER(struct iotda_evt_disconnect, struct mosquitto_evt_disconnect, future
 SAME_MEMBER(struct iotda_evt_disconnect, struct mosquitto_evt_disconnect, client);
 SAME_MEMBER(struct iotda_evt_disconnect, struct mosquitto_evt_disconnect, reason);
 SAME_MEMBER(struct iotda_evt_disconnect, struct mosquitto_evt_disconnect, future2);
+
+SAME_SIZE(struct iotda_evt_message, struct mosquitto_evt_message);
+SAME_MEMBER(struct iotda_evt_message, struct mosquitto_evt_message, future);
+SAME_MEMBER(struct iotda_evt_message, struct mosquitto_evt_message, client);
+SAME_MEMBER(struct iotda_evt_message, struct mosquitto_evt_message, topic);
+SAME_MEMBER(struct iotda_evt_message, struct mosquitto_evt_message, payload);
+SAME_MEMBER(struct iotda_evt_message, struct mosquitto_evt_message, properties);
+SAME_MEMBER(struct iotda_evt_message, struct mosquitto_evt_message, reason_string);
+SAME_MEMBER(struct iotda_evt_message, struct mosquitto_evt_message, payloadlen);
+SAME_MEMBER(struct iotda_evt_message, struct mosquitto_evt_message, qos);
+SAME_MEMBER(struct iotda_evt_message, struct mosquitto_evt_message, reason_code);
+SAME_MEMBER(struct iotda_evt_message, struct mosquitto_evt_message, retain);
+SAME_MEMBER(struct iotda_evt_message, struct mosquitto_evt_message, future2);
 #if SINCE_2_1
+SAME_SIZE(struct iotda_subscription, struct mosquitto_subscription);
+SAME_MEMBER(struct iotda_subscription, struct mosquitto_subscription, clientid);
+SAME_MEMBER(struct iotda_subscription, struct mosquitto_subscription, topic_filter);
+SAME_MEMBER(struct iotda_subscription, struct mosquitto_subscription, properties);
+SAME_MEMBER(struct iotda_subscription, struct mosquitto_subscription, identifier);
+SAME_MEMBER(struct iotda_subscription, struct mosquitto_subscription, options);
+SAME_MEMBER(struct iotda_subscription, struct mosquitto_subscription, padding);
+SAME_MEMBER(struct iotda_subscription, struct mosquitto_subscription, future2);
+#define SAME_SUBSCRIBE(theirs) \
+	SAME_SIZE(struct iotda_evt_subscribe, theirs); \
+	SAME_MEMBER(struct iotda_evt_subscribe, theirs, client); \
+	_Static_assert(offsetof(struct iotda_evt_subscribe, data) == offsetof(theirs, data), "offset of data in " #theirs)
+SAME_SUBSCRIBE(struct mosquitto_evt_subscribe);
+SAME_SUBSCRIBE(struct mosquitto_evt_unsubscribe);
 SAME_SIZE(struct iotda_evt_connect, struct mosquitto_evt_connect);
 SAME_MEMBER(struct iotda_evt_connect, struct mosquitto_evt_connect, future);
 SAME_MEMBER(struct iotda_evt_connect, struct mosquitto_evt_connect, client);
@@ -104,6 +134,12 @@ SAME_FUNCTION(iotda_client_certificate, mosquitto_client_certificate);
 SAME_FUNCTION(iotda_kick_client_by_clientid, mosquitto_kick_client_by_clientid);
 SAME_FUNCTION(iotda_broker_publish_copy, mosquitto_broker_publish_copy);
 #if SINCE_2_1
+/* Ours takes our structure where theirs takes theirs. */
+#define TAKES_A_SUBSCRIPTION(ours, theirs) \
+	SAME_TYPE(ours, int (*)(const struct iotda_subscription *)); \
+	SAME_TYPE(__typeof__(&theirs), int (*)(const struct mosquitto_subscription *))
+TAKES_A_SUBSCRIPTION(iotda_subscription_add, mosquitto_subscription_add);
+SAME_FUNCTION(iotda_subscription_delete, mosquitto_subscription_delete);
 SAME_FUNCTION(iotda_plugin_set_info, mosquitto_plugin_set_info);
 SAME_FUNCTION(iotda_set_clientid, mosquitto_set_clientid);
 SAME_FUNCTION(iotda_client_int, mosquitto_client_port);

@@ -12,11 +12,19 @@ use support::{
     version::Version,
 };
 
-on_every_broker!(devices_have_their_own_topics; from 2.1: the_acl_plugin_reads_the_same_file);
+on_every_broker!(
+    devices_have_their_own_topics,
+    topics_outside_oc_are_open_once_the_line_is_in_force;
+    from 2.1: the_acl_plugin_reads_the_same_file
+);
 
 /// From a device to the platform, below `$oc/devices/{device id}/`.
-const UP: [&str; 12] = [
+const UP: [&str; 17] = [
     "sys/messages/up",
+    "sys/messages/up?request_id=42",
+    "sys/properties/report?request_id=42",
+    "sys/gateway/sub_devices/properties/report?request_id=42",
+    "sys/bootstrap/up",
     "sys/messages/up?encoding=gzip",
     "sys/properties/report",
     "sys/properties/report?encoding=gzip",
@@ -28,16 +36,18 @@ const UP: [&str; 12] = [
     "sys/shadow/get/request_id=1",
     "sys/events/up",
     "user/telemetry/x",
+    "user/telemetry/x?request_id=42",
 ];
 
 /// From the platform to a device.
-const DOWN: [&str; 7] = [
+const DOWN: [&str; 8] = [
     "sys/messages/down",
     "sys/commands/request_id=1",
     "sys/properties/set/request_id=1",
     "sys/properties/get/request_id=1",
     "sys/shadow/get/response/request_id=1",
     "sys/events/down",
+    "sys/bootstrap/down",
     "user/setpoint",
 ];
 
@@ -99,14 +109,17 @@ fn play(broker: &Broker) {
         lamp.subscribe(4, filter);
     }
 
-    // Up: its own arrive, the other's and the platform's do not.
+    // Up: messages to its own topics arrive, those to the other device's and the platform's do not.
     for (device, below) in
         UP.iter().map(|below| (LAMP, below)).chain(UP.iter().map(|below| (METER, below)))
     {
         lamp.publish_unread(4, &topic(device, below));
     }
     for below in DOWN.iter().filter(|below| !below.starts_with("user/")) {
-        lamp.publish_unread(4, &topic(LAMP, below));
+        // The pattern that takes any ending of messages/up takes this too.
+        if *below != "sys/messages/down" {
+            lamp.publish_unread(4, &topic(LAMP, below));
+        }
         lamp.publish_unread(4, &topic(METER, below));
     }
     lamp.publish_unread(4, "elsewhere");
@@ -134,7 +147,8 @@ fn play(broker: &Broker) {
     let expected: std::collections::BTreeSet<String> = DOWN
         .iter()
         .map(|below| topic(LAMP, below))
-        .chain([topic(LAMP, "user/telemetry/x"), topic(LAMP, "user/last")])
+        .chain(UP.iter().filter(|below| below.starts_with("user/")).map(|below| topic(LAMP, below)))
+        .chain([topic(LAMP, "user/last")])
         .collect();
     assert_eq!(found, expected);
 }
@@ -159,4 +173,28 @@ fn the_acl_plugin_reads_the_same_file(version: Version) {
             .line(&format!("plugin {}\nplugin_opt_acl_file {}", plugin.display(), file.display()))
             .start(),
     );
+}
+
+/// As on the platform by default.
+fn topics_outside_oc_are_open_once_the_line_is_in_force(version: Version) {
+    let example = fs::read_to_string(root().join("mosquitto.acl.example")).unwrap();
+    assert_eq!(example.matches("\n#pattern readwrite #\n").count(), 1);
+    for (open, expected) in [(false, vec![]), (true, vec!["/test/M2M/01".to_string()])] {
+        let content =
+            if open { example.replace("\n#pattern", "\npattern") } else { example.clone() };
+        let setup = with_password_file(version, "defer");
+        let file = setup.scratch().file("acl", content);
+        let broker = setup.line(&format!("acl_file {}", file.display())).start();
+        let (mut lamp, mut meter) =
+            (login(&broker, &connect(LAMP)), login(&broker, &connect(METER)));
+        let end = topic(METER, "user/end");
+        meter.subscribe(4, "#");
+        meter.subscribe(4, &end);
+        lamp.publish_unread(4, "/test/M2M/01");
+        // Nothing of $oc goes with it, and one round trip shows that the broker has seen both.
+        lamp.publish_unread(4, &topic(METER, "sys/commands/request_id=1"));
+        assert!(lamp.is_alive());
+        meter.publish_unread(4, &end);
+        assert_eq!(topics_until(&mut meter, &end), expected);
+    }
 }

@@ -14,10 +14,10 @@ use support::{
 
 on_every_broker!(
     a_device_logs_in_by_its_certificate,
-    what_tls_refuses_reaches_nobody,
-    of_a_chain_the_devices_own_counts,
-    a_prefix_is_no_fingerprint,
-    nobody_is_asked_for_a_certificate_elsewhere,
+    what_tls_refuses_does_not_reach_the_plugin,
+    in_a_chain_the_devices_own_certificate_counts,
+    a_prefix_is_not_a_fingerprint,
+    other_listeners_pass_no_certificate_on,
     a_certificate_is_changed_without_a_gap,
 );
 
@@ -29,7 +29,7 @@ struct Door {
 }
 
 impl Door {
-    /// A broker with such a listener beside a plain one, and the secrets file that is made with the authority.
+    /// A broker with such a listener and a plain one, and the secrets file, which needs the authority's certificates.
     fn open(version: Version, secrets: impl FnOnce(&Authority) -> String) -> Self {
         Self::open_with(version, secrets, |_| String::new())
     }
@@ -81,7 +81,7 @@ fn connects(id: &'static str) -> [Connect; 3] {
     [
         Connect { password: None, ..fresh.clone() },
         fresh.password(""),
-        // Whose hour is not looked at.
+        // Its hour is not checked.
         stale,
     ]
 }
@@ -100,7 +100,7 @@ fn a_device_logs_in_by_its_certificate(version: Version) {
         )
     });
     let (one, two) = (door.authority.issued("one"), door.authority.issued("two"));
-    let code = |level, slug| refused(version, level, slug);
+    let code = |level, id| refused(version, level, id);
     for level in VERSIONS {
         for id in ["sha256", "sha1", "both"] {
             for connect in connects(id) {
@@ -116,24 +116,24 @@ fn a_device_logs_in_by_its_certificate(version: Version) {
         let shown = two.fingerprint("-sha256").to_lowercase();
         let told = format!(" address=127.0.0.1 reason=wrong_certificate certificate={shown}");
         assert!(door.last_refusal().ends_with(&told), "{}", door.last_refusal());
-        // On the plain listener there is nothing to show.
+        // On the plain listener there is no certificate.
         assert_eq!(Client::connect(&door.broker, &connect).1, code(level, "no_certificate"));
         let [connect, ..] = connects("ice").map(|connect| connect.level(level));
         assert_eq!(door.knock(&connect, Some(&one)).1, code(level, "frozen"));
         assert_eq!(door.knock(&connect, Some(&two)).1, code(level, "wrong_certificate"));
-        // A device with a secret needs it here too, and a certificate helps nobody to another's name.
+        // A device with a secret needs it here too, and a certificate does not let a client log in as another device.
         let right = LAMP.connect_now().level(level);
         assert_eq!(door.knock(&right, Some(&one)).1, ACCEPTED);
         let none = Connect { password: None, ..right };
         assert_eq!(door.knock(&none, Some(&one)).1, code(level, "wrong_password"));
     }
-    // Sign type 2 is as good as any.
+    // Sign type 2 works too.
     let connect = Device { id: "sha256", secret: "" }.connect(Sm3Timestamp, "2020010100");
     assert_eq!(door.knock(&connect, Some(&one)).1, ACCEPTED);
 }
 
-/// The broker ends the handshake, and nobody is asked.
-fn what_tls_refuses_reaches_nobody(version: Version) {
+/// The broker ends the handshake, and the plugin is not asked.
+fn what_tls_refuses_does_not_reach_the_plugin(version: Version) {
     let file = |authority: &Authority| {
         let certificates =
             [("good", authority.issue("good")), ("old", authority.issue_expired("old"))];
@@ -151,7 +151,7 @@ fn what_tls_refuses_reaches_nobody(version: Version) {
     assert_eq!(door.knock(&connect, Some(&door.authority.issued("good"))).1, ACCEPTED);
     assert!(door.broker.refusals().is_empty(), "{}", door.broker.log());
 
-    // The same, once the authority has taken the certificate back.
+    // The same, after the authority has revoked the certificate.
     let door = Door::open_with(version, file, |authority| {
         format!("crlfile {}\n", authority.revoke(&authority.issued("good")))
     });
@@ -160,7 +160,7 @@ fn what_tls_refuses_reaches_nobody(version: Version) {
     assert!(door.broker.refusals().is_empty(), "{}", door.broker.log());
 }
 
-fn of_a_chain_the_devices_own_counts(version: Version) {
+fn in_a_chain_the_devices_own_certificate_counts(version: Version) {
     let scratch = Scratch::new();
     let mut above = None;
     let door = Door::open(version, |root| {
@@ -180,13 +180,13 @@ fn of_a_chain_the_devices_own_counts(version: Version) {
     for id in ["between", "root"] {
         assert_eq!(knock(id), refused(version, 4, "wrong_certificate"), "{}", door.broker.log());
     }
-    // Without the one in between the broker cannot know the device's.
+    // Without the intermediate certificate the broker cannot verify the device's.
     let [connect, ..] = connects("device");
     assert_eq!(door.knock(&connect, Some(&device)).1, Answer::Closed, "{}", door.broker.log());
 }
 
 /// Two certificates whose fingerprints begin alike, and lines that are almost a fingerprint.
-fn a_prefix_is_no_fingerprint(version: Version) {
+fn a_prefix_is_not_a_fingerprint(version: Version) {
     let mut twins = None;
     let door = Door::open(version, |authority| {
         let mut known: Vec<(Issued, String)> = Vec::new();
@@ -226,8 +226,8 @@ fn a_prefix_is_no_fingerprint(version: Version) {
     }
 }
 
-/// A TLS listener that asks for no certificate is sent none, and one that lets clients do without gives the plugin nobody's.
-fn nobody_is_asked_for_a_certificate_elsewhere(version: Version) {
+/// A TLS listener that does not ask for a certificate gets none. A listener where it is optional passes none to the plugin.
+fn other_listeners_pass_no_certificate_on(version: Version) {
     let port = free_port();
     let setup = Setup::new(version);
     let authority = Authority::new(setup.scratch(), "authority");
@@ -276,7 +276,7 @@ fn a_certificate_is_changed_without_a_gap(version: Version) {
     assert!(first.is_alive(), "{}", door.broker.log());
     let (mut second, answer) = door.knock(&connect, Some(&new));
     assert_eq!(answer, ACCEPTED);
-    // The device's earlier connection makes room.
+    // The device's earlier connection is ended.
     assert_eq!(first.rest(), b"");
 
     write(&format!("device:x509={new_print}\n"));

@@ -1,4 +1,4 @@
-//! A wall clock that is set, back and forth: the hour of a login goes by it, and nothing else does.
+//! A wall clock that is set back and forth: only the hour of a login depends on it.
 
 use crate::reload::write;
 use iotda_core::login::SignType::Sha256Timestamp;
@@ -23,7 +23,7 @@ on_every_broker!(
 );
 
 const HOUR: i64 = 3600;
-/// From the real time on, in hours: an hour, a day and a year on, back by as much, and the truth again.
+/// Offsets from the real time, in hours: an hour, a day and a year ahead, the same back, and then the real time.
 const JUMPS: [i64; 7] = [1, 24, 366 * 24, -1, -24, -366 * 24, 0];
 
 /// A broker whose clock can be set.
@@ -39,9 +39,9 @@ fn with_a_clock(version: Version) -> Setup {
         .option("keepalive", "any")
 }
 
-/// Sets the clock, so many hours from the real time, and waits until the broker has seen it.
+/// Sets the clock to an offset from the real time, in hours, and waits until the broker has seen it.
 ///
-/// 2.0.21 keeps all time by this clock: who connects while it jumps is taken for one who has said nothing for hours.
+/// 2.0.21 uses this clock for all times: a client that connects while it jumps seems to have been silent for hours.
 fn set(broker: &Broker, hours: i64) {
     set_by_seconds(broker, hours * HOUR);
 }
@@ -54,7 +54,7 @@ fn set_by_seconds(broker: &Broker, seconds: i64) {
     nobody.rest();
 }
 
-/// A login of so many hours from the real one. Without a keep alive, which 2.0.21 would count by this clock.
+/// A login for an hour at an offset from the real one. It has no keep alive, because 2.0.21 would use this clock for it.
 fn login(device: Device, hours: i64) -> Connect {
     device.connect(Sha256Timestamp, &stamp(now() + hours * HOUR)).keep_alive(0)
 }
@@ -69,10 +69,10 @@ fn the_hour_goes_by_the_wall_clock(version: Version) {
         assert_eq!(answer(0), ACCEPTED, "{hours}: {}", broker.log());
         assert_eq!(answer(-3), refused(version, 4, "stale_timestamp"), "{hours}");
         assert_eq!(answer(3), refused(version, 4, "future_timestamp"), "{hours}");
-        // By now the hour of this one lies anywhere.
+        // By now the hour of this one is no longer valid.
         broker.reload();
         assert!(lamp.is_alive(), "{hours}: {}", broker.log());
-        // A broker that looks again at its sessions does not mean a new login, whatever it says of the end of that look.
+        // A new login is checked in full even if the broker never signals the end of the sweep.
         assert_eq!(answer(-3), refused(version, 4, "stale_timestamp"), "{hours}, after a SIGHUP");
     }
     assert!(!broker.log().contains("iotda-auth: disconnected client=\"64a1f0c2_lamp-01"));
@@ -81,11 +81,11 @@ fn the_hour_goes_by_the_wall_clock(version: Version) {
     broker.wait_for_log(&format!(" stale_timestamp={stale} future_timestamp={future} "));
 }
 
-/// What holds where the operator says nothing: at the turn of the hour nobody is refused who has just signed, and nobody
-/// comes with a password for another year.
+/// The defaults: at the end of an hour, a device that has just signed is not refused, and a password for another year is
+/// not accepted.
 fn the_window_is_65_minutes_and_a_day(version: Version) {
     let broker = with_a_clock(version).start();
-    // So many seconds after the turn of the hour; they run on while this is played.
+    // Seconds after the beginning of an hour; the clock goes on during the test.
     let hour = now() / HOUR * HOUR + HOUR;
     let set_to = |seconds: i64| set_by_seconds(&broker, hour + seconds - now());
     let answer = |hours| {
@@ -114,7 +114,7 @@ fn a_changed_file_is_noticed_at_any_hour(version: Version) {
         set(&broker, hours);
         write(&broker, &format!("{}new-{round}:a-new-secret\n", secrets()));
         let noticed = wait(|| {
-            // A broker that gives no tick until its clock has caught up gives a login.
+            // A broker that sends no TICK until its clock has caught up still passes logins on.
             assert_eq!(Client::connect(&broker, &login(METER, hours)).1, ACCEPTED);
             broker.log().matches("iotda-auth: reloaded").count() > round
         });
@@ -154,7 +154,7 @@ fn failures_are_forgiven_by_another_clock(version: Version) {
         let answer = Client::connect(&broker, &login(METER, hours)).1;
         assert_eq!(answer, refused(version, 4, "rate_limited"), "{hours}");
     }
-    // Nor is anyone locked out for as long as the clock was set back.
+    // Setting the clock back does not lock anyone out for that time.
     let broker = with_a_clock(version).option("failure_limit", "2/2s").start();
     for hours in [-24, 24] {
         for number in 0..3 {

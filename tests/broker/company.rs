@@ -1,5 +1,5 @@
-//! Back-end services beside the devices, by every means that a broker has for them (the password file is in
-//! other_clients.rs): dynamic-security on the same listener, certificates on a listener of their own.
+//! Back-end services on the devices' broker, in every way that a broker has for them (the password file is in
+//! other_clients.rs): dynamic-security on the same listener, certificates on a separate listener.
 
 use std::process::Command;
 use support::{

@@ -1,7 +1,7 @@
-//! The platform's own answers, to the byte: each row of the contract's table, in each version of MQTT, over each kind of
-//! listener, and what the broker says of it.
+//! The platform's own answers, byte for byte: each row of the contract's table, in each version of MQTT, over each kind of
+//! listener, and the broker's log of it.
 
-use super::login::{refusals, secrets_of_all, slug};
+use super::login::{id, refusals, secrets_of_all};
 use std::net::{Ipv6Addr, SocketAddr};
 use support::{
     broker::{Broker, Setup, free_port, wait},
@@ -19,14 +19,14 @@ on_every_broker!(
     web_sockets_are_left_alone,
     unix_sockets_are_left_alone,
     addresses_of_either_family_are_proved,
-    a_fault_has_a_code_of_its_own,
+    a_fault_has_its_own_code,
     only_the_refused_client_is_written_to,
     a_sweep_writes_to_nobody,
-    what_is_not_exact_is_told_once,
+    an_answer_that_is_not_exact_is_warned_of_once,
     ; from 2.1:
     every_refusal_is_exact_behind_a_proxy,
     every_refusal_is_exact_behind_a_proxy_that_speaks_v1,
-    checks_of_health_are_none_of_ours,
+    health_checks_do_not_reach_the_plugin,
     web_sockets_behind_a_proxy_are_left_alone,
     only_the_refused_client_behind_a_proxy_is_written_to,
 );
@@ -37,14 +37,14 @@ fn connack(level: u8, code: u8) -> Vec<u8> {
 }
 
 /// The contract's CONNACK for a refusal.
-fn exact(level: u8, slug: &str) -> Vec<u8> {
-    let code = refusal(slug).connack();
+fn exact(level: u8, id: &str) -> Vec<u8> {
+    let code = refusal(id).connack();
     connack(level, if level == 5 { code.v5 } else { code.v3 })
 }
 
 /// What a stock broker sends for a refusal.
-fn stock(version: Version, level: u8, slug: &str) -> Vec<u8> {
-    match refused(version, level, slug) {
+fn stock(version: Version, level: u8, id: &str) -> Vec<u8> {
+    match refused(version, level, id) {
         Answer::Connack(code) => connack(level, code),
         Answer::Closed => Vec::new(),
     }
@@ -61,7 +61,7 @@ fn play(dial: impl Fn() -> Client, expected: impl Fn(u8, &str) -> Vec<u8>) {
     for level in VERSIONS {
         for (connect, reason) in refusals() {
             let found = answer(dial(), &connect.level(level));
-            assert_eq!(found, expected(level, slug(reason)), "MQTT level {level}, {reason}");
+            assert_eq!(found, expected(level, id(reason)), "MQTT level {level}, {reason}");
         }
         let mut client = dial();
         client.send(&LAMP.connect_now().level(level).packet());
@@ -78,16 +78,16 @@ fn every_refusal_is_exact_on_a_listed_port(version: Version) {
     let port = free_port();
     let broker = start(version, &format!("1, {port}")).port(port).start();
     play(|| Client::dial(&broker), exact);
-    // The broker's log is as ever.
+    // The broker's log is as usual.
     let count = VERSIONS.len() * refusals().len();
     assert!(broker.log().matches(version.disconnected()).count() >= count, "{}", broker.log());
 }
 
 fn every_refusal_is_the_brokers_elsewhere(version: Version) {
     let broker = start(version, "1").start();
-    play(|| Client::dial(&broker), |level, slug| stock(version, level, slug));
+    play(|| Client::dial(&broker), |level, id| stock(version, level, id));
     let broker = Setup::new(version).secrets(secrets_of_all()).start();
-    play(|| Client::dial(&broker), |level, slug| stock(version, level, slug));
+    play(|| Client::dial(&broker), |level, id| stock(version, level, id));
 }
 
 fn tls_is_left_alone_even_where_its_port_is_listed(version: Version) {
@@ -98,7 +98,7 @@ fn tls_is_left_alone_even_where_its_port_is_listed(version: Version) {
     for level in VERSIONS {
         for (connect, reason) in refusals() {
             let found = answer(Client::over(transport::tls(port, &[])), &connect.level(level));
-            assert_eq!(found, stock(version, level, slug(reason)), "MQTT level {level}, {reason}");
+            assert_eq!(found, stock(version, level, id(reason)), "MQTT level {level}, {reason}");
         }
         let mut client = Client::over(transport::tls(port, &[]));
         client.send(&LAMP.connect_now().level(level).packet());
@@ -114,8 +114,8 @@ fn web_sockets_are_left_alone(version: Version) {
     for level in VERSIONS {
         for (connect, reason) in refusals() {
             let found = answer(Client::over(transport::web_socket(port)), &connect.level(level));
-            // 2.0 closes a WebSocket before it has sent the CONNACK that it has for it.
-            let stock = stock(version, level, slug(reason));
+            // 2.0 may close a WebSocket before it has sent the CONNACK.
+            let stock = stock(version, level, id(reason));
             assert!(
                 found == stock || (!version.finishes_web_sockets() && found.is_empty()),
                 "{found:02x?} MQTT level {level}, {reason}"
@@ -131,7 +131,7 @@ fn unix_sockets_are_left_alone(version: Version) {
     let setup = start(version, "1883");
     let path = setup.scratch().path().join("s");
     let broker = setup.line(&format!("listener 0 {}", path.display())).start();
-    play(|| Client::over(transport::unix(&path)), |level, slug| stock(version, level, slug));
+    play(|| Client::over(transport::unix(&path)), |level, id| stock(version, level, id));
     assert!(
         broker.refusals()[0].contains(&format!(" address={} reason=", path.display())),
         "{:?}",
@@ -148,7 +148,7 @@ fn addresses_of_either_family_are_proved(version: Version) {
     }
 }
 
-fn a_fault_has_a_code_of_its_own(version: Version) {
+fn a_fault_has_its_own_code(version: Version) {
     let port = free_port();
     let broker = start(version, &port.to_string())
         .port(port)
@@ -161,7 +161,7 @@ fn a_fault_has_a_code_of_its_own(version: Version) {
     }
 }
 
-/// Many clients at one address: what is for one is written to no other.
+/// Many clients at one address: each answer is written only to its client.
 fn only_the_refused_client_is_written_to(version: Version) {
     let port = free_port();
     let broker =
@@ -175,13 +175,13 @@ fn only_the_refused_client_is_written_to(version: Version) {
             client
         })
         .collect();
-    // Some that have connected, and sent nothing.
+    // Some have connected and sent nothing.
     let mut silent: Vec<Client> = (0..20).map(|_| Client::dial(&broker)).collect();
     for level in VERSIONS {
         for (connect, reason) in refusals() {
             assert_eq!(
                 answer(Client::dial(&broker), &connect.level(level)),
-                exact(level, slug(reason))
+                exact(level, id(reason))
             );
         }
     }
@@ -213,7 +213,7 @@ fn doubts(broker: &Broker) -> Vec<String> {
     doubts.map(String::from).collect()
 }
 
-fn what_is_not_exact_is_told_once(version: Version) {
+fn an_answer_that_is_not_exact_is_warned_of_once(version: Version) {
     let [plain, tls, web, other] = [(); 4].map(|()| free_port());
     let wrong = LAMP.connect_now().password("0".repeat(64));
     for (listed, reason) in [(tls, "as TLS does"), (web, "for it is a WebSocket listener")] {
@@ -248,7 +248,7 @@ fn what_is_not_exact_is_told_once(version: Version) {
     }
 }
 
-/// What PROXY headers say of a client, and the address that the broker has for it then.
+/// PROXY headers, and the address that the broker then has for the client.
 fn headers(listener: SocketAddr) -> Vec<(Vec<u8>, &'static str)> {
     use transport::{
         ProxyCommand, TCP_IPV4, TCP_IPV6, UNIX_STREAM, proxy_header, proxy_header_from,
@@ -265,10 +265,10 @@ fn headers(listener: SocketAddr) -> Vec<(Vec<u8>, &'static str)> {
             proxy_header(ProxyCommand::Proxy, TCP_IPV4, &[&more.concat()[..], b"lamp"].concat()),
             "203.0.113.9",
         ),
-        // The client may be the proxy's own host, or none that has an address.
+        // The client may be on the proxy's own host, or have no address.
         (proxy_header_from(([127, 0, 0, 1], 50_000).into(), listener), "127.0.0.1"),
         (proxy_header(ProxyCommand::Proxy, UNIX_STREAM, &path), "/run/apps.sock"),
-        // The broker takes LOCAL with addresses for a client's.
+        // The broker treats LOCAL with addresses as a client.
         (proxy_header(ProxyCommand::Local, TCP_IPV4, &v4[16..]), "203.0.113.9"),
         (proxy_header(ProxyCommand::Local, TCP_IPV6, &v6[16..]), "2001:db8::9"),
         (v4, "203.0.113.9"),
@@ -299,7 +299,7 @@ fn every_refusal_is_exact_behind_a_proxy(version: Version) {
         assert!(broker.log().contains(&seen), "{seen}\n{}", broker.log());
     }
     assert_eq!(doubts(&broker), [""; 0]);
-    // A ClientId that the broker makes up is longer than what was sent.
+    // A ClientId that the broker generates is longer than the one that was sent.
     for header in headers(transport::local(port)) {
         let nameless = Client::over(transport::by_proxy(port, &header.0));
         assert_eq!(answer(nameless, &Connect::new("")), exact(4, "bad_client_id"));
@@ -312,7 +312,7 @@ fn every_refusal_is_exact_behind_a_proxy_that_speaks_v1(version: Version) {
         "PROXY TCP4 203.0.113.9 127.0.0.1 50000 1883\r\n",
         "PROXY TCP6 2001:db8::9 ::1 50000 1883\r\n",
         "PROXY TCP6 :: :: 1 1\r\n",
-        // 2.1.2 wants something behind the word. It asks for the peer's address then.
+        // 2.1.2 wants text after the word, and then uses the peer's address.
         "PROXY UNKNOWN \r\n",
     ] {
         play(|| Client::over(transport::by_proxy(port, header.as_bytes())), exact);
@@ -320,8 +320,8 @@ fn every_refusal_is_exact_behind_a_proxy_that_speaks_v1(version: Version) {
     assert_eq!(doubts(&broker), [""; 0]);
 }
 
-/// What a proxy says of itself, and what the broker does not know, reaches no plugin.
-fn checks_of_health_are_none_of_ours(version: Version) {
+/// The proxy's own connections, and headers that the broker does not accept, do not reach the plugin.
+fn health_checks_do_not_reach_the_plugin(version: Version) {
     use transport::{ProxyCommand, UDP_IPV4, UNSPEC, proxy_header};
     let (broker, port) = start_behind_a_proxy(version, 2, "");
     for header in [
@@ -346,13 +346,14 @@ fn web_sockets_behind_a_proxy_are_left_alone(version: Version) {
     let (header, _) = headers(transport::local(port)).pop().unwrap();
     play(
         || Client::over(transport::web_socket_over(transport::by_proxy(port, &header), &[])),
-        |level, slug| stock(version, level, slug),
+        |level, id| stock(version, level, id),
     );
     let told = doubts(&broker);
     assert!(told.len() == 1 && told[0].contains("for it is a WebSocket listener"), "{told:?}");
 }
 
-/// All come from the proxy: what is for one is written to no other, how far the others may be in their first packet.
+/// All clients come from the proxy: each answer is written only to its client, however much of their first packet the others
+/// have sent.
 fn only_the_refused_client_behind_a_proxy_is_written_to(version: Version) {
     let port = free_port();
     let broker = start(version, &port.to_string())
@@ -366,7 +367,7 @@ fn only_the_refused_client_behind_a_proxy_is_written_to(version: Version) {
             let stamp = format!("299901{:02}{:02}", 1 + n / 24, n % 24);
             let connect = METER.connect(iotda_core::login::SignType::Sha256, &stamp);
             let packet = connect.packet();
-            // Nothing, half, and all but the last byte.
+            // Nothing, half, and everything except the last byte.
             let sent = [0, packet.len() / 2, packet.len() - 1][n % 3];
             let mut client = dial();
             client.send(&packet[..sent]);
@@ -375,7 +376,7 @@ fn only_the_refused_client_behind_a_proxy_is_written_to(version: Version) {
         .collect();
     for level in VERSIONS {
         for (connect, reason) in refusals() {
-            assert_eq!(answer(dial(), &connect.level(level)), exact(level, slug(reason)));
+            assert_eq!(answer(dial(), &connect.level(level)), exact(level, id(reason)));
         }
     }
     for (client, connect, sent) in &mut waiting {

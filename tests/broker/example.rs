@@ -1,5 +1,5 @@
-//! The example that an operator copies: as it is, and with each of its blocks. Only what differs between two machines is
-//! replaced: the ports, and where the files lie.
+//! The example that an operator copies: as it is, and with each of its blocks. Only what differs between machines is
+//! replaced: the ports and the paths of files.
 
 use iotda_core::login::SignType::Sha256;
 use std::{fs, process::Command};
@@ -48,7 +48,7 @@ impl Example {
             .replace("/usr/lib/x86_64-linux-gnu/mosquitto_iotda_auth.so", &library)
     }
 
-    /// Puts something of ours in the place of what one line in force has.
+    /// Replaces the value of one line that is not commented out.
     fn replace(self, theirs: &str, ours: &str) -> Self {
         let holds = |line: &&str| !line.starts_with('#') && line.contains(theirs);
         let count = self.config.lines().filter(holds).count();
@@ -88,7 +88,7 @@ fn in_force(config: &str, title: &str) -> String {
     let mut inside = false;
     let line = |line: &str| {
         inside = if line.starts_with("# --- ") { line == heading } else { inside };
-        // What is for people has a blank behind the #.
+        // Comments for people have a blank after the #.
         match line.strip_prefix('#') {
             Some(setting) if inside && !setting.starts_with(' ') => format!("{setting}\n"),
             _ => format!("{line}\n"),
@@ -101,7 +101,7 @@ fn the_example_works_as_it_is(version: Version) {
     let broker = Example::new(version, None).start(&secrets());
     let (mut lamp, answer) = Client::connect(&broker, &LAMP.connect_now());
     assert_eq!(answer, ACCEPTED, "{}", broker.log());
-    // A device has its own topics, and neither another's nor the broker's.
+    // A device may use its own topics, but neither another device's nor the broker's.
     let own = format!("$oc/devices/{}/user/x", LAMP.id);
     let of_another = format!("$oc/devices/{}/user/x", METER.id);
     for filter in ["$SYS/#", &own, &of_another] {
@@ -129,7 +129,7 @@ fn devices_over_tls(version: Version) {
 }
 
 fn devices_with_certificates(version: Version) {
-    let title = "Devices with certificates, on a listener of their own";
+    let title = "Devices with certificates, on a separate listener";
     let example = Example::new(version, Some(title));
     let authority = example.authority("authority");
     let [server, device, lost] = ["127.0.0.1", "device", "lost"].map(|name| authority.issue(name));
@@ -189,10 +189,10 @@ fn services_with_a_password(version: Version) {
     assert_eq!(Client::connect(&broker, &LAMP.connect_now()).1, ACCEPTED, "{}", broker.log());
 }
 
-/// A service with a certificate and a password has its own ClientIds, and no device's: neither by the ClientId nor, where
-/// sessions go by it, by the device id.
+/// A service with a certificate and a password may use its own ClientIds, but not a device's: neither its ClientId nor, with
+/// `session_id device`, its device id.
 fn services_with_a_certificate(version: Version) {
-    let title = "Back-end services, with a certificate and a password, on a listener of their own";
+    let title = "Back-end services, with a certificate and a password, on a separate listener";
     for by_device in [false, true] {
         if by_device && !version.names_sessions() {
             continue;

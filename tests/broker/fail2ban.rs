@@ -1,5 +1,5 @@
-//! `packaging/fail2ban`, with Debian's own fail2ban and the log of a real broker: whom it would ban, and that no client can
-//! have it ban somebody else.
+//! `packaging/fail2ban`, with Debian's own fail2ban and the log of a real broker: which addresses it would ban, and that no
+//! client can have it ban another address.
 
 use iotda_core::login::SignType::Sha256Timestamp;
 use std::{
@@ -20,11 +20,11 @@ use support::{
     version::Version,
 };
 
-on_every_broker!(bans_whom_the_broker_has_seen_and_nobody_else, reads_other_dates);
+on_every_broker!(bans_only_addresses_that_the_broker_has_seen, reads_other_dates);
 
-/// Whom a forger would have banned.
+/// The address that a forger wants to have banned.
 const VICTIM: &str = "203.0.113.9";
-/// The frozen one.
+/// The frozen device.
 const SPARE: Device = Device { id: "64a1f0c2_spare", secret: "0123456789" };
 
 /// A tool of the fail2ban that `./dev test` has unpacked.
@@ -32,7 +32,7 @@ fn fail2ban(tool: &str) -> Command {
     let folder = cache_folder("IOTDA_FAIL2BAN", "fail2ban").join("root");
     let program = folder.join("usr/bin").join(tool);
     assert!(program.is_file(), "no fail2ban in {}: ./dev test brings it", folder.display());
-    // Debian's own Python, which that fail2ban was packaged for.
+    // Debian's own Python, for which that fail2ban was packaged.
     let mut command = Command::new("/usr/bin/python3");
     command.env("PYTHONPATH", folder.join("usr/lib/python3/dist-packages")).arg(program);
     command
@@ -45,7 +45,7 @@ fn configuration(scratch: &Scratch, log: &Path) -> PathBuf {
     let folder = scratch.path().join("fail2ban");
     text_of(Command::new("cp").arg("-r").arg(theirs).arg(&folder));
     let name = "mosquitto-iotda-auth.conf";
-    // What Debian turns on: a jail for the machine's own ssh.
+    // Debian turns on a jail for the machine's own ssh.
     fs::remove_dir_all(folder.join("jail.d")).unwrap();
     fs::create_dir(folder.join("jail.d")).unwrap();
     fs::copy(ours.join("filter.d").join(name), folder.join("filter.d").join(name)).unwrap();
@@ -78,8 +78,8 @@ fn secrets() -> String {
     format!("{}{id}:{secret}:frozen\n", support::device::secrets())
 }
 
-/// Who is let in names topics, and a broker that logs everything has lines that are a topic from their beginning to
-/// their end (`handle__unsubscribe` in `handle_unsubscribe.c`, 2.0 and 2.1), or behind a ClientId.
+/// A client that is let in chooses topics, and a broker that logs everything has lines that are nothing but a topic
+/// (`handle__unsubscribe` in `handle_unsubscribe.c`, 2.0 and 2.1), or have one after a ClientId.
 fn name_forged_topics(client: &mut Client) {
     for start in ["iotda-auth: refused ", " iotda-auth: refused ", ": iotda-auth: refused "] {
         let topic = format!("{start}client=- user=- address={VICTIM} reason=wrong_password");
@@ -112,11 +112,11 @@ fn forgeries() -> Vec<Connect> {
     texts.iter().flat_map(connect).collect()
 }
 
-fn bans_whom_the_broker_has_seen_and_nobody_else(version: Version) {
+fn bans_only_addresses_that_the_broker_has_seen(version: Version) {
     let port = free_port();
     let setup = Setup::new(version).secrets(secrets());
     let path = setup.scratch().path().join("s");
-    // Those who are let in have their names in lines of the broker's own.
+    // The broker's own lines have the names of clients that are let in.
     let broker = setup
         .option("other_clients", "defer")
         .line(&format!("allow_anonymous true\nlistener {port} ::1\nlistener 0 {}", path.display()))
@@ -129,7 +129,7 @@ fn bans_whom_the_broker_has_seen_and_nobody_else(version: Version) {
         let mut local = Client::over(transport::unix(&path));
         local.send(&METER.connect_now().password("0").level(level).packet());
         local.rest();
-        // Devices of ours: one that is frozen, one with a wrong clock, and one that is well.
+        // Registered devices: one that is frozen, one with a wrong clock, and one that works.
         Client::connect(&broker, &SPARE.connect_now().level(level)).0.rest();
         let stale = LAMP.connect(Sha256Timestamp, &stamp(now() - 5 * 3600)).level(level);
         Client::connect(&broker, &stale).0.rest();
@@ -162,7 +162,7 @@ fn bans_whom_the_broker_has_seen_and_nobody_else(version: Version) {
     assert_eq!(banned.len(), four + six, "{banned:?}");
 }
 
-/// The broker's own way to write a date, which most operators choose, and those of a syslog.
+/// The broker's own date format, which most operators choose, and those of a syslog.
 fn reads_other_dates(version: Version) {
     let broker = Setup::new(version)
         .secrets(secrets())
@@ -171,7 +171,7 @@ fn reads_other_dates(version: Version) {
     Client::connect(&broker, &LAMP.connect_now().password("0"));
     Client::connect(&broker, &Connect::new("stranger"));
     assert_eq!(found(&broker), ["127.0.0.1", "127.0.0.1"], "{}", broker.log());
-    // What a syslog puts before it, with the broker's own time and without.
+    // The prefix of a syslog, with and without the broker's own time.
     let refused = broker.refusals();
     for before in [
         "Nov 24 09:00:00 host mosquitto[7]: ",

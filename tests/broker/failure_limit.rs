@@ -1,4 +1,4 @@
-//! `failure_limit`: who fails too often is not looked at for a while, and nobody else suffers.
+//! `failure_limit`: the logins of an address that fails too often are not checked for a while, and others are unaffected.
 
 use iotda_core::login::SignType::Sha256Timestamp;
 use std::{
@@ -18,7 +18,7 @@ on_every_broker!(
     an_address_that_fails_is_limited_and_forgiven,
     a_loud_device_does_not_lock_its_neighbours_out,
     a_guesser_is_limited_beside_one_that_repeats_itself,
-    who_proves_a_secret_does_not_fail,
+    a_login_that_proves_its_secret_is_not_a_failure,
     the_sweep_is_exempt,
 );
 
@@ -56,18 +56,18 @@ fn an_address_that_fails_is_limited_and_forgiven(version: Version) {
         assert_eq!(Client::connect(&broker, &right).1, refused(version, level, "rate_limited"));
     }
     assert!(broker.refusals().last().unwrap().ends_with(" address=127.0.0.1 reason=rate_limited"));
-    // Another address is none of it: the limit is on no device.
+    // Other addresses are unaffected: the limit is not on the device.
     let other = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 1), port));
     let other = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, other.port()));
     let mut client = Client::over(transport::tcp(other));
     client.send(&LAMP.connect_now().packet());
     assert_eq!(client.answer(), ACCEPTED, "{}", broker.log());
-    // A fifth of the time is one more try.
+    // After a fifth of the time, one more try is allowed.
     sleep(Duration::from_millis(2500));
     assert_eq!(Client::connect(&broker, &METER.connect_now()).1, ACCEPTED, "{}", broker.log());
 }
 
-/// The same login again and again is one failure: of the five there is room for the others' own.
+/// The same login again and again is one failure: four more are left for the others.
 fn a_loud_device_does_not_lock_its_neighbours_out(version: Version) {
     let spare = Device { id: "64a1f0c2_spare", secret: "0123456789" };
     let iron = Device { id: "64a1f0c2_iron", secret: "9876543210" };
@@ -76,7 +76,7 @@ fn a_loud_device_does_not_lock_its_neighbours_out(version: Version) {
         .secrets(format!("{}{file}", secrets()))
         .option("failure_limit", "5/1m")
         .start();
-    // Signed once, as some SDKs do for the life of their process.
+    // Signed once, as some SDKs do for the lifetime of their process.
     let loud = wrong(0);
     for _ in 0..20 {
         for level in VERSIONS {
@@ -105,8 +105,8 @@ fn a_guesser_is_limited_beside_one_that_repeats_itself(version: Version) {
     }
 }
 
-/// A wrong clock and a frozen device: neither learns anything by trying.
-fn who_proves_a_secret_does_not_fail(version: Version) {
+/// A device with a wrong clock, and a frozen one: neither learns anything by trying.
+fn a_login_that_proves_its_secret_is_not_a_failure(version: Version) {
     let iced = Device { id: "iced", secret: "frozensecret" };
     let broker = Setup::new(version)
         .secrets(format!("{}iced:frozensecret:frozen\n", secrets()))
@@ -115,17 +115,17 @@ fn who_proves_a_secret_does_not_fail(version: Version) {
     let stale = |hours: i64| LAMP.connect(Sha256Timestamp, &stamp(now() - hours * 3600));
     for hours in 3..8 {
         let ahead = LAMP.connect(Sha256Timestamp, &stamp(now() + (30 + hours) * 3600));
-        for (connect, slug) in [
+        for (connect, id) in [
             (stale(hours), "stale_timestamp"),
             (ahead, "future_timestamp"),
             (iced.connect(Sha256Timestamp, &stamp(now() + hours * 3600)), "frozen"),
         ] {
-            assert_eq!(Client::connect(&broker, &connect).1, refused(version, 4, slug));
-            assert_eq!(last_reason(&broker), slug);
+            assert_eq!(Client::connect(&broker, &connect).1, refused(version, 4, id));
+            assert_eq!(last_reason(&broker), id);
         }
     }
     assert_eq!(Client::connect(&broker, &METER.connect_now()).1, ACCEPTED, "{}", broker.log());
-    // With a wrong password, a wrong clock is no excuse.
+    // With a wrong password, a wrong clock counts as a failure.
     for hours in 3..5 {
         Client::connect(&broker, &stale(hours).password("0".repeat(64)));
         assert_eq!(last_reason(&broker), "stale_timestamp");

@@ -1,4 +1,4 @@
-//! A fault inside the plugin refuses one login, and no more.
+//! A fault inside the plugin refuses one login and does no other harm.
 
 use support::{
     broker::Setup,
@@ -15,7 +15,7 @@ fn a_panic_is_a_refusal(version: Version) {
     let broker = Setup::new(version)
         .plugin(library::with_fault_injection())
         .secrets(secrets())
-        // Where others are let in without a name, a fault must not be taken for one of them.
+        // With anonymous access, a fault must not let the client in.
         .option("other_clients", "defer")
         .line("allow_anonymous true")
         .start();

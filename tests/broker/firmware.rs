@@ -1,5 +1,5 @@
-//! What real firmware sends, where it is not what one would expect. The certificates' passwords are in certificates.rs, the
-//! recorded packets in recorded.rs.
+//! Unexpected things that real firmware sends. The passwords of devices with certificates are in certificates.rs, recorded
+//! packets in recorded.rs.
 
 use iotda_core::login::{
     SignType::{Sha256, Sha256Timestamp, Sm3Timestamp},
@@ -27,7 +27,7 @@ const DAY: i64 = 24 * HOUR;
 /// ones when it has to go on.
 fn the_c_sdk_shifts_the_hour(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).start();
-    // The same hour, told as an hour of the day before.
+    // The same hour, written as an hour of the day before.
     let yesterday = |at: i64| {
         let stamp = stamp(at - DAY);
         format!("{}{}", &stamp[..8], stamp[8..].parse::<u8>().unwrap() + 24)
@@ -50,10 +50,10 @@ fn the_go_sdk_sends_local_time(version: Version) {
     for hours in [8, -12, 14] {
         let connect = LAMP.connect(Sha256, &stamp(now() + hours * HOUR));
         assert_eq!(Client::connect(&broker, &connect).1, ACCEPTED, "{hours}");
-        // Were it of type 1, it would be told what is wrong with it.
-        let slug = if hours > 0 { "future_timestamp" } else { "stale_timestamp" };
+        // With type 1 the same timestamp is refused, with the reason.
+        let id = if hours > 0 { "future_timestamp" } else { "stale_timestamp" };
         let connect = LAMP.connect(Sha256Timestamp, &stamp(now() + hours * HOUR));
-        assert_eq!(Client::connect(&broker, &connect).1, refused(version, 4, slug));
+        assert_eq!(Client::connect(&broker, &connect).1, refused(version, 4, id));
         assert!(broker.refusals().last().unwrap().ends_with(" password=right"));
     }
 }
@@ -73,9 +73,9 @@ fn a_refused_sdk_comes_twice(version: Version) {
         let wrong = LAMP.connect_now().password(word.repeat(64));
         for level in [4, 3] {
             let answer = Client::connect(&broker, &wrong.clone().level(level)).1;
-            // The third time it is the limit that the second half meets.
-            let slug = if (word, level) == ("2", 3) { "rate_limited" } else { "wrong_password" };
-            assert_eq!(answer, refused(version, level, slug));
+            // At the third time, the limit refuses the second half.
+            let id = if (word, level) == ("2", 3) { "rate_limited" } else { "wrong_password" };
+            assert_eq!(answer, refused(version, level, id));
         }
     }
     let lines = broker.refusals();

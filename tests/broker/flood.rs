@@ -1,4 +1,5 @@
-//! The log in a flood: each client once, a few more refusals of each reason, then a number; and what is said at the end.
+//! The log when there are very many refusals: one line for each client, a few more for each reason, then a count; and the
+//! last lines when the broker ends.
 
 use iotda_core::login::SignType::Sha256;
 use std::fs;
@@ -36,14 +37,14 @@ fn a_flood_is_thinned(version: Version) {
     let counters = "iotda-auth: since the start: accepted=1 deferred=0 refused=101 bad_keepalive=1 unknown_device=50 \
                     wrong_password=50 rechecked=";
     broker.wait_for_log(counters);
-    // The rest of a minute is told when the minute is over, or at the end.
+    // The rest of a minute is logged when the minute is over, or at the end.
     broker.stop();
     let left_out = "iotda-auth: refused 78 more, not shown: unknown_device=39 wrong_password=39";
     assert_eq!(broker.log().matches(left_out).count(), 1, "{}", broker.log());
     assert!(broker.log().matches(counters).count() >= 2, "{}", broker.log());
 }
 
-/// The device with this number, and a secrets file of so many.
+/// The device with this number, and a secrets file with a number of them.
 fn numbered(number: usize) -> Device {
     Device { id: format!("lamp-{number}").leak(), secret: "secretsecret" }
 }
@@ -80,7 +81,7 @@ fn a_flood_of_client_ids_is_thinned(version: Version) {
         Client::connect(&broker, &numbered(n).connect_now());
     }
     assert_eq!(broker.refusals().len(), 110, "{:#?}", broker.refusals());
-    // What else goes wrong is told all the same.
+    // Refusals for another reason are still logged.
     Client::connect(&broker, &LAMP.connect_now().password("0".repeat(64)));
     assert!(broker.refusals().last().unwrap().ends_with(" reason=wrong_password"));
     broker.stop();

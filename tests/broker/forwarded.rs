@@ -1,5 +1,5 @@
-//! X-Forwarded-For: Mosquitto 2.0.15 to 2.0.22 take a WebSocket client's address from it, whoever sends it. Nothing goes by
-//! such an address.
+//! X-Forwarded-For: Mosquitto 2.0.15 to 2.0.22 take a WebSocket client's address from it, and any client may send it. The
+//! plugin uses such an address for nothing.
 
 use support::{
     broker::{Broker, Setup, free_port},
@@ -57,11 +57,11 @@ fn nobody_is_held_to_an_address_that_a_client_chose(version: Version) {
             "{refusals:#?}"
         );
     } else {
-        // These know the address of the connection, and hold it to that.
+        // These brokers know the address of the connection, and the limit uses it.
         assert!(refusals.iter().all(|line| !line.contains("127.0.0.9")), "{refusals:#?}");
         assert!(refusals.last().unwrap().contains("reason=rate_limited"), "{refusals:#?}");
     }
-    // Who really has that address is none the worse for it.
+    // The client that really has that address is unaffected.
     let mut neighbour = Client::over(transport::tls(tls, &["-bind", "127.0.0.9"]));
     neighbour.send(&METER.connect_now().packet());
     assert_eq!(neighbour.answer(), ACCEPTED, "{}", broker.log());

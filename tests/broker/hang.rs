@@ -1,4 +1,4 @@
-//! A secrets file that does not answer, for its disk or network has gone; and one that has more in it whenever it is read.
+//! A secrets file that does not answer, because its disk or network is gone; and one that grows whenever it is read.
 
 use crate::reload::{reload, write};
 use std::{
@@ -18,7 +18,7 @@ use support::{
 
 on_every_broker!(
     a_broker_ends_although_its_file_hangs,
-    a_file_that_hangs_is_told_of,
+    a_file_that_hangs_is_logged,
     a_file_that_grows_is_not_read_without_end,
 );
 
@@ -48,7 +48,7 @@ fn with_a_new_device() -> String {
     format!("{}{}:{}\n", secrets(), NEW.id, NEW.secret)
 }
 
-/// What asks for the file: a SIGHUP, or the time.
+/// What starts a load: a SIGHUP, or the interval.
 fn ask(broker: &Broker, by_signal: bool) {
     write(broker, &with_a_new_device());
     if by_signal {
@@ -65,7 +65,7 @@ fn a_broker_ends_although_its_file_hangs(version: Version) {
         let mut broker = setup.start();
         let_it(&broker, how);
         ask(&broker, by_signal);
-        // Who is known is served meanwhile, and nothing is in force that was not read.
+        // Known devices are served meanwhile, and the table in force stays.
         assert_eq!(Client::connect(&broker, &LAMP.connect_now()).1, ACCEPTED);
         assert_eq!(Client::connect(&broker, &NEW.connect_now()).1, not_authorized(4));
         let begin = Instant::now();
@@ -77,9 +77,9 @@ fn a_broker_ends_although_its_file_hangs(version: Version) {
     }
 }
 
-fn a_file_that_hangs_is_told_of(version: Version) {
+fn a_file_that_hangs_is_logged(version: Version) {
     let long = Duration::from_secs(60);
-    // At the start, beside all else: half a minute is long enough.
+    // At the start, in parallel with the rest, because it takes half a minute.
     let mut at_start = ["read", "stat"].map(|how| with_a_file_that_hangs(version, how).launch());
     let broker = with_a_file_that_hangs(version, "").start();
     let_it(&broker, "read");
@@ -120,7 +120,7 @@ fn a_file_that_grows_is_not_read_without_end(version: Version) {
     let_it(&broker, "");
     assert!(reload(&broker).contains("iotda-auth: reloaded"));
 
-    // Nobody asks for this one, and it is told once.
+    // This load was not requested, and is logged once.
     let broker = with_a_file_that_hangs(version, "").option("reload_interval", "1s").start();
     let_it(&broker, "grow");
     write(&broker, &with_a_new_device());

@@ -1,4 +1,4 @@
-//! Clients that mean harm, or are merely broken.
+//! Clients that are malicious or just broken.
 
 use support::{
     broker::Setup,
@@ -13,14 +13,14 @@ on_every_broker!(odd_fields_are_refused_and_the_broker_lives, the_log_cannot_be_
 fn odd_fields_are_refused_and_the_broker_lives(version: Version) {
     let right = LAMP.connect_now();
     for level in VERSIONS {
-        // A broker for each: of one reason, ten a minute are told in full.
+        // A broker for each MQTT version: only ten refusals a minute of one reason are logged in full.
         let broker = Setup::new(version).secrets(secrets()).start();
         let odd = [
             (right.clone().password([0xFF, 0xFE, 0x80, b'"', b'\n']), "wrong_password"),
             (right.clone().password([0x80; 64]), "wrong_password"),
             (right.clone().password(vec![b'a'; 60_000]), "wrong_password"),
             (right.clone().password(vec![0xFF; 65_535]), "wrong_password"),
-            // The right one, and a NUL with more behind it: the broker cuts there.
+            // The right password, then a NUL and more text: the broker cuts it at the NUL.
             (right.clone().password(vec![0; 64]), "wrong_password"),
             (Connect::new(vec![b'x'; 300]), "bad_client_id"),
             (Connect { client_id: long_device(300), ..right.clone() }, "bad_client_id"),
@@ -28,13 +28,13 @@ fn odd_fields_are_refused_and_the_broker_lives(version: Version) {
             (Connect { username: None, password: None, ..right.clone() }, "user_mismatch"),
             (right.clone().username(vec![b'u'; 60_000]), "user_mismatch"),
         ];
-        for (connect, slug) in odd {
+        for (connect, id) in odd {
             let before = broker.refusals().len();
             let (_, answer) = Client::connect(&broker, &connect.level(level));
-            assert_eq!(answer, refused(version, level, slug), "{slug}");
+            assert_eq!(answer, refused(version, level, id), "{id}");
             let lines = broker.refusals();
             assert_eq!(lines.len(), before + 1, "{lines:?}");
-            assert!(lines[before].contains(&format!("reason={slug}")), "{slug}: {}", lines[before]);
+            assert!(lines[before].contains(&format!("reason={id}")), "{id}: {}", lines[before]);
             assert!(lines[before].len() < 700);
         }
         // An empty ClientId is replaced by the broker, or refused by it: not a device in either case.
@@ -44,7 +44,7 @@ fn odd_fields_are_refused_and_the_broker_lives(version: Version) {
         let (_, answer) =
             Client::connect(&broker, &Connect { username: None, ..right.clone() }.level(level));
         assert!(matches!(answer, Answer::Closed | Answer::Connack(1..)), "{answer:?}");
-        // The device itself is none the worse for it.
+        // The device itself is unaffected.
         assert_eq!(Client::connect(&broker, &right.clone().level(level)).1, ACCEPTED);
     }
 }

@@ -1,4 +1,4 @@
-//! Thousands of hostile connections, and a broker that serves its devices throughout.
+//! Thousands of hostile connections, to a broker that serves its devices all the time.
 //!
 //! `IOTDA_HOSTILE_CONNECTS` says how many there are for each broker, `IOTDA_HOSTILE_SEED` which; a failure names both.
 
@@ -21,11 +21,11 @@ use support::{
 
 on_every_broker!(hostile_connects_harm_nobody);
 
-/// So many connections, unless more are asked for: enough for every listed one.
+/// The default number of connections, enough for every listed one.
 const ENOUGH: u32 = 24_000;
-/// So many are under way at once.
+/// How many connections are open at once.
 const AT_ONCE: usize = 32;
-/// After so many, a device logs in and is waited for; so the broker is never further behind than this.
+/// After this number, the test waits until a device has logged in, so the broker is never further behind than this.
 const BETWEEN_LOGINS: usize = 16;
 
 /// Devices that nobody attacks.
@@ -58,7 +58,7 @@ fn hostile_connects_harm_nobody(version: Version) {
     assert_eq!(answer, ACCEPTED);
 
     let right = connect(LAMP);
-    // 2.0.11 never frees the will of a CONNECT that is refused, by whomever: its memory would say nothing of ours.
+    // 2.0.11 never frees the will of a refused CONNECT, so its memory would say nothing about the plugin.
     let hostile = Hostile::of(&right, version.frees_refused_wills(), seed);
     assert!(hostile.lists_no_more_than_come_in(ENOUGH as usize));
     let mut under_way = VecDeque::new();
@@ -72,7 +72,7 @@ fn hostile_connects_harm_nobody(version: Version) {
             quarter = broker.resident();
         }
         let bytes = hostile.connection(number);
-        // Another address for each: a pair of ports is not used again for a minute.
+        // A different address for each: a pair of ports cannot be reused for a minute.
         let host = Ipv4Addr::new(127, 0, 0, 1 + u8::try_from(number / 64 % 200).unwrap());
         under_way.push_back((number, send((host, port).into(), &bytes), bytes));
         if under_way.len() > AT_ONCE {
@@ -85,7 +85,7 @@ fn hostile_connects_harm_nobody(version: Version) {
     log_in(&mut broker, logins, count);
     let at_end = broker.resident();
     eprintln!("{version}: {logins} logins, {quarter} KiB after a quarter, {at_end} KiB at the end");
-    // Not to the byte: a heap is full of holes, and takes its time to find them.
+    // Not exactly: a heap has holes, which take a while to be reused.
     assert!(at_end < quarter + 4096, "resident memory grew from {quarter} to {at_end} KiB");
     assert!(meter.is_alive(), "{}", broker.log());
 
@@ -106,7 +106,7 @@ fn log_in(broker: &mut Broker, login: usize, number: usize) {
     assert_eq!(Client::connect(broker, &right).1, ACCEPTED, "at {number}");
 }
 
-/// Sends all that there is to send; a broker that hangs up in between does as it should.
+/// Sends all bytes; the broker may rightly hang up in between.
 fn send(address: SocketAddr, bytes: &[u8]) -> TcpStream {
     let mut stream = transport::tcp(address);
     stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -118,7 +118,7 @@ fn send(address: SocketAddr, bytes: &[u8]) -> TcpStream {
     }
 }
 
-/// Hangs up. Nobody may have been let in who did not send all that makes a login.
+/// Hangs up. A client that did not send a complete login must not have been let in.
 fn end((number, mut stream, bytes): (usize, TcpStream, Vec<u8>), right: &Connect) {
     stream.set_nonblocking(true).unwrap();
     let mut answer = [0; 4];
@@ -132,7 +132,7 @@ fn end((number, mut stream, bytes): (usize, TcpStream, Vec<u8>), right: &Connect
     }
 }
 
-/// Each line is one that the broker or the plugin began, and each of the plugin's says where the client really was.
+/// Each line was begun by the broker or the plugin, and each of the plugin's lines has the client's real address.
 fn check_log(log: &str) {
     for line in log.split('\n').filter(|line| !line.is_empty()) {
         if is_rest_of_a_protocol_name(line) {
@@ -157,7 +157,7 @@ fn is_rest_of_a_protocol_name(line: &str) -> bool {
     ends.iter().any(|end| line.strip_suffix(end).is_some_and(|name| name.chars().count() < 6))
 }
 
-/// A counter, as the plugin's last words have it.
+/// A counter, from the plugin's last log line.
 fn counter(log: &[u8], name: &str) -> usize {
     let log = String::from_utf8_lossy(log);
     let (_, last) = log.rsplit_once("iotda-auth: since the start: ").expect("the counters");

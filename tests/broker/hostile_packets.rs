@@ -1,6 +1,6 @@
-//! What hostile clients send: CONNECTs of which something is wrong, made from one that is right.
+//! What hostile clients send: CONNECTs with an error, made from a valid one.
 //!
-//! Each is a function of a seed and a number, so a broker that falls can be made to fall again.
+//! Each is a function of a seed and a number, so a crash can be reproduced.
 
 use crate::hostile_texts::{other_packet, properties, text};
 use fastrand::Rng;
@@ -14,7 +14,7 @@ pub(crate) struct Hostile {
 }
 
 impl Hostile {
-    /// Variations of a login that is right, with a will or without.
+    /// Variations of a valid login, with a will or without.
     pub(crate) fn of(login: &Connect, will: bool, seed: u64) -> Self {
         let right: Vec<Packet> =
             VERSIONS.map(|level| Packet::of(&login.clone().level(level), will)).into();
@@ -22,7 +22,8 @@ impl Hostile {
         Self { seed, right, listed }
     }
 
-    /// Whether so many connections are enough for all that are listed: cut off at each place, each value in each field.
+    /// Whether this number of connections is enough for all listed variations: cut off at each place, each value in each
+    /// field.
     pub(crate) fn lists_no_more_than_come_in(&self, connections: usize) -> bool {
         self.listed.len() <= connections / 3 * 2
     }
@@ -113,7 +114,7 @@ impl Packet {
         packet(self.first, &self.fields.concat())
     }
 
-    /// Cut off behind each byte, with the length that it had, and with the one that it then has.
+    /// Cut off after each byte, with the old length and with the correct new length.
     fn cuts(&self) -> impl Iterator<Item = Vec<u8>> {
         let (whole, body, first) = (self.bytes(), self.fields.concat(), self.first);
         let short: Vec<_> = (0..body.len()).map(|end| packet(first, &body[..end])).collect();
@@ -143,7 +144,7 @@ impl Packet {
         })
     }
 
-    /// Makes one thing wrong, or what is wrong already more so.
+    /// Adds one more error.
     fn spoil(&mut self, random: &mut Rng) {
         let any = random.usize(..self.fields.len());
         let last = self.fields.len() - 1;
@@ -162,7 +163,7 @@ impl Packet {
                 self.fields.insert(any, field);
             }
             7 => {
-                // A text that says to be longer, or shorter, than it is.
+                // A text whose length field is too large or too small.
                 if let Some([high, low]) = self.fields[any].first_chunk_mut() {
                     (*high, *low) =
                         *random.choice(&[(0, 0), (0, 1), (0, 255), (255, 255), (1, 0)]).unwrap();

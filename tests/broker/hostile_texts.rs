@@ -1,17 +1,17 @@
-//! What hostile clients fill the fields of a packet with, and what they send beside it.
+//! What hostile clients put into the fields of a packet, and what else they send.
 
 use fastrand::Rng;
 use std::iter;
 use support::mqtt::{packet, string};
 
-/// What stands in forged text, and in nothing that a broker says of itself.
+/// A mark that forged texts have, and that no line of a broker has.
 pub(crate) const FORGED: &str = "FORGED";
 
 fn bytes(random: &mut Rng, count: usize) -> Vec<u8> {
     iter::repeat_with(|| random.u8(..)).take(count).collect()
 }
 
-/// Properties of MQTT 5, few of which belong into a CONNECT.
+/// Properties of MQTT 5, few of which are allowed in a CONNECT.
 pub(crate) fn properties(random: &mut Rng) -> Vec<u8> {
     let mut body = Vec::new();
     for _ in 0..random.usize(..6) {
@@ -37,7 +37,7 @@ pub(crate) fn properties(random: &mut Rng) -> Vec<u8> {
     }
 }
 
-/// A text of a client's that means harm.
+/// A malicious text.
 pub(crate) fn text(random: &mut Rng) -> Vec<u8> {
     let forged = [
         format!(

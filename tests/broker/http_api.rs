@@ -1,4 +1,4 @@
-//! The pages of a 2.1: a listener with `protocol http_api` asks the plugins on a thread of its own.
+//! The web pages of 2.1: a listener with `protocol http_api` asks the plugins on a separate thread.
 
 use std::{
     io::{Read, Write},
@@ -14,8 +14,8 @@ use support::{
 
 on_every_broker!(from 2.1: another_thread_touches_nothing);
 
-/// Users of the pages, as many at once as there are devices that log in: the one must not disturb the other, and none of the
-/// plugin's lines is about them.
+/// As many users of the pages as devices that log in, at the same time: they must not disturb each other, and no line of the
+/// plugin is about the users.
 fn another_thread_touches_nothing(version: Version) {
     for others in ["refuse", "defer"] {
         let port = free_port();

@@ -61,7 +61,7 @@ fn instances_keep_apart(version: Version) {
     broker.stop();
 }
 
-/// 2.0 takes a library's callbacks once for all listeners.
+/// 2.0 registers a library's callbacks only once for all listeners.
 fn a_second_line_for_all_listeners_is_explained(version: Version) {
     let setup = Setup::new(version).secrets(secrets());
     let secrets = setup.scratch().path().join("secrets").display().to_string();
@@ -71,7 +71,7 @@ fn a_second_line_for_all_listeners_is_explained(version: Version) {
     ));
     if version.names_plugins() {
         let broker = setup.start();
-        // Once one has accepted, the other is not asked; it is told all the same, and leaves the device alone.
+        // After one instance has accepted, the other is not asked. It is told of the client, and leaves the device alone.
         let (mut lamp, answer) = Client::connect(&broker, &LAMP.connect_now());
         assert_eq!(answer, ACCEPTED);
         broker.reload();

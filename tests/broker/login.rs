@@ -1,4 +1,4 @@
-//! Who is let in, who is not, and what the log says of it.
+//! Which logins are accepted, which are refused, and what the log says.
 
 use iotda_core::login::SignType::{Sha256, Sha256Timestamp, Sm3Timestamp};
 use support::{
@@ -62,7 +62,7 @@ pub(crate) fn refusals() -> Vec<(Connect, &'static str)> {
         (LAMP.connect(Sm3Timestamp, "2026023103"), "reason=bad_client_id"),
         (LAMP.connect(Sm3Timestamp, &stamp(now() - 3 * 3600)), "reason=stale_timestamp"),
         (
-            // Signed with SHA-256, and said to be SM3.
+            // Signed with SHA-256, but sent as SM3.
             Connect { client_id: format!("{}_0_2_{fresh}", LAMP.id).into(), ..right.clone() },
             "reason=wrong_password",
         ),
@@ -102,8 +102,8 @@ pub(crate) fn refusals() -> Vec<(Connect, &'static str)> {
     ]
 }
 
-/// The slug in a log line's end.
-pub(crate) fn slug(reason: &str) -> &str {
+/// The reason's id in the rest of a log line.
+pub(crate) fn id(reason: &str) -> &str {
     reason.trim_start_matches("reason=").split(' ').next().unwrap()
 }
 
@@ -115,13 +115,13 @@ pub(crate) fn secrets_of_all() -> String {
 
 fn every_refusal_has_its_answer_and_its_line(version: Version) {
     for level in VERSIONS {
-        // A broker for each: of one reason, ten a minute are told in full.
+        // A broker for each MQTT version: only ten refusals a minute of one reason are logged in full.
         let broker = Setup::new(version).secrets(secrets_of_all()).start();
         let mut count = 0;
         for (connect, reason) in refusals() {
             // MQTT 3.1 and 3.1.1 have no password without a user name, so no broker passes such a CONNECT on.
             let (_, answer) = Client::connect(&broker, &connect.clone().level(level));
-            assert_eq!(answer, refused(version, level, slug(reason)), "{reason}");
+            assert_eq!(answer, refused(version, level, id(reason)), "{reason}");
             count += 1;
             let lines = broker.refusals();
             assert_eq!(lines.len(), count, "{lines:?}");

@@ -1,4 +1,4 @@
-//! What a machine may do to a broker: no file descriptors, a file that cannot be read, a stop in the middle of things.
+//! Troubles of the machine: no file descriptors, a file that cannot be read, a process that is stopped in the middle.
 
 use crate::reload::{connect, many, reload, write};
 use std::{
@@ -37,7 +37,7 @@ fn a_reload_without_file_descriptors_changes_nothing(version: Version) {
     let before = before.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
     let before = before.split_whitespace().next().unwrap();
     limit_files(&broker, &first_free_descriptor(&broker).to_string());
-    // As with a flood of connections: who comes now is turned away.
+    // As with very many connections: new clients are turned away.
     assert_eq!(Client::dial(&broker).rest(), b"");
 
     let line = reload(&broker);
@@ -70,7 +70,7 @@ fn first_free_descriptor(broker: &Broker) -> usize {
 fn a_file_that_cannot_be_read_changes_nothing(version: Version) {
     let mut setup = Setup::new(version).secrets(secrets()).option("reload_interval", "1s");
     if !user_line().is_empty() {
-        // Root may read everything, unless it lays that power down.
+        // Root may read everything, unless it drops that capability.
         setup = setup.started_by(["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]);
     }
     let broker = setup.start();
@@ -86,13 +86,13 @@ fn a_file_that_cannot_be_read_changes_nothing(version: Version) {
     assert!(lamp.is_alive(), "{}", broker.log());
     assert_eq!(Client::connect(&broker, &connect(METER)).1, ACCEPTED);
     assert_eq!(Client::connect(&broker, &connect(NEW)).1, not_authorized(4));
-    // Its mode is part of what is watched: nobody needs to say that it is well again.
+    // Its mode is watched too, so no SIGHUP is needed after it is readable again.
     set_mode(broker.secrets(), 0o600);
     broker.wait_for_log("3 devices, 1 added, 0 removed, 0 changed; 1 logged in, 0 disconnected");
     assert_eq!(Client::connect(&broker, &connect(NEW)).1, ACCEPTED);
 }
 
-/// So many that a load takes its time.
+/// Enough devices for a load to take a while.
 const MANY: usize = 1_000_000;
 
 fn a_load_goes_on_after_a_stop(version: Version) {
@@ -105,7 +105,7 @@ fn a_load_goes_on_after_a_stop(version: Version) {
     write(&broker, &(many(MANY, LAMP) + &format!("{}:{}\n", METER.id, METER.secret)));
 
     stop_in_the_middle_of_a_load(&broker);
-    // A device that comes now waits, and no longer.
+    // A device that connects now waits, but only until the process goes on.
     let mut lamp = Client::dial(&broker);
     lamp.send(&connect(LAMP).persistent().packet());
     let devices = format!(": {} devices, {MANY} added, 0 removed, 0 changed;", MANY + 2);
@@ -119,7 +119,7 @@ fn a_load_goes_on_after_a_stop(version: Version) {
     lamp.disconnect();
     meter.publish(4, "news", b"kept");
 
-    // And one that is to end there ends at once, and keeps what it should.
+    // A broker that is told to end while stopped ends at once, and keeps its persistent data.
     stop_in_the_middle_of_a_load(&broker);
     broker.signal("TERM");
     let begin = Instant::now();
@@ -147,7 +147,7 @@ fn stop_in_the_middle_of_a_load(broker: &Broker) {
             stat.rsplit(") ").next().is_some_and(|state| state.starts_with('T'))
         });
         assert!(stopped.is_some() && reads.is_some(), "{}", broker.log());
-        // It may have come to the end before the signal came.
+        // The load may have ended before the signal came.
         let in_the_middle = is_reading(broker);
         if !in_the_middle {
             broker.signal("CONT");

@@ -7,6 +7,7 @@ mod certificates;
 mod clock;
 mod company;
 mod connack;
+mod downstream;
 mod example;
 mod fail2ban;
 mod failure_limit;

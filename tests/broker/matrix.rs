@@ -1,5 +1,5 @@
 //! Each behaviour over each kind of listener, in each version of MQTT, with one instance of the plugin for all listeners and
-//! with one for each: support/matrix.rs says which, and the README's table is held to that.
+//! with one for each. support/matrix.rs has the list, and tests/docs.rs compares the README's table with it.
 
 use iotda_core::login::SignType::Sha256;
 use std::{
@@ -28,6 +28,7 @@ on_every_broker!(
     a_sighup_disconnects_nobody,
     a_reload_disconnects_the_devices_that_were_removed,
     a_login_ends_the_earlier_connection,
+    a_command_reaches_a_device_that_never_subscribed,
 );
 
 /// A broker with a listener of each kind.
@@ -123,7 +124,7 @@ impl Ground {
         client
     }
 
-    /// The address that the broker knows a client of a listener by.
+    /// The address that the broker has for a client of a listener.
     fn address(&self, listener: usize) -> String {
         match LISTENERS[listener] {
             "IPv6" => "::1".into(),
@@ -134,7 +135,7 @@ impl Ground {
         }
     }
 
-    /// Whether a WebSocket's refusal may be lost: 2.0 closes it before it has sent the CONNACK that it has for it.
+    /// Whether a WebSocket's refusal may be lost: 2.0 may close it before it has sent the CONNACK.
     fn may_lose(&self, way: Way) -> bool {
         LISTENERS[way.listener] == "WebSocket" && !self.version.finishes_web_sockets()
     }
@@ -227,20 +228,20 @@ fn refusals_have_their_codes_and_lines(version: Version) {
     let behaviour = "a refusal has its code, and its line with the address";
     play(version, behaviour, false, |ground, ways| {
         for way in ways {
-            // Ten of a reason are told each minute: so of each version another reason.
-            let (wrong, slug) = match way.level {
+            // Only ten refusals of a reason are logged each minute, so each version gets another reason.
+            let (wrong, id) = match way.level {
                 3 => (connect(LAMP, 0).password("0".repeat(64)), "wrong_password"),
                 4 => (connect(Device { id: "stranger", ..LAMP }, 0), "unknown_device"),
                 _ => (connect(LAMP, 0).keep_alive(0), "bad_keepalive"),
             };
             let before = ground.broker.refusals().len();
             let (_, answer) = ground.knock(*way, &wrong);
-            let expected = refused(version, way.level, slug);
+            let expected = refused(version, way.level, id);
             let lost = answer == Answer::Closed && ground.may_lose(*way);
             assert!(answer == expected || lost, "{way:?} {answer:?}\n{}", ground.broker.log());
             let lines = ground.broker.refusals();
             assert_eq!(lines.len(), before + 1, "{lines:#?}");
-            let told = format!(" address={} reason={slug}", ground.address(way.listener));
+            let told = format!(" address={} reason={id}", ground.address(way.listener));
             assert!(lines[before].contains(&told), "{}", lines[before]);
         }
     });
@@ -292,7 +293,7 @@ fn a_reload_disconnects_the_devices_that_were_removed(version: Version) {
         ground.broker.reload();
         for (way, client) in &mut clients {
             let ended = wait(|| {
-                // Where a broker gives its plugins no tick, the next login brings the news.
+                // If a broker sends no TICK, the next login puts the new table in force.
                 ground.login(*way, &connect(LAMP, 0));
                 !client.is_alive()
             });
@@ -309,8 +310,26 @@ fn a_login_ends_the_earlier_connection(version: Version) {
             let mut second = ground.login(*way, &connect(LAMP, 2));
             first.rest();
             assert!(second.is_alive(), "{way:?}\n{}", ground.broker.log());
-            // Where each listener has an instance, the next one knows nothing of this connection.
+            // If each listener has an instance, the next instance knows nothing of this connection.
             second.disconnect();
+        }
+    });
+}
+
+fn a_command_reaches_a_device_that_never_subscribed(version: Version) {
+    let behaviour = "a command reaches a device that never subscribed";
+    play(version, behaviour, false, |ground, ways| {
+        for way in ways {
+            let mut lamp = ground.login(*way, &connect(LAMP, 0));
+            // The sender is on another listener, which may have another instance of the plugin.
+            let elsewhere = Way { listener: usize::from(way.listener == 0), level: 4 };
+            let mut sender = ground.login(elsewhere, &connect(device_of(*way), 0));
+            let topic = format!("$oc/devices/{}/sys/commands/request_id=1", LAMP.id);
+            sender.publish(4, &topic, b"on");
+            let publish = lamp.receive().expect("a PUBLISH");
+            assert_eq!(publish[0], 0x30, "{way:?} {publish:02x?}");
+            assert!(publish.ends_with(b"on") && lamp.is_alive(), "{way:?} {publish:02x?}");
+            lamp.disconnect();
         }
     });
 }

@@ -1,4 +1,4 @@
-//! Logins that the broker never asks about: with `use_identity_as_username` or `use_subject_as_username` whoever has a
+//! Logins that the broker never asks about: with `use_identity_as_username` or `use_subject_as_username`, any client with a
 //! certificate of the listener's authority is let in under any ClientId.
 
 use iotda_core::login::SignType::Sha256;
@@ -12,11 +12,11 @@ use support::{
 };
 
 on_every_broker!(
-    a_devices_client_id_is_thrown_out_where_that_can_be,
+    a_client_with_a_devices_client_id_is_disconnected,
     services_with_other_names_stay,
-    what_leaves_otherwise_is_not_told,
+    other_disconnects_are_not_logged,
     ; from 2.1:
-    so_is_a_device_id_where_sessions_go_by_it,
+    a_client_with_a_device_id_is_disconnected_where_sessions_have_it,
 );
 
 struct Ground {
@@ -53,7 +53,7 @@ impl Ground {
     }
 }
 
-fn a_devices_client_id_is_thrown_out_where_that_can_be(version: Version) {
+fn a_client_with_a_devices_client_id_is_disconnected(version: Version) {
     for which in ["use_identity_as_username", "use_subject_as_username"] {
         let ground = ground(version, which, None);
         for level in VERSIONS {
@@ -90,7 +90,7 @@ fn a_devices_client_id_is_thrown_out_where_that_can_be(version: Version) {
     }
 }
 
-fn so_is_a_device_id_where_sessions_go_by_it(version: Version) {
+fn a_client_with_a_device_id_is_disconnected_where_sessions_have_it(version: Version) {
     let ground = ground(version, "use_identity_as_username", Some(("session_id", "device")));
     ground.knock(&Connect::new(LAMP.id)).rest();
     assert!(ground.broker.refusals()[0].ends_with("reason=not_asked"), "{}", ground.broker.log());
@@ -114,8 +114,8 @@ fn services_with_other_names_stay(version: Version) {
     assert!(!ground.broker.log().contains("not asked about"), "{}", ground.broker.log());
 }
 
-/// 2.0 says of sessions that have long been offline that they are disconnected, and of clients that it has just refused.
-fn what_leaves_otherwise_is_not_told(version: Version) {
+/// 2.0 also reports a disconnect for sessions that have long been offline, and for clients that it has just refused.
+fn other_disconnects_are_not_logged(version: Version) {
     let setup = Setup::new(version).secrets(secrets());
     let folder = setup.scratch().path().display().to_string();
     let web_socket = free_port();

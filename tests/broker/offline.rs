@@ -1,7 +1,7 @@
-//! Sessions that wait for their devices: the broker's second look harms neither them nor anybody else.
+//! Offline sessions: the sweep harms neither them nor other clients.
 //!
-//! A no for such a session puts it into a 2.0's list of sessions that expire a second time, which leads to memory that has
-//! been freed: innocent clients were thrown out, and the broker aborted at its end. So there is never one.
+//! If the plugin refuses such a session, 2.0 adds it to its expiry list a second time, which leads to a use of freed memory:
+//! other clients were thrown out, and the broker aborted at its end. So the plugin never refuses one.
 
 use crate::other_clients::with_password_file;
 use iotda_core::login::SignType::Sha256;
@@ -25,11 +25,11 @@ on_every_broker!(
     no_neighbour_is_harmed_by_a_frozen_device,
     no_neighbour_is_harmed_by_a_device_with_another_secret,
     nothing_is_found_under_valgrind,
-    nor_with_services_that_are_restored,
-    refusals_that_nobody_tried_are_not_told,
+    nothing_is_found_with_restored_services,
+    a_sweep_logs_and_counts_no_refusals,
 );
 
-/// What is done to the lamp while its session waits.
+/// What is done to the lamp while its session is offline.
 #[derive(Clone, Copy)]
 enum Change {
     Removed,
@@ -85,7 +85,7 @@ fn setup(version: Version) -> Setup {
     with_password_file(version, "defer").secrets(both())
 }
 
-/// What once ended in "Expiring client … due to timeout" for a client that had nothing to do with it.
+/// This once ended in "Expiring client … due to timeout" for another client.
 fn play(broker: &mut Broker, level: u8, change: Change, patience: Duration) {
     let lamp = login(LAMP).level(level).persistent();
     connect(broker, &lamp).disconnect();
@@ -94,7 +94,7 @@ fn play(broker: &mut Broker, level: u8, change: Change, patience: Duration) {
         reload(broker);
     }
     assert!(broker.refusals().is_empty(), "{:?}", broker.refusals());
-    // Its session is there; it is not let in to it.
+    // Its session is there, but the device is refused.
     let (_, answer) = Client::connect(broker, &lamp);
     assert_ne!(answer, ACCEPTED);
     assert_eq!(broker.refusals().len(), 1, "{:?}", broker.refusals());
@@ -102,7 +102,7 @@ fn play(broker: &mut Broker, level: u8, change: Change, patience: Duration) {
     reload(broker);
     connect(broker, &login(LAMP).level(level)).disconnect();
 
-    // Five neighbours: two that wait, with a message each, and three that are online.
+    // Five other clients: two that are offline, with a message each, and three that are online.
     let mut services: Vec<Client> = (1..=5).map(|n| connect(broker, &service(n))).collect();
     for client in &mut services {
         assert_eq!(client.subscribe(5, "news"), 1);
@@ -125,7 +125,7 @@ fn play(broker: &mut Broker, level: u8, change: Change, patience: Duration) {
     }
     let log = broker.log();
     assert!(!log.contains("Expiring client"), "{log}");
-    // The broker ends, and as it should.
+    // The broker ends normally.
     broker.stop();
 }
 
@@ -153,7 +153,7 @@ fn no_neighbour_is_harmed_by_a_device_with_another_secret(version: Version) {
     is_unharmed(version, 4, Change::Another);
 }
 
-/// A broker under valgrind, and where that puts what it finds.
+/// A broker under valgrind, and the path of valgrind's report.
 fn under_valgrind(setup: Setup) -> (Broker, PathBuf) {
     let found = setup.scratch().path().join("valgrind");
     let broker = setup
@@ -169,7 +169,7 @@ fn under_valgrind(setup: Setup) -> (Broker, PathBuf) {
     (broker, found)
 }
 
-/// The broker's list of sessions that expire was read and written where it had been freed.
+/// The broker's expiry list was read and written after it was freed.
 fn has_found_nothing(broker: &mut Broker, found: &Path) {
     broker.stop();
     let found = fs::read_to_string(found).unwrap();
@@ -198,8 +198,8 @@ fn nothing_is_found_under_valgrind(version: Version) {
     has_found_nothing(&mut broker, &found);
 }
 
-/// A session that is restored from the broker's file has no password: the `password_file` would say no to it.
-fn nor_with_services_that_are_restored(version: Version) {
+/// A session that is restored from the broker's file has no password, so the `password_file` would refuse it.
+fn nothing_is_found_with_restored_services(version: Version) {
     let setup = setup(version);
     let folder = setup.scratch().path().display().to_string();
     let setup = setup.line("persistence true").line(&format!("persistence_location {folder}/"));
@@ -220,8 +220,8 @@ fn nor_with_services_that_are_restored(version: Version) {
     has_found_nothing(&mut broker, &found);
 }
 
-/// Nobody knocked, so nobody is refused, counted or banned.
-fn refusals_that_nobody_tried_are_not_told(version: Version) {
+/// No client connected, so no refusal is logged or counted, and no address is banned.
+fn a_sweep_logs_and_counts_no_refusals(version: Version) {
     let setup = setup(version).option("failure_limit", "3/1h").option("keepalive", "60-1200");
     let broker = setup.start();
     for level in [3, 4, 5] {
@@ -243,7 +243,7 @@ fn refusals_that_nobody_tried_are_not_told(version: Version) {
     let counters = counters.expect("counters");
     assert!(counters.contains("refused=0 rechecked="), "{counters}");
     assert!(!counters.contains("rechecked=0"), "{counters}");
-    // The address is held to nothing: a device from there is let in.
+    // Nothing counts against the address: a device from there is let in.
     assert_eq!(Client::connect(&broker, &login(METER)).1, ACCEPTED, "{}", broker.log());
     assert_eq!(Client::connect(&broker, &login(LAMP)).1, not_authorized(4));
 }

@@ -12,8 +12,8 @@ use support::{
 on_every_broker!(
     a_new_login_ends_the_earlier_connection,
     a_new_login_ends_the_earlier_connection_with_per_listener_settings,
-    the_same_client_id_is_the_brokers_own_affair,
-    both_connections_stay_where_the_operator_says_so,
+    the_same_client_id_is_left_to_the_broker,
+    both_connections_stay_without_one_connection,
     the_will_of_the_earlier_connection_is_published,
     a_refused_login_ends_nothing,
 );
@@ -28,7 +28,7 @@ fn login(broker: &Broker, connect: &Connect) -> Client {
     client
 }
 
-/// How often our log says that a connection was ended for a new login.
+/// How often the plugin's log says that a connection was ended for a new login.
 fn ended(broker: &Broker) -> usize {
     broker.log().matches("iotda-auth: disconnected client=\"64a1f0c2_lamp-01_0_0_20990101").count()
 }
@@ -61,7 +61,7 @@ fn a_new_login_ends_the_earlier_connection_with_per_listener_settings(version: V
     ends(version, true);
 }
 
-fn the_same_client_id_is_the_brokers_own_affair(version: Version) {
+fn the_same_client_id_is_left_to_the_broker(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).start();
     let mut last = login(&broker, &at_hour(1));
     for level in VERSIONS {
@@ -73,14 +73,14 @@ fn the_same_client_id_is_the_brokers_own_affair(version: Version) {
     assert_eq!(ended(&broker), 0, "{}", broker.log());
 }
 
-fn both_connections_stay_where_the_operator_says_so(version: Version) {
+fn both_connections_stay_without_one_connection(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).option("one_connection", "no").start();
     let mut clients: Vec<Client> = (0..5).map(|hour| login(&broker, &at_hour(hour))).collect();
     assert!(clients.iter_mut().all(Client::is_alive), "{}", broker.log());
     assert_eq!(ended(&broker), 0);
 }
 
-/// As at a take-over by the broker itself: the earlier connection has not said goodbye.
+/// As at a take-over by the broker itself: the earlier connection has not sent DISCONNECT.
 fn the_will_of_the_earlier_connection_is_published(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).start();
     let mut meter = login(&broker, &METER.connect(Sha256, "2099010100"));
@@ -113,7 +113,7 @@ fn a_refused_login_ends_nothing(version: Version) {
         assert_ne!(Client::connect(&broker, &wrong).1, ACCEPTED);
     }
     assert!(lamp.is_alive());
-    // Nor does one that breaks off before it is whole.
+    // An incomplete login ends nothing either.
     let mut half = Client::dial(&broker);
     half.send(&at_hour(2).packet()[..60]);
     drop(half);

@@ -1,4 +1,4 @@
-//! Clients that are no devices: refused, or left to the broker's password file.
+//! Clients that are not devices: refused, or left to the broker's password file.
 
 use std::process::Command;
 use support::{
@@ -12,7 +12,7 @@ use support::{
 on_every_broker!(
     others_are_refused,
     others_are_left_to_the_password_file,
-    anonymous_access_opens_no_door
+    anonymous_access_lets_no_refused_device_in
 );
 
 pub(crate) fn backend() -> Connect {
@@ -51,8 +51,8 @@ fn others_are_left_to_the_password_file(version: Version) {
         assert_eq!(Client::connect(&broker, &LAMP.connect_now().level(level)).1, ACCEPTED);
         let wrong = backend().password("wrong").level(level);
         assert_eq!(Client::connect(&broker, &wrong).1, not_authorized(level));
-        // A device-shaped login is ours, whatever the password file says of its user name.
-        for (client_id, slug) in [
+        // The plugin decides about a login with a device's ClientId, even if its user name is in the password file.
+        for (client_id, id) in [
             ("x_0_0_2026112209", "user_mismatch"),
             ("x_0_1_2026023103", "bad_client_id"),
             ("x_0_7_2026112209", "bad_sign_type"),
@@ -61,7 +61,7 @@ fn others_are_left_to_the_password_file(version: Version) {
             let shaped = Connect { client_id: client_id.into(), ..backend() }.level(level);
             assert_eq!(
                 Client::connect(&broker, &shaped).1,
-                refused(version, level, slug),
+                refused(version, level, id),
                 "{client_id}"
             );
         }
@@ -69,7 +69,7 @@ fn others_are_left_to_the_password_file(version: Version) {
     assert_eq!(broker.refusals().len(), 4 * VERSIONS.len());
 }
 
-fn anonymous_access_opens_no_door(version: Version) {
+fn anonymous_access_lets_no_refused_device_in(version: Version) {
     for other_clients in ["refuse", "defer"] {
         let broker = Setup::new(version)
             .secrets(secrets())

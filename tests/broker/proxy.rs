@@ -1,4 +1,4 @@
-//! Behind PROXY (2.1) a device's address is what the proxy says, for whoever asks.
+//! Behind PROXY (2.1) a device's address is the one in the proxy's header, everywhere.
 
 use std::net::SocketAddr;
 use support::{
@@ -33,6 +33,6 @@ fn a_limit_is_on_the_address_that_the_proxy_says(version: Version) {
     let told = broker.refusals();
     assert!(told[3].ends_with(" address=203.0.113.9 reason=rate_limited"), "{told:?}");
     assert_eq!(knock(10, &METER.connect_now()), ACCEPTED, "{}", broker.log());
-    // Nor is it on the proxy.
+    // The limit is not on the proxy either.
     assert_eq!(Client::connect(&broker, &LAMP.connect_now()).1, ACCEPTED, "{}", broker.log());
 }

@@ -11,7 +11,7 @@ use support::{
 
 on_every_broker!(recorded_devices_get_the_answers_of_the_contract);
 
-/// One packet and what is known about it.
+/// One packet and its metadata.
 struct Recorded {
     client: String,
     note: String,
@@ -51,14 +51,14 @@ fn instant(clock: &str) -> i64 {
     clock.parse::<jiff::Timestamp>().expect("an instant").as_second()
 }
 
-/// The window that holds where nothing is said leaves out none of them, when they were sent: not the hour 24, and not the
-/// one that signs with local time.
+/// When they were sent, all of them were within the default window, also the hour 24 and the device that signs with local
+/// time.
 #[test]
 fn each_hour_lay_in_the_window_when_it_was_sent() {
     let Policy { timestamp_max_age, timestamp_max_ahead, .. } = Policy::default();
     let mut hours = 0;
     for Recorded { client, note, client_id, sent, .. } in recorded() {
-        // Of sign type 0, and of what is no device's ClientId, there is none.
+        // Sign type 0, and a ClientId that is not a device's, have no window.
         let id = ClientId::parse(client_id.as_bytes()).ok();
         let Some(hour) = id.and_then(|id| id.hour) else { continue };
         let age = hour.age(sent);
@@ -77,7 +77,7 @@ impl Recorded {
         allowed(&self.device_id) && allowed(&self.secret)
     }
 
-    /// What the contract gives it; `None` is a login.
+    /// The refusal by the contract; `None` if the login is accepted.
     fn expected(&self) -> Option<&'static str> {
         match self.note.as_str() {
             "bridge: identity type 3" | "registration group (scope id)" => Some("bad_client_id"),
@@ -90,7 +90,7 @@ impl Recorded {
 }
 
 fn recorded_devices_get_the_answers_of_the_contract(version: Version) {
-    // The same device was recorded with several secrets, so each secret has a broker of its own.
+    // The same device was recorded with several secrets, so each secret has a separate broker.
     let mut brokers: HashMap<String, Broker> = HashMap::new();
     let recorded = recorded();
     assert_eq!(recorded.len(), 48);
@@ -99,7 +99,7 @@ fn recorded_devices_get_the_answers_of_the_contract(version: Version) {
         let broker = brokers.entry(recorded.secret.clone()).or_insert_with(|| {
             let known = format!("{}:{}\n", recorded.device_id, recorded.secret);
             let file = if recorded.is_registrable() { known } else { "other:5f2b9c0e7d\n".into() };
-            // At whatever time this runs.
+            // Works at any time of day.
             Setup::new(version)
                 .secrets(file)
                 .option("timestamp_max_age", "36500d")
@@ -118,12 +118,12 @@ fn recorded_devices_get_the_answers_of_the_contract(version: Version) {
                 assert!(client.is_alive(), "{name}");
                 logins += 1;
             }
-            Some(slug) => {
+            Some(id) => {
                 assert_eq!(answer, Answer::Connack(5), "{name}");
                 assert_eq!(refusals.len(), before + 1, "{name}");
                 assert!(
-                    refusals[before].ends_with(&format!("reason={slug}"))
-                        || refusals[before].contains(&format!("reason={slug} ")),
+                    refusals[before].ends_with(&format!("reason={id}"))
+                        || refusals[before].contains(&format!("reason={id} ")),
                     "{name}: {}",
                     refusals[before]
                 );

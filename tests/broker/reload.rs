@@ -20,7 +20,7 @@ use support::{
 
 on_every_broker!(
     new_devices_log_in,
-    who_no_longer_belongs_is_disconnected,
+    devices_that_no_longer_belong_are_disconnected,
     a_wrong_file_changes_nothing,
     the_last_content_wins,
     a_changed_file_is_noticed,
@@ -38,18 +38,18 @@ on_every_broker!(
 
 const NEW: Device = Device { id: "64a1f0c2_lamp-02", secret: "brandnewsecret" };
 
-/// A device that never gets too old: what changes here is the file, not the hour.
+/// A device whose timestamp never becomes too old: these tests change the file, not the hour.
 pub(super) fn connect(device: Device) -> Connect {
     device.connect(Sha256, "2999010100")
 }
 
 pub(super) fn write(broker: &Broker, content: &str) {
-    // Beside, and then renamed, as every careful writer does.
+    // Written to a new file and renamed, as careful programs do.
     let path = broker.scratch().file("secrets.new", content);
     fs::rename(path, broker.secrets()).unwrap();
 }
 
-/// SIGHUP, and waits until the plugin has said how it went.
+/// Sends SIGHUP, and waits until the plugin has logged the result.
 pub(super) fn reload(broker: &Broker) -> String {
     let told = || {
         let log = broker.log();
@@ -81,7 +81,7 @@ fn new_devices_log_in(version: Version) {
     assert!(lamp.is_alive());
 }
 
-fn who_no_longer_belongs_is_disconnected(version: Version) {
+fn devices_that_no_longer_belong_are_disconnected(version: Version) {
     let device = |id, secret| Device { id, secret };
     let same = device("same", "samesecret");
     let removed = device("removed", "removedsecret");
@@ -178,7 +178,7 @@ fn a_wrong_file_changes_nothing(version: Version) {
     check("expected a regular file, found something else");
     fs::remove_dir(path).unwrap();
 
-    // All of it is forgotten once the file is right again.
+    // Earlier errors are forgotten after the file is right again.
     write(&broker, &format!("{}{only_new}", secrets()));
     assert!(reload(&broker).contains("3 devices, 1 added, 0 removed, 0 changed"));
     assert_eq!(Client::connect(&broker, &connect(NEW)).1, ACCEPTED);
@@ -187,7 +187,7 @@ fn a_wrong_file_changes_nothing(version: Version) {
     }
 }
 
-/// So many devices that a load takes a while, and then one more.
+/// Enough devices for a load to take a while, and one more.
 pub(super) fn many(count: usize, last: Device) -> String {
     let mut file: String =
         (0..count).map(|n| format!("5fdb75cccbfe2f02ce81d4bf_dev{n:07}:{n:032}\n")).collect();
@@ -197,19 +197,19 @@ pub(super) fn many(count: usize, last: Device) -> String {
 
 fn the_last_content_wins(version: Version) {
     let broker = Setup::new(version).secrets(many(200_000, LAMP)).start();
-    // To write them would take longer than a load.
+    // Prepared first, because writing them takes longer than a load.
     let almost_new = Device { id: NEW.id, secret: "almostnewsecret" };
     let [one, two, three] = [("one", METER), ("two", almost_new), ("three", NEW)]
         .map(|(name, last)| broker.scratch().file(name, many(200_000, last)));
     let put = |content: PathBuf| fs::rename(content, broker.secrets()).unwrap();
-    // Three contents, a SIGHUP after each, none of them waited for.
+    // Three contents, a SIGHUP after each, without waiting for any of them.
     put(one);
     broker.signal("HUP");
     sleep(Duration::from_millis(10));
     put(two);
     broker.signal("HUP");
     broker.signal("HUP");
-    // One more, of which nobody is told: it is there before the load is done.
+    // One more content without a SIGHUP: it is there before the load is done.
     put(three);
     let accepted = wait(|| Client::connect(&broker, &connect(NEW)).1 == ACCEPTED);
     assert!(accepted.is_some(), "{}", broker.log());
@@ -227,12 +227,12 @@ fn the_last_content_wins(version: Version) {
     assert!(!broker.log().contains("not reloaded"), "{}", broker.log());
 }
 
-/// Nobody sends a SIGHUP here.
+/// Changes are noticed without a SIGHUP.
 fn notices(version: Version, per_listener_settings: bool) {
     let setup =
         Setup::new(version).line_before(&format!("per_listener_settings {per_listener_settings}"));
     let with = |device: Device| format!("{}{}:{}\n", secrets(), device.id, device.secret);
-    // A mounted secret of Kubernetes: the file is a link into a folder, which is itself reached by a link that is turned.
+    // A mounted secret of Kubernetes: the file is a link into a folder that is itself a link, and the latter is changed.
     let root = setup.scratch().path().to_path_buf();
     for (folder, content) in [("one", secrets()), ("two", with(NEW))] {
         fs::create_dir(root.join(folder)).unwrap();
@@ -251,22 +251,22 @@ fn notices(version: Version, per_listener_settings: bool) {
     fs::rename(root.join("turned"), root.join("data")).unwrap();
     assert!(logs_in(NEW), "{}", broker.log());
 
-    // An editor that writes beside and renames.
+    // An editor that writes a new file and renames it.
     let second = Device { id: NEW.id, secret: "secondsecret" };
     let beside = broker.scratch().file("two/beside", with(second));
     fs::rename(beside, root.join("two/secrets")).unwrap();
     assert!(logs_in(second), "{}", broker.log());
 
-    // One that writes into the file, as many bytes as there were.
+    // One that writes into the file, without changing its length.
     let third = Device { id: NEW.id, secret: "third_secret" };
     assert_eq!(with(second).len(), with(third).len());
     fs::write(root.join("two/secrets"), with(third)).unwrap();
     assert!(logs_in(third), "{}", broker.log());
 
-    // A wrong file is told once, and not once a second.
+    // A wrong file is logged once, and not once a second.
     fs::write(root.join("two/secrets"), "broken\n").unwrap();
     let told = wait(|| {
-        // Without TICKs news waits for the next login.
+        // Without TICKs the new table waits for the next login.
         let _ = Client::connect(&broker, &connect(METER));
         broker.log().contains("not reloaded, 3 devices stay")
     });
@@ -275,7 +275,7 @@ fn notices(version: Version, per_listener_settings: bool) {
     let _ = Client::connect(&broker, &connect(METER));
     assert_eq!(broker.log().matches("not reloaded").count(), 1, "{}", broker.log());
 
-    // Who is taken out is disconnected.
+    // A device that is removed is disconnected.
     assert!(lamp.is_alive());
     fs::write(root.join("two/secrets"), format!("{}:{}\n", METER.id, METER.secret)).unwrap();
     let gone = wait(|| {
@@ -294,7 +294,7 @@ fn a_changed_file_is_noticed_with_per_listener_settings(version: Version) {
     notices(version, true);
 }
 
-/// A writer that works in the file itself, and takes its time: at the end of a line, which looks like a whole file.
+/// A slow program that writes into the file itself. It pauses at the end of a line, which looks like a complete file.
 fn a_file_that_is_being_written_is_waited_for(version: Version) {
     let all = many(2000, LAMP);
     let broker = Setup::new(version)
@@ -306,7 +306,7 @@ fn a_file_that_is_being_written_is_waited_for(version: Version) {
     let (mut lamp, answer) = Client::connect(&broker, &connect(LAMP));
     assert_eq!(answer, ACCEPTED);
     let count = |text: &str| broker.log().matches(text).count();
-    // The mode is another one: that is a change too.
+    // A change of the mode counts too.
     broker.wait_for_log("iotda-auth: reloaded");
     assert_eq!(count("chmod o-r"), 1);
     let slowly = |content: &str| {
@@ -321,7 +321,7 @@ fn a_file_that_is_being_written_is_waited_for(version: Version) {
     let told = "2001 devices, 1 added, 1 removed, 0 changed; 1 logged in, 0 disconnected";
     broker.wait_for_log(told);
     sleep(Duration::from_secs(5));
-    // One change, one line, each warning once; and nothing else was in force in between.
+    // One change gives one line and each warning once, and no other content was in force in between.
     assert_eq!((count("iotda-auth: reloaded"), count("chmod o-r")), (2, 2), "{}", broker.log());
     assert!(!broker.log().contains("not reloaded") && lamp.is_alive(), "{}", broker.log());
 
@@ -335,7 +335,7 @@ fn a_file_that_is_being_written_is_waited_for(version: Version) {
 
 fn a_file_that_is_moved_into_place_is_not_waited_for(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).option("reload_interval", "1s").start();
-    // A machine with much to do may be late once.
+    // A busy machine may be late once.
     let in_time = (1..=5).any(|round| {
         let begin = Instant::now();
         write(&broker, &format!("{}new-{round}:a-new-secret\n", secrets()));
@@ -354,7 +354,7 @@ fn peak(broker: &Broker) -> u64 {
 
 fn odd_files_cost_no_more_than_they_hold(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).start();
-    // Three gigabytes of nothing, of which a disk keeps nothing; alone, and behind devices.
+    // A sparse file, which takes no room on the disk; alone, and after devices.
     for (content, line) in [(String::new(), 1), (many(1000, LAMP), 1002)] {
         let before = peak(&broker);
         let path = broker.scratch().file("secrets.new", content);
@@ -367,7 +367,7 @@ fn odd_files_cost_no_more_than_they_hold(version: Version) {
         assert!(told.contains(&expected), "{told}");
         assert!(peak(&broker) - before < 8 << 10, "{before} {}", peak(&broker));
     }
-    // One device a million times: the file, and the index of a table of as many devices.
+    // One device very often: allowed are the file and the index of a table of as many devices.
     let file = format!("{}:{}\n", LAMP.id, LAMP.secret).repeat(1_000_000);
     let before = peak(&broker);
     write(&broker, &file);
@@ -411,7 +411,7 @@ fn offline_sessions_of_removed_devices_cannot_come_back(version: Version) {
     broker.restart();
     write(&broker, &secrets());
     reload(&broker);
-    // The second sweep asks under the new table.
+    // The second sweep is checked against the new table.
     reload(&broker);
     let refused = broker.refusals();
     assert!(
@@ -520,7 +520,7 @@ fn thousands_are_disconnected_a_portion_at_a_time(version: Version) {
             assert!(log.contains(&format!("1 logged in, {COUNT} disconnected")), "{log}");
             break;
         }
-        // The ping was sent when some were disconnected, and answered before all were.
+        // The ping was sent after some were disconnected, and answered before all were.
         answered_meanwhile += usize::from(before.contains("iotda-auth: disconnected client="));
         before = log;
         assert!(begin.elapsed() < Duration::from_secs(30), "{before}");

@@ -1,5 +1,5 @@
-//! A plugin that is loaded before ours and keeps RELOAD from us: a 2.0 tells no other plugin once one has answered 0, and
-//! looks at its sessions all the same.
+//! A plugin that is loaded before ours and keeps RELOAD from us: after one plugin has answered 0, 2.0 calls no other, but
+//! still checks its sessions again.
 
 use iotda_core::login::SignType::Sha256Timestamp;
 use std::{fs, thread::sleep, time::Duration};
@@ -59,12 +59,12 @@ fn nobody_is_dropped_and_the_file_is_read(version: Version) {
         broker.reload();
         broker.wait_for_log_count("1 added", round.min(1));
         assert!(clients.iter_mut().all(Client::is_alive), "{}", broker.log());
-        // Whoever comes with the old hour right after that is refused.
+        // A client that comes with the old hour right after that is refused.
         let stale = Client::connect(&broker, &login(LAMP)).1;
         assert_eq!(stale, refused(version, 4, "stale_timestamp"), "{}", broker.log());
         assert!(clients.iter_mut().all(Client::is_alive), "{}", broker.log());
     }
-    // Removed devices go, here too.
+    // Removed devices are disconnected here too.
     fs::write(broker.secrets(), format!("{}:{}\n", METER.id, METER.secret)).unwrap();
     broker.reload();
     broker.wait_for_log("1 logged in, 1 disconnected");

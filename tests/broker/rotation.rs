@@ -1,4 +1,4 @@
-//! A device gets another secret without being offline, and is frozen and thawed, by the operator's own tool.
+//! With the operator's tool, a device gets another secret without going offline, and is frozen and unfrozen.
 
 use iotda_core::login::SignType::Sha256Timestamp;
 use support::{
@@ -37,14 +37,14 @@ fn a_secret_is_changed_without_a_gap(version: Version) {
     let (mut device, answer) = Client::connect(&broker, &connect(id, made.trim()));
     assert_eq!(answer, ACCEPTED);
 
-    // A second secret comes in: the device goes on with the first, connected or not.
+    // A second secret is added: the device goes on with the first, connected or not.
     let new = edit(&broker, "reset-secret", id, &["--secondary"]);
     assert!(device.is_alive() && new.trim() != made.trim(), "{}", broker.log());
     assert_eq!(Client::connect(&broker, &connect(id, made.trim())).1, ACCEPTED);
-    // It moves over.
+    // The device changes to the second secret.
     let (mut device, answer) = Client::connect(&broker, &connect(id, new.trim()));
     assert_eq!(answer, ACCEPTED);
-    // The first one ends: it is nobody's any more, and the device is not disturbed.
+    // The first one is removed: it is no longer accepted, and the device stays connected.
     let third = edit(&broker, "reset-secret", id, &[]);
     assert!(device.is_alive(), "{}", broker.log());
     assert_eq!(
@@ -54,7 +54,7 @@ fn a_secret_is_changed_without_a_gap(version: Version) {
     for secret in [&new, &third] {
         assert_eq!(Client::connect(&broker, &connect(id, secret.trim())).1, ACCEPTED);
     }
-    // Who still has the one that ends is disconnected.
+    // A connection that still uses the removed secret is ended.
     let (mut device, _) = Client::connect(&broker, &connect(id, new.trim()));
     edit(&broker, "reset-secret", id, &["--secondary"]);
     assert_eq!(device.rest(), b"");
@@ -76,7 +76,7 @@ fn a_device_is_frozen_and_thawed(version: Version) {
     edit(&broker, "freeze", METER.id, &[]);
     assert_eq!(meter.rest(), b"", "{}", broker.log());
     broker.wait_for_log("reason=frozen");
-    // 5 for who proves itself, 4 for who does not: a stranger is not told that the device is frozen.
+    // 5 with the right password, 4 with a wrong one: a stranger does not learn that the device is frozen.
     assert_eq!(Client::connect(&broker, &METER.connect_now()).1, Answer::Connack(5));
     let wrong = METER.connect_now().password("0".repeat(64));
     assert_eq!(Client::connect(&broker, &wrong).1, Answer::Connack(4));

@@ -1,4 +1,4 @@
-//! A secret that is no longer in force is nowhere in the broker's memory, whole or in pieces.
+//! A secret that is no longer in force is not in the broker's memory, whole or in part.
 
 use crate::reload::{connect, reload, write};
 use iotda_core::login::SignType::{Sha256, Sm3Timestamp};
@@ -13,7 +13,7 @@ use support::{
 
 on_every_broker!(secrets_are_wiped);
 
-// No part of these is part of anything else that a broker holds.
+// No part of these occurs in anything else in a broker's memory.
 const STAYS: Device = Device { id: "stays", secret: "c4pYwQm29ZrTk8Vh" };
 const UNUSED: Device = Device { id: "unused", secret: "uN7hVx31LkEsQp6d" };
 const OFFLINE: Device = Device { id: "offline", secret: "Gz5rXb2tWq9LfYc7" };
@@ -23,7 +23,7 @@ const AFTER: Device = Device { id: "renewed", secret: "dM6kUv3xJt8hRa5L" };
 const SECOND: Device = Device { id: "rotated", secret: "xQ9bFs4wHc7nVg2Y" };
 const IN_A_WRONG_FILE: Device = Device { id: "wrong", secret: "tE8mLp5jXd3zKr6W" };
 
-/// Where the halves of a device's secret are: what a register has spilled is half a secret.
+/// Where the halves of a device's secret are: a spilled register holds half a secret.
 fn places(broker: &Broker, device: Device) -> Vec<String> {
     let (first, last) = device.secret.as_bytes().split_at(8);
     [first, last].iter().flat_map(|half| places_of(broker.pid(), half)).collect()
@@ -42,11 +42,11 @@ fn secrets_are_wiped(version: Version) {
         .start();
 
     for device in [STAYS, UNUSED, OFFLINE, ONLINE, BEFORE, SECOND] {
-        // Both halves of each are seen while they are in force: so they would be seen afterwards.
+        // Both halves of each are found while they are in force, so they would also be found later.
         assert!(places(&broker, device).len() >= 2, "{}", device.id);
     }
 
-    // A login leaves no copy behind: not on the stack, and not where a stack has been copied to.
+    // A login leaves no copy behind, neither on the stack nor where part of a stack was copied to.
     for device in [STAYS, OFFLINE, BEFORE, SECOND] {
         let before = places(&broker, device);
         for sign_type in [Sha256, Sm3Timestamp] {
@@ -63,13 +63,13 @@ fn secrets_are_wiped(version: Version) {
     online.rest();
 
     for device in [UNUSED, OFFLINE, ONLINE, BEFORE, SECOND] {
-        // The thread wipes the table that is no longer in force, in its own time.
+        // The thread wipes the previous table a little later.
         let wiped = wait(|| places(&broker, device).is_empty());
         assert!(wiped.is_some(), "{}: {:#?}", device.id, places(&broker, device));
         assert_eq!(Client::connect(&broker, &connect(device)).1, not_authorized(4));
     }
 
-    // A file that never comes into force leaves nothing either.
+    // A file that never came into force leaves nothing either.
     write(&broker, &format!("{}{}wrong\n", line(STAYS), line(IN_A_WRONG_FILE)));
     assert!(reload(&broker).contains("not reloaded, 3 devices stay"));
     for device in [IN_A_WRONG_FILE, UNUSED, OFFLINE, ONLINE, BEFORE, SECOND] {

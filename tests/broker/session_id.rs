@@ -16,7 +16,7 @@ on_every_broker!(
     subscriptions_and_messages_survive_the_hour,
     a_new_login_takes_the_session_over,
     removed_devices_are_disconnected,
-    nobody_else_comes_by_a_devices_name,
+    no_other_client_takes_a_devices_name,
 );
 
 fn at_hour(device: Device, hour: u8) -> Connect {
@@ -56,7 +56,7 @@ fn subscriptions_and_messages_survive_the_hour(version: Version) {
         drop(lamp);
         broker.reload();
         Client::connect(&broker, &at_hour(METER, 0)).0.publish(4, &topic, b"first");
-        // The session is known by its device in the file, too.
+        // In the broker's file the session has the device id too.
         broker.restart();
         broker.reload();
         Client::connect(&broker, &at_hour(METER, 1)).0.publish(4, &topic, b"second");
@@ -64,7 +64,7 @@ fn subscriptions_and_messages_survive_the_hour(version: Version) {
         let mut lamp = Client::dial(&broker);
         lamp.send(&at_hour(LAMP, hour + 1).level(level).persistent().packet());
         let connack = lamp.receive().unwrap();
-        // MQTT 3.1 has no flag that says so.
+        // MQTT 3.1 has no flag for this.
         assert_eq!(
             (connack[2], connack[3]),
             (u8::from(level > 3), 0),
@@ -110,8 +110,8 @@ fn removed_devices_are_disconnected(version: Version) {
     assert!(meter.is_alive());
 }
 
-/// A back-end service that calls itself like a device would be given the device's messages.
-fn nobody_else_comes_by_a_devices_name(version: Version) {
+/// A back-end service with a device id as its ClientId would get the device's messages.
+fn no_other_client_takes_a_devices_name(version: Version) {
     let setup = setup(version);
     let broker = setup.option("other_clients", "defer").line("allow_anonymous true").start();
     let (mut lamp, _) = Client::connect(&broker, &at_hour(LAMP, 1));

@@ -1,4 +1,4 @@
-//! Each shape that a call of BASIC_AUTH can have, as `plugin::asked` lists them, on a broker that really makes it.
+//! Each shape that a call of BASIC_AUTH can have, as listed in `plugin::asked`, on a real broker that produces it.
 
 use crate::{
     http_api,
@@ -35,7 +35,7 @@ struct Ground {
     played: BTreeSet<&'static str>,
 }
 
-/// A device for each way, and those that wait.
+/// A device for each kind of listener, and some that are offline.
 fn device(id: &'static str) -> Device {
     Device { id, secret: "a-secret-of-its-own" }
 }
@@ -112,7 +112,7 @@ impl Ground {
         value.expect("a counter").parse().unwrap()
     }
 
-    /// A second look. How many sessions it was about, and how many of them were refused.
+    /// Runs a sweep. Returns how many sessions it was about, and how many of them were refused.
     fn look_again(&self) -> (u32, u32) {
         self.broker.reload();
         let before = (self.counter("rechecked"), self.counter("refused"));
@@ -129,7 +129,7 @@ impl Ground {
 fn each_shape_comes_to_what_the_table_says(version: Version) {
     let mut ground = Ground::new(version);
 
-    // CONNECTs are checked, and remembered.
+    // CONNECTs are checked and remembered.
     let ways: Vec<&str> = ground.ways().collect();
     let mut online: Vec<Client> =
         ways.iter().map(|way| ground.log_in(way, &ground.connect(way))).collect();
@@ -155,7 +155,7 @@ fn each_shape_comes_to_what_the_table_says(version: Version) {
         kicked
     });
 
-    // One whose device is gone by then, and an hour that is over.
+    // One whose device was removed, and one whose hour is over.
     let file = std::fs::read_to_string(ground.broker.secrets()).unwrap();
     let file = file.replace("removed:a-secret-of-its-own\n", "");
     std::fs::write(ground.broker.secrets(), file).unwrap();
@@ -163,7 +163,7 @@ fn each_shape_comes_to_what_the_table_says(version: Version) {
     ground.broker.wait_for_log("1 removed");
     sleep(Duration::from_secs(FRESH.unsigned_abs() + 1));
 
-    // A WebSocket that is thrown out and does not read: a 2.0 cannot close it.
+    // A WebSocket that is disconnected and does not read: 2.0 cannot close it.
     let kicker = kicked.is_some().then(|| {
         let always = |id| device(id).connect(Sha256, "2999010100");
         let mut writer = ground.log_in("tcp", &always("writer"));
@@ -197,7 +197,7 @@ fn each_shape_comes_to_what_the_table_says(version: Version) {
     }
     assert!(ground.broker.refusals().is_empty(), "{:?}", ground.broker.refusals());
 
-    // CONNECTs with the hour that is over, whenever they come.
+    // CONNECTs with an hour that is over, at any time.
     for way in &ways {
         for pause in [None, Some(0), Some(1), Some(3)] {
             if let Some(pause) = pause {
@@ -248,7 +248,7 @@ fn known_by_its_device_id(version: Version) {
     sleep(Duration::from_secs(3));
     broker.reload();
     assert!(client.is_alive() && broker.refusals().is_empty(), "{}", broker.log());
-    // By its name alone nobody comes in.
+    // The name alone lets no client in.
     let thief = Connect::new("tcp").username("tcp");
     assert_eq!(Client::connect(&broker, &thief).1, Answer::Connack(5));
 }

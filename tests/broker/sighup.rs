@@ -1,4 +1,4 @@
-//! SIGHUP, as logrotate sends it every night: whoever is logged in stays, though his hour has long passed.
+//! SIGHUP, as logrotate sends it every night: logged-in devices stay connected, although their hour is long over.
 
 use iotda_core::login::SignType::Sha256Timestamp;
 use std::{thread::sleep, time::Duration};
@@ -20,7 +20,7 @@ on_every_broker!(
 /// How long a login of these tests stays fresh, in seconds: long enough to be made on a slow machine.
 const FRESH: i64 = 4;
 
-/// Starts a broker to which this hour's timestamp is too old in a few seconds; gives back the timestamp.
+/// Starts a broker for which this hour's timestamp will be too old in a few seconds; returns the timestamp.
 fn start_before_the_hour_passes(setup: Setup) -> (Broker, String) {
     let start = now();
     let max_age = start % 3600 + FRESH;
@@ -49,7 +49,7 @@ fn outlives(version: Version, per_listener_settings: bool) {
         assert!(clients.iter_mut().all(Client::is_alive), "{}", broker.log());
     }
     assert!(broker.refusals().is_empty(), "{}", broker.log());
-    // The hour has passed: at the door, nobody is let in with it, not even right after a SIGHUP.
+    // The hour is over: no CONNECT is accepted with it, not even right after a SIGHUP.
     for level in VERSIONS {
         broker.reload();
         let stale = LAMP.connect(Sha256Timestamp, &stamp).level(level);
@@ -63,7 +63,7 @@ fn a_session_outlives_its_hour(version: Version) {
     outlives(version, false);
 }
 
-/// 2.0 sends no TICK then, so nothing tells when the broker's second look at the sessions is over.
+/// 2.0.11 sends no TICK then, so no event marks the end of the sweep.
 fn a_session_outlives_its_hour_with_per_listener_settings(version: Version) {
     outlives(version, true);
 }
@@ -81,7 +81,7 @@ fn persistent_sessions_keep_their_queue(version: Version) {
     let_the_hour_pass();
     broker.reload();
 
-    // The sender's hour never passes: sign type 0.
+    // The sender uses sign type 0, which has no expiry.
     let sender = METER.connect(iotda_core::login::SignType::Sha256, "2999010100");
     Client::connect(&broker, &sender).0.publish(4, "news", b"first");
     broker.reload();
@@ -93,8 +93,8 @@ fn persistent_sessions_keep_their_queue(version: Version) {
     broker.reload();
     assert!(broker.refusals().is_empty(), "{}", broker.log());
 
-    // The device comes back with the ClientId it had, and sign type 1 would be stale: the queue is looked at by its owner
-    // under wider rules, after one more start.
+    // The device comes back with its old ClientId, which would be stale for sign type 1. So after one more start, with wider
+    // rules, the device fetches its queue.
     let config = std::fs::read_to_string(broker.scratch().path().join("mosquitto.conf")).unwrap();
     let wider: String = config
         .lines()
@@ -117,7 +117,8 @@ fn persistent_sessions_keep_their_queue(version: Version) {
     }
 }
 
-/// Our RELOAD must not keep the broker from reading its password file again (on 2.0, a wrong answer does), nor end it.
+/// Our answer to RELOAD must not keep the broker from reading its password file again (on 2.0 a wrong answer does), and must
+/// not end the broker.
 fn other_plugins_and_files_are_read_again(version: Version) {
     let setup = Setup::new(version).secrets(secrets()).option("other_clients", "defer");
     let passwords = setup.scratch().file("passwords", "");

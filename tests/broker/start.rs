@@ -1,4 +1,4 @@
-//! A broker starts with a plugin that works, or does not start and says why.
+//! A broker starts with a working plugin, or it does not start and says why.
 
 use iotda_core::options::Options;
 use std::{fs, os::unix::fs::MetadataExt, path::Path, process::Command};
@@ -17,7 +17,7 @@ on_every_broker!(
     wrong_lines_stop_the_broker,
     odd_but_right_files_are_read,
     a_world_readable_file_is_warned_of,
-    who_else_may_change_the_file_is_warned_of,
+    other_users_who_may_change_the_file_are_warned_of,
     a_broker_that_starts_says_what_it_has,
 );
 
@@ -67,7 +67,7 @@ fn files_that_cannot_be_read_stop_the_broker(version: Version) {
     let log = setup.secrets_file(&folder).fail();
     assert!(log.contains("expected a regular file, found something else"), "{log}");
 
-    // Nobody writes to the pipe: who waits for it, waits for ever.
+    // Nobody writes to the pipe, so a reader would wait forever.
     let setup = Setup::new(version);
     let pipe = setup.scratch().path().join("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
@@ -130,7 +130,7 @@ fn odd_but_right_files_are_read(version: Version) {
         let broker = Setup::new(version).secrets(&content).start();
         assert_eq!(Client::connect(&broker, &LAMP.connect_now()).1, ACCEPTED, "{content:.60}");
     }
-    // A file without devices is a file; that nobody can log in is said.
+    // A file without devices is valid; the log says that nobody can log in.
     let broker = Setup::new(version).secrets("# none yet\n").start();
     assert!(broker.log().contains("holds no device"), "{}", broker.log());
 }
@@ -153,14 +153,14 @@ fn a_world_readable_file_is_warned_of(version: Version) {
     assert_eq!(broker.log().matches("every user").count(), 1, "{}", broker.log());
 }
 
-fn who_else_may_change_the_file_is_warned_of(version: Version) {
+fn other_users_who_may_change_the_file_are_warned_of(version: Version) {
     let setup = Setup::new(version).secrets(secrets());
     let folder = setup.scratch().path().join("folder");
     fs::create_dir(&folder).unwrap();
     let path = setup.scratch().file("folder/secrets", secrets());
     let link = setup.scratch().path().join("link");
     std::os::unix::fs::symlink("folder/secrets", &link).unwrap();
-    // Whoever runs this may be a broker's user, but not always one that can give files away.
+    // The user who runs this test can be the broker's user, but cannot always change the owner of files.
     let give = |path: &Path, uid| std::os::unix::fs::chown(path, Some(uid), None).is_ok();
     let own = fs::metadata(&path).unwrap().uid();
     let mut broker = setup.secrets_file(&link).start();

@@ -51,10 +51,10 @@ fn counters_are_published_and_retained(version: Version) {
         found.insert(topic, value);
     }
     for reason in Refusal::ALL {
-        let is_there = found.contains_key(&full(&format!("refused/{}", reason.slug())));
+        let is_there = found.contains_key(&full(&format!("refused/{}", reason.id())));
         assert_eq!(is_there, !reason.tells_of_devices(), "{reason:?} {found:?}");
     }
-    // Who comes later finds them too.
+    // A later subscriber gets them too.
     let (mut lamp, _) = Client::connect(&broker, &LAMP.connect_now());
     lamp.subscribe(4, "$SYS/broker/iotda-auth/devices");
     let publish = lamp.receive().expect("a retained message");
@@ -62,14 +62,14 @@ fn counters_are_published_and_retained(version: Version) {
     assert_eq!(message(&publish).1, "2");
 }
 
-/// A device may read the counters, and sends one wrong login for each id that it is curious about.
+/// A device that may read the counters sends one wrong login for each id that it wants to know about.
 fn counters_do_not_tell_which_devices_there_are(version: Version) {
     let file = format!("{}cold:coldsecret:frozen\ndoor:x509={}\n", secrets(), "0".repeat(40));
     let broker = Setup::new(version).secrets(file).option("stats_interval", "1s").start();
     let (mut meter, _) = Client::connect(&broker, &METER.connect(Sha256, "2999010100"));
     meter.subscribe(4, "$SYS/broker/iotda-auth/refused/#");
     let next = |client: &mut Client| message(&client.receive().expect("a message"));
-    // The parts that are there from the start, of which each is 0.
+    // The separate counts that exist from the start, each of them 0.
     let parts = Refusal::ALL.iter().filter(|reason| !reason.tells_of_devices()).count();
     for _ in 0..parts + 2 {
         assert_eq!(next(&mut meter).1, "0");
@@ -94,7 +94,7 @@ fn counters_do_not_tell_which_devices_there_are(version: Version) {
             .map(|topic| (format!("$SYS/broker/iotda-auth/{topic}"), count.to_string()));
         assert_eq!(seen, expected, "{reason}");
     }
-    // What does not depend on a device is told by its name.
+    // A reason that does not depend on a device has its own counter.
     Client::connect(&broker, &LAMP.connect_now().username("meter"));
     let seen = [next(&mut meter).0, next(&mut meter).0];
     assert!(seen.iter().any(|topic| topic.ends_with("refused/user_mismatch")), "{seen:?}");

@@ -1,9 +1,8 @@
-//! Strangers who try to get in just while the broker looks at its sessions again: whatever comes then is checked like any
-//! other CONNECT, over every kind of listener.
+//! Strangers who try to log in during a sweep: their CONNECTs are checked like any other, over every kind of listener.
 //!
-//! A 2.0 takes CONNECTs from its WebSocket listeners between its second look and the TICK that follows it, so with each SIGHUP
-//! a connection that was waiting was let in unseen. `IOTDA_STORM_SECONDS=60` makes the storms longer than the few seconds that
-//! they take in a usual run.
+//! 2.0 takes CONNECTs from its WebSocket listeners between the sweep and the TICK that follows it, so an earlier version of
+//! the plugin let one waiting connection in unchecked at each SIGHUP. `IOTDA_STORM_SECONDS=60` makes the attacks longer than
+//! the few seconds of a usual run.
 
 use iotda_core::login::SignType::{Sha256, Sha256Timestamp};
 use std::{
@@ -44,7 +43,7 @@ fn how_long() -> Duration {
     Duration::from_secs(seconds.unwrap_or(3))
 }
 
-/// A way in.
+/// A listener and how to connect to it.
 #[derive(Clone, Debug)]
 enum Door {
     Tcp(u16),
@@ -53,8 +52,8 @@ enum Door {
     TlsWebSocket(u16),
 }
 
-/// What strangers send: a device with a certificate that shows none, passwords that are old, wrong, somebody else's or of a
-/// device that is frozen, unknown devices, a keep alive that is none, and ids as a broker knows sessions by.
+/// What strangers send: the id of a device with a certificate, without showing one; passwords that are old, wrong, another
+/// device's or a frozen device's; unknown devices; no keep alive; and ids that are names of sessions.
 fn attempts() -> Vec<Vec<u8>> {
     let old = stamp(now() - 30 * 86_400);
     let certificate = Connect::new("meter_0_1_2020010100").username("meter").keep_alive(0);
@@ -80,7 +79,7 @@ fn attempts() -> Vec<Vec<u8>> {
     attempts
 }
 
-/// Reads until a CONNACK, the end, or a moment without either. Says whether it was let in.
+/// Reads until a CONNACK, the end, or a short timeout. Returns whether the client was let in.
 fn is_let_in(mut stream: impl Read, frames: bool) -> bool {
     let (mut received, mut buffer) = (Vec::new(), [0; 512]);
     loop {
@@ -113,7 +112,7 @@ impl Door {
                 stream.set_read_timeout(patience).unwrap();
                 let frames = matches!(self, Self::WebSocket(_));
                 let bytes = if frames { transport::upgrade_and(packet) } else { packet.to_vec() };
-                // In one segment, so that the broker finds both at once.
+                // In one segment, so that the broker reads both at once.
                 stream.write_all(&bytes).is_ok() && is_let_in(stream, frames)
             }
             Self::Unix(path) => {
@@ -132,7 +131,7 @@ impl Door {
     }
 }
 
-/// A broker with doors, and two devices that are logged in.
+/// A broker with several listeners, and two devices that are logged in.
 struct Ground {
     broker: Broker,
     doors: Vec<Door>,
@@ -199,7 +198,7 @@ impl Ground {
             config.push_str("allow_anonymous true\n");
         }
         let broker = setup.whole_config(&config, tcp).secrets_file(&secrets).start();
-        // Sessions to look at: two online, and some that wait.
+        // Sessions for the sweep: two online, and some offline.
         let mut live = Vec::new();
         for (port, device) in [(tcp, LAMP), (web_socket, METER)] {
             let mut client = match port == tcp {
@@ -213,7 +212,7 @@ impl Ground {
         Self { broker, doors, live }
     }
 
-    /// Strangers at every door, and a SIGHUP each half second. Says how many tries there were.
+    /// Strangers at every listener, and a SIGHUP each half second. Returns the number of tries.
     fn storm(&mut self) -> usize {
         let (tries, let_in, over) =
             (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
@@ -223,7 +222,7 @@ impl Ground {
                 let (doors, attempts, tries, let_in, over) =
                     (&self.doors, &attempts, &tries, &let_in, &over);
                 scope.spawn(move || {
-                    // Half of them at the first door.
+                    // Half of them at the first listener.
                     let door = &doors[if number % 2 == 0 { 0 } else { number / 2 % doors.len() }];
                     for attempt in attempts.iter().cycle().skip(number * 5) {
                         if over.load(Ordering::Relaxed) {
@@ -253,7 +252,7 @@ fn storm(version: Version, plan: Plan) {
     let tries = ground.storm();
     assert!(tries > if plan.tls { 20 } else { 500 }, "{tries} tries");
     assert!(ground.live.iter_mut().all(Client::is_alive), "{}", ground.broker.log());
-    // Nobody is remembered who was not let in.
+    // Only clients that were let in are remembered.
     let log = ground.broker.log();
     let logged_in = |line: &str| {
         line.split_once("changed; ")

@@ -1,5 +1,5 @@
-//! A device that exists twice: two programs with one secret, each of which comes back at once when the other has thrown it
-//! out.
+//! A device that exists twice: two programs with one secret, each of which reconnects at once when the other has ended its
+//! connection.
 
 use iotda_core::login::SignType::{Sha256, Sha256Timestamp};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ on_every_broker!(
     two_with_two_client_ids_back_off,
     two_with_one_client_id_back_off,
     without_a_limit_they_go_on_and_are_told_once,
-    who_leaves_takes_nothing_over,
+    a_device_that_leaves_takes_nothing_over,
     nobody_is_locked_out_by_logins_that_fail,
 );
 
@@ -29,7 +29,7 @@ fn twin(number: usize, same: bool) -> Connect {
     }
 }
 
-/// Both knock in turn for a while. How often each was let in, and how often refused.
+/// Both connect in turn for a while. Returns how often each was let in, and how often refused.
 fn fight(broker: &Broker, same: bool, time: Duration) -> (usize, usize) {
     let (mut let_in, mut refused) = (0, 0);
     let mut live: Option<Client> = None;
@@ -52,7 +52,7 @@ fn fight(broker: &Broker, same: bool, time: Duration) -> (usize, usize) {
     (let_in, refused)
 }
 
-/// Our own lines about the device.
+/// The plugin's lines about the device.
 fn lines(broker: &Broker) -> Vec<String> {
     let about = |line: &&str| line.contains("iotda-auth: ") && line.contains(LAMP.id);
     broker.log().lines().filter(about).map(String::from).collect()
@@ -67,11 +67,11 @@ fn counter(broker: &Broker, name: &str) -> usize {
 }
 
 fn backs_off(version: Version, same: bool) {
-    // As with the default, but soon over.
+    // Like the default, but with a shorter time.
     let broker = Setup::new(version).secrets(secrets()).option("takeover_limit", "10/10s").start();
     let (mut meter, _) = Client::connect(&broker, &METER.connect_now());
     let (let_in, refused) = fight(&broker, same, Duration::from_secs(5));
-    // Ten at once, one a second after that, and the first, which took nothing over.
+    // Ten at once, then one a second, and the first login, which took nothing over.
     assert!((11..=17).contains(&let_in), "{let_in} were let in");
     assert!(refused > 50, "{refused} were refused");
     assert!(meter.is_alive());
@@ -79,7 +79,7 @@ fn backs_off(version: Version, same: bool) {
     let lines = lines(&broker);
     assert!(lines.len() < 20, "{} lines: {lines:#?}", lines.len());
     assert!(lines.iter().any(|line| line.ends_with("reason=rate_limited limit=takeovers")));
-    // The meter took itself over once.
+    // The meter has taken itself over once.
     assert_eq!(counter(&broker, "takeovers"), let_in);
     assert_eq!(counter(&broker, "disconnected") > 0, !same);
 }
@@ -104,7 +104,7 @@ fn without_a_limit_they_go_on_and_are_told_once(version: Version) {
     assert_eq!(counter(&broker, "takeovers"), let_in - 1);
 }
 
-fn who_leaves_takes_nothing_over(version: Version) {
+fn a_device_that_leaves_takes_nothing_over(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).option("takeover_limit", "1/1h").start();
     for number in 0..30 {
         let (client, answer) = Client::connect(&broker, &twin(number, false));
@@ -112,7 +112,7 @@ fn who_leaves_takes_nothing_over(version: Version) {
         client.disconnect();
     }
     assert_eq!(counter(&broker, "takeovers"), 0);
-    // One is free, and only one.
+    // One take-over is allowed, and only one.
     let (_first, answer) = Client::connect(&broker, &twin(0, false));
     assert_eq!(answer, ACCEPTED);
     let (mut second, answer) = Client::connect(&broker, &twin(1, false));
@@ -122,7 +122,7 @@ fn who_leaves_takes_nothing_over(version: Version) {
         assert_eq!(answer, refused(version, level, "rate_limited"));
     }
     assert!(second.is_alive());
-    // It is over with the connection.
+    // The limit ends with the connection.
     second.disconnect();
     assert_eq!(Client::connect(&broker, &twin(0, false)).1, ACCEPTED);
 }

@@ -1,10 +1,10 @@
-//! A broker's whole day under valgrind, which finds what our library leaks, or reads where it should not.
+//! Everything that a broker does, under valgrind, which finds leaks and invalid reads of our library.
 //!
-//! The C host plays more, but is no broker: here the pointers are a broker's, and live as long as it lets them.
+//! The C host plays more cases, but it is not a broker: here the pointers are a real broker's, with their real lifetimes.
 
 use crate::reload::{connect, reload, write};
 use iotda_core::login::SignType::{Sha256, Sha256Timestamp};
-use std::fs;
+use std::{fs, path::Path};
 use support::{
     broker::{Broker, Setup, free_port},
     device::{Device, LAMP, METER, secrets},
@@ -28,17 +28,7 @@ fn nothing_is_found_under_valgrind(version: Version) {
         .option("reload_interval", "1s")
         .option("stats_interval", "1s")
         .line(&format!("listener {exact} 127.0.0.1"))
-        .started_by([
-            "valgrind",
-            // The broker is started by a script.
-            "--trace-children=yes",
-            "--trace-children-skip=*/dirname,*/readlink",
-            "--leak-check=full",
-            "--show-leak-kinds=definite,indirect,possible",
-            // 2.0 unloads the library before the end, when leaks are looked for.
-            "--keep-debuginfo=yes",
-            &format!("--log-file={}", found.display()),
-        ])
+        .started_by(words(&found))
         .start();
 
     play_logins(version, &broker, exact);
@@ -47,15 +37,34 @@ fn nothing_is_found_under_valgrind(version: Version) {
     broker.reload();
     broker.stop();
 
-    let found = fs::read_to_string(&found).unwrap();
+    nothing_was_found(&found);
+}
+
+/// Valgrind's command, which writes its report into a file.
+pub(crate) fn words(found: &Path) -> [String; 7] {
+    [
+        "valgrind".into(),
+        // A script starts the broker.
+        "--trace-children=yes".into(),
+        "--trace-children-skip=*/dirname,*/readlink".into(),
+        "--leak-check=full".into(),
+        "--show-leak-kinds=definite,indirect,possible".into(),
+        // 2.0 unloads the library before valgrind looks for leaks at the end.
+        "--keep-debuginfo=yes".into(),
+        format!("--log-file={}", found.display()),
+    ]
+}
+
+pub(crate) fn nothing_was_found(found: &Path) {
+    let found = fs::read_to_string(found).unwrap();
     assert!(found.contains("ERROR SUMMARY: "), "valgrind did not come to its end:\n{found}");
-    // What is the broker's own, or a library's of its, is not ours.
+    // Errors of the broker itself, or of its libraries, do not count.
     let ours: Vec<&str> =
         paragraphs(&found).filter(|text| text.contains("libmosquitto_iotda_auth")).collect();
     assert!(ours.is_empty(), "{}", ours.join("\n"));
 }
 
-/// The paragraphs of valgrind's report, each of which is about one error: between them is a line with its mark alone.
+/// The paragraphs of valgrind's report, one for each error. A line with only valgrind's mark separates them.
 fn paragraphs(report: &str) -> impl Iterator<Item = &str> {
     let mark = report.split_whitespace().next().expect("a report");
     let mut rest = Some(report);
@@ -84,21 +93,21 @@ fn play_logins(version: Version, broker: &Broker, exact: u16) {
         (Connect { client_id: b"lamp_0_9_2026112209".to_vec(), ..right.clone() }, "bad_sign_type"),
     ];
     for level in VERSIONS {
-        for (connect, slug) in &wrong {
+        for (connect, id) in &wrong {
             let connect = connect.clone().level(level);
             assert_eq!(
                 Client::connect(broker, &connect).1,
-                refused(version, level, slug),
-                "{slug}: {}",
+                refused(version, level, id),
+                "{id}: {}",
                 broker.log()
             );
-            let codes = refusal(slug).connack();
+            let codes = refusal(id).connack();
             let code = if level == 5 { codes.v5 } else { codes.v3 };
-            assert_eq!(on(exact, &connect), Answer::Connack(code), "{slug}");
+            assert_eq!(on(exact, &connect), Answer::Connack(code), "{id}");
         }
         assert_eq!(Client::connect(broker, &right.clone().level(level)).1, ACCEPTED);
         assert_eq!(on(exact, &right.clone().level(level)), ACCEPTED);
-        // One that is nobody's device, and nobody else's client.
+        // One that is neither a device nor another known client.
         Client::connect(broker, &Connect::new("service").username("service").level(level));
     }
 }
@@ -109,7 +118,7 @@ fn on(port: u16, connect: &Connect) -> Answer {
     client.answer()
 }
 
-/// Connections that end in each way that one can end.
+/// Connections that end in every possible way.
 fn play_connections(broker: &Broker) {
     for level in VERSIONS {
         let (mut first, _) = Client::connect(broker, &connect(LAMP).level(level).persistent());

@@ -1,5 +1,5 @@
-//! The wills of those who are thrown out: they pass no ACL that would have stopped them alive, and do not come after what
-//! their device's next connection has to say.
+//! The wills of devices that are disconnected: the ACL applies to them, and they do not come after messages of the device's
+//! next connection.
 
 use iotda_core::login::SignType::Sha256;
 use std::{fs, thread::sleep, time::Duration};
@@ -33,7 +33,7 @@ fn connect(broker: &Broker, connect: &Connect) -> Client {
     client
 }
 
-/// The broker takes its ACLs out before it sends RELOAD: who is thrown out then has a will that may say anything.
+/// The broker removes its ACLs before it sends RELOAD: a device disconnected at that moment could publish any will.
 fn passes_no_acl(version: Version, per_listener_settings: bool) {
     let setup = Setup::new(version)
         .line_before(&format!("per_listener_settings {per_listener_settings}"))
@@ -43,7 +43,7 @@ fn passes_no_acl(version: Version, per_listener_settings: bool) {
     let topic = format!("$oc/devices/{}/sys/commands/request_id=1", LAMP.id);
     let mut lamp = connect(&broker, &login(LAMP, 1));
     lamp.subscribe(4, &format!("$oc/devices/{}/#", LAMP.id));
-    // A 2.0 looks for signals when a connection wakes it, or each 100 ms.
+    // 2.0 checks for signals when a connection wakes it, or each 100 ms.
     for (round, pause) in (0u8..).zip([0, 30, 60, 90, 100, 110, 120, 140]) {
         let mut evil = connect(&broker, &login(EVIL, round).will(&topic, b"evil", false));
         fs::write(broker.secrets(), [line(LAMP), line(METER)].concat()).unwrap();
@@ -52,7 +52,7 @@ fn passes_no_acl(version: Version, per_listener_settings: bool) {
         sleep(Duration::from_millis(pause));
         broker.signal("HUP");
         let ended = wait(|| {
-            // Where a broker gives its plugins no tick, the next login brings the news.
+            // If a broker sends no TICK, the next login puts the new table in force.
             connect(&broker, &login(METER, round)).disconnect();
             !evil.is_alive()
         });
@@ -64,7 +64,7 @@ fn passes_no_acl(version: Version, per_listener_settings: bool) {
         });
         assert!(back.is_some(), "{}", broker.log());
     }
-    // The first that the lamp hears is its own.
+    // The first message that the lamp gets is its own.
     lamp.publish_unread(4, &format!("$oc/devices/{}/user/own", LAMP.id));
     let first = lamp.receive().expect("a message");
     assert!(first.ends_with(b"user/ownx"), "{}", String::from_utf8_lossy(&first));
@@ -78,8 +78,8 @@ fn a_removed_devices_will_passes_no_acl_with_per_listener_settings(version: Vers
     passes_no_acl(version, true);
 }
 
-/// A 2.0 only marks a WebSocket that is kicked, and publishes its will when it closes: `offline`, of a device that has long
-/// said that it is online.
+/// 2.0 only marks a kicked WebSocket, and publishes its will when it closes: `offline`, although the device has long
+/// published `online`.
 fn a_will_does_not_come_after_the_next_connection(version: Version) {
     let port = free_port();
     let broker = Setup::new(version)
@@ -95,7 +95,7 @@ fn a_will_does_not_come_after_the_next_connection(version: Version) {
         client
     };
     let mut first = connect(1);
-    // It does not read, so that it cannot be told to close.
+    // It does not read, so the broker cannot close it.
     first.send(&packet(0x82, &[&[0, 1], string(b"news").as_slice(), &[0]].concat()));
     first.receive().expect("a SUBACK");
     for _ in 0..300 {

@@ -45,6 +45,8 @@
 
 #define DEVICE "6203cc94c7fb24029b110408_88888888"
 #define CLIENT_ID DEVICE "_0_0_2999010100"
+/* A topic or filter of that device's, by what stands behind its sys/. */
+#define DOWN(rest) "$oc/devices/" DEVICE "/sys/" rest
 #define PASSWORD "5888ea6f4631ce76d621f452e8823507c36dd68a61f6e08518c8935e280c3c72"
 
 /* ---- the log ---- */
@@ -54,7 +56,7 @@ static struct {
 	char text[2048];
 } lines[256];
 static int line_count;
-static bool keep_counters;
+static bool keep_counters, keep_debug;
 
 static void show_log(void)
 {
@@ -142,6 +144,11 @@ struct mosquitto {
 	const char *username;
 	int state;
 	bool with_adns; /* how a 2.0 is built */
+	struct {
+		char text[160];
+		bool own; /* the client has subscribed to it by itself */
+	} filters[16];
+	int filter_count;
 	enum place { NOWHERE, IDENT, PROTOCOL, KEEPALIVE, ADDRESS, ID_PLACE, USERNAME, PLACES } wrong; /* where it is not as it should be */
 };
 
@@ -175,6 +182,11 @@ static void lay_out(struct mosquitto *client)
 	before[!client->with_adns] = protocol; /* without ADNS, behind another number */
 	memcpy(client->words + (client->with_adns ? 3 : 1), &rest, sizeof(rest));
 }
+
+#ifndef WITHOUT_CLIENT_SUB_COUNT
+static int filters_of(const struct mosquitto *client);
+#endif
+static void message_to(const char *id, const char *topic, const void *payload, int length);
 
 #include "fake_broker.h"
 
@@ -211,7 +223,7 @@ void mosquitto_log_printf(int level, const char *format, ...)
 	check_line(lines[line_count].text);
 	/* As a broker does by default, and the counters come at every end: few scenarios are about them. */
 	bool counters = strstr(lines[line_count].text, "iotda-auth: since the start: ") != NULL;
-	if(level != IOTDA_LOG_DEBUG && (!counters || keep_counters)) line_count++;
+	if((level != IOTDA_LOG_DEBUG || keep_debug) && (!counters || keep_counters)) line_count++;
 }
 const iotda_log_printf log_printf_type = mosquitto_log_printf;
 #endif
@@ -238,7 +250,9 @@ int mosquitto_callback_register(mosquitto_plugin_id_t *identifier, int event, io
 	check_thread();
 	CHECK(identifier && callback && userdata && !event_data);
 	if(event == identifier->refused_event) return identifier->refusal;
-	if((event == IOTDA_EVT_CLIENT_OFFLINE || event == IOTDA_EVT_CONNECT) && !IS_2_1) return ERR_NOT_SUPPORTED;
+	bool since_2_1 = event == IOTDA_EVT_CLIENT_OFFLINE || event == IOTDA_EVT_CONNECT || event == IOTDA_EVT_SUBSCRIBE
+			|| event == IOTDA_EVT_UNSUBSCRIBE;
+	if(since_2_1 && !IS_2_1) return ERR_NOT_SUPPORTED;
 	CHECK(identifier->count < 16);
 	int i = identifier->count++;
 	identifier->callbacks[i].event = event;
@@ -617,6 +631,116 @@ int mosquitto_set_clientid(struct mosquitto *client, const char *id)
 const iotda_set_clientid set_clientid_type = mosquitto_set_clientid;
 #endif
 
+/* ---- subscriptions and messages ---- */
+
+#ifndef WITHOUT_CLIENT_SUB_COUNT
+/* Only of a client that is connected: any other may have been freed. */
+static int filters_of(const struct mosquitto *client)
+{
+	for(int i = 0; i < connected_count; i++){
+		if(connected[i].client == client) return client->filter_count;
+	}
+	CHECK(!"connected");
+	return 0;
+}
+#endif
+
+static int filter_at(const struct mosquitto *client, const char *filter)
+{
+	for(int i = 0; i < client->filter_count; i++){
+		if(strcmp(client->filters[i].text, filter) == 0) return i;
+	}
+	return -1;
+}
+
+static void add_filter(struct mosquitto *client, const char *filter, bool own)
+{
+	int i = filter_at(client, filter);
+	if(i < 0){
+		i = client->filter_count++;
+		CHECK(i < (int)(sizeof(client->filters) / sizeof(*client->filters)) && strlen(filter) < sizeof(client->filters->text));
+		strcpy(client->filters[i].text, filter);
+	}
+	client->filters[i].own = own;
+}
+
+static bool remove_filter(struct mosquitto *client, const char *filter)
+{
+	int i = filter_at(client, filter);
+	if(i >= 0) client->filters[i] = client->filters[--client->filter_count];
+	return i >= 0;
+}
+
+/* How often the plugin has had a subscription added or removed. */
+static int subscription_changes;
+
+#if defined(HOST_2_1) && !defined(WITHOUT_SUBSCRIPTIONS)
+int mosquitto_subscription_add(const struct iotda_subscription *subscription)
+{
+	check_thread();
+	CHECK(subscription && subscription->clientid && subscription->topic_filter);
+	CHECK(!subscription->properties && !subscription->identifier && !subscription->options);
+	struct mosquitto *client = mosquitto_client(subscription->clientid);
+	CHECK(client);
+	subscription_changes++;
+	add_filter(client, subscription->topic_filter, false);
+	return IOTDA_SUCCESS;
+}
+const iotda_subscription_add subscription_add_type = mosquitto_subscription_add;
+
+int mosquitto_subscription_delete(const char *id, const char *filter)
+{
+	check_thread();
+	CHECK(id && filter);
+	struct mosquitto *client = mosquitto_client(id);
+	CHECK(client);
+	int i = filter_at(client, filter);
+	CHECK(i < 0 || !client->filters[i].own);
+	subscription_changes++;
+	return remove_filter(client, filter) ? IOTDA_SUCCESS : ERR_NOT_FOUND;
+}
+const iotda_subscription_delete subscription_delete_type = mosquitto_subscription_delete;
+#endif
+
+/* The messages that the plugin has handed to sessions, and the last of them. */
+static struct {
+	char id[64];
+	char topic[160];
+	char payload[64];
+	int length;
+} handed;
+static int handed_count;
+
+static void message_to(const char *id, const char *topic, const void *payload, int length)
+{
+	CHECK(strlen(id) < sizeof(handed.id) && strlen(topic) < sizeof(handed.topic) && length < (int)sizeof(handed.payload));
+	strcpy(handed.id, id);
+	strcpy(handed.topic, topic);
+	if(length) memcpy(handed.payload, payload, length);
+	handed.length = length;
+	handed_count++;
+}
+
+/* SUBSCRIBE or UNSUBSCRIBE as a 2.1 does them: it tells, and then it does. A 2.0 only does. */
+static void change_filter(mosquitto_plugin_id_t *plugin, struct mosquitto *client, int event, const char *filter)
+{
+	struct iotda_evt_subscribe data = {.client = client, .data = {.topic_filter = copy(filter)}};
+	CHECK_CODE(deliver(plugin, event, &data), IS_2_1 ? IOTDA_SUCCESS : UNREGISTERED);
+	overwrite_and_free(data.data.topic_filter);
+	if(event == IOTDA_EVT_SUBSCRIBE) add_filter(client, filter, true);
+	else remove_filter(client, filter);
+}
+
+/* MESSAGE, from somebody that need not be there. */
+static void publish(mosquitto_plugin_id_t *plugin, const char *topic, const void *payload, int length)
+{
+	struct iotda_evt_message data = {.topic = copy(topic), .payload = length ? malloc(length) : NULL, .payloadlen = length};
+	if(length) memcpy(data.payload, payload, length);
+	CHECK_CODE(deliver(plugin, IOTDA_EVT_MESSAGE, &data), IOTDA_SUCCESS);
+	overwrite_and_free(data.topic);
+	free(data.payload);
+}
+
 /* ---- instances ---- */
 
 static void start(mosquitto_plugin_id_t *plugin)
@@ -716,13 +840,16 @@ static void init_and_cleanup(void)
 {
 	mosquitto_plugin_id_t plugin = {0};
 	start(&plugin);
-	CHECK(plugin.count == (IS_2_1 ? 6 : 4));
+	CHECK(plugin.count == (IS_2_1 ? 9 : 5));
 	CHECK(callback_of(&plugin, IOTDA_EVT_BASIC_AUTH) == plugin.count - 1);
 	CHECK(callback_of(&plugin, IOTDA_EVT_RELOAD) >= 0);
 	CHECK(callback_of(&plugin, IOTDA_EVT_TICK) >= 0);
 	CHECK(callback_of(&plugin, IOTDA_EVT_DISCONNECT) >= 0);
 	CHECK((callback_of(&plugin, IOTDA_EVT_CLIENT_OFFLINE) >= 0) == IS_2_1);
 	CHECK((callback_of(&plugin, IOTDA_EVT_CONNECT) >= 0) == IS_2_1);
+	CHECK(callback_of(&plugin, IOTDA_EVT_MESSAGE) >= 0);
+	CHECK((callback_of(&plugin, IOTDA_EVT_SUBSCRIBE) >= 0) == IS_2_1);
+	CHECK((callback_of(&plugin, IOTDA_EVT_UNSUBSCRIBE) >= 0) == IS_2_1);
 	for(int i = 0; i < plugin.count; i++) CHECK(plugin.callbacks[i].userdata == plugin.userdata);
 	CHECK(strcmp(plugin.name, IS_2_1 ? "iotda-auth" : "") == 0);
 	CHECK(strcmp(plugin.version, IS_2_1 ? argument("version") : "") == 0);
@@ -793,19 +920,19 @@ static void two_instances(void)
 /* The broker refuses a callback, as a 2.0 does for the second plugin line of one path. */
 static void registration_refused(void)
 {
-	int events[] = {IOTDA_EVT_BASIC_AUTH, IOTDA_EVT_RELOAD, IOTDA_EVT_TICK, IOTDA_EVT_DISCONNECT};
+	int events[] = {IOTDA_EVT_BASIC_AUTH, IOTDA_EVT_RELOAD, IOTDA_EVT_TICK, IOTDA_EVT_DISCONNECT, IOTDA_EVT_MESSAGE};
 	mosquitto_plugin_id_t other = {0};
 	start(&other);
-	for(int i = 0; i < 8; i++){
-		int code = i < 4 ? IOTDA_ERR_ALREADY_EXISTS : IOTDA_ERR_NOMEM;
-		mosquitto_plugin_id_t plugin = {.refused_event = events[i % 4], .refusal = code};
+	for(int i = 0; i < 10; i++){
+		int code = i < 5 ? IOTDA_ERR_ALREADY_EXISTS : IOTDA_ERR_NOMEM;
+		mosquitto_plugin_id_t plugin = {.refused_event = events[i % 5], .refusal = code};
 		forget_log();
 		CHECK_CODE(INIT(&plugin, {"secrets_file", file("secrets")}), code);
 		CHECK(plugin.count == 0 && !plugin.userdata);
 		CHECK(logged_at(IOTDA_LOG_ERR) == 1 && logged("not started: ") == 1);
 		/* The number would tell an operator nothing. */
-		CHECK(logged("found a second plugin line") == (i < 4) && logged("per_listener_settings true") == (i < 4));
-		CHECK(logged("answers 1 to a callback") == (i >= 4) && logged("answers 31") == 0);
+		CHECK(logged("found a second plugin line") == (i < 5) && logged("per_listener_settings true") == (i < 5));
+		CHECK(logged("answers 1 to a callback") == (i >= 5) && logged("answers 31") == 0);
 		CHECK_CODE(cleanup(&plugin), IOTDA_SUCCESS);
 	}
 	CHECK_CODE(right_login(&other), IOTDA_SUCCESS);
@@ -948,6 +1075,23 @@ static void null_events(void)
 	CHECK_CODE(gone(&plugin, IOTDA_EVT_CLIENT_OFFLINE, NULL), offline);
 	CHECK_CODE(deliver(&plugin, IOTDA_EVT_CONNECT, NULL), offline);
 	CHECK_CODE(deliver(&plugin, IOTDA_EVT_CONNECT, &(struct iotda_evt_connect){0}), offline);
+	for(int i = 0; i < 2; i++){
+		int event = i ? IOTDA_EVT_UNSUBSCRIBE : IOTDA_EVT_SUBSCRIBE;
+		CHECK_CODE(deliver(&plugin, event, NULL), offline);
+		CHECK_CODE(deliver(&plugin, event, &(struct iotda_evt_subscribe){0}), offline);
+		struct iotda_evt_subscribe nobodys = {.data = {.topic_filter = DOWN("commands/#")}};
+		CHECK_CODE(deliver(&plugin, event, &nobodys), offline);
+		struct mosquitto somebody = client(CLIENT_ID);
+		CHECK_CODE(deliver(&plugin, event, &(struct iotda_evt_subscribe){.client = &somebody}), offline);
+	}
+	CHECK_CODE(deliver(&plugin, IOTDA_EVT_MESSAGE, NULL), IOTDA_SUCCESS);
+	CHECK_CODE(deliver(&plugin, IOTDA_EVT_MESSAGE, &(struct iotda_evt_message){0}), IOTDA_SUCCESS);
+	struct iotda_evt_message empty = {.topic = DOWN("messages/down")}, odd = {.topic = "", .payload = "x", .payloadlen = 1};
+	CHECK_CODE(deliver(&plugin, IOTDA_EVT_MESSAGE, &empty), IOTDA_SUCCESS);
+	CHECK_CODE(deliver(&plugin, IOTDA_EVT_MESSAGE, &odd), IOTDA_SUCCESS);
+	/* Where there is no payload, its length counts for nothing. */
+	empty.payloadlen = 100;
+	CHECK_CODE(deliver(&plugin, IOTDA_EVT_MESSAGE, &empty), IOTDA_SUCCESS);
 	CHECK_CODE(deliver(&plugin, IOTDA_EVT_TICK, NULL), IOTDA_SUCCESS);
 	CHECK_CODE(deliver(&plugin, IOTDA_EVT_RELOAD, NULL), IS_2_1 ? IOTDA_SUCCESS : IOTDA_ERR_PLUGIN_DEFER);
 	CHECK_CODE(tick(&plugin), IOTDA_SUCCESS);
@@ -962,9 +1106,13 @@ static void null_user_data(void)
 	struct mosquitto device = client(CLIENT_ID);
 	struct iotda_evt_basic_auth login = {.client = &device, .username = DEVICE, .password = PASSWORD};
 	struct iotda_evt_disconnect disconnect = {.client = &device};
+	struct iotda_evt_message message = {.topic = DOWN("messages/down")};
+	struct iotda_evt_subscribe filter = {.client = &device, .data = {.topic_filter = DOWN("commands/#")}};
 	for(int i = 0; i < plugin.count; i++){
 		int event = plugin.callbacks[i].event;
-		void *data = event == IOTDA_EVT_BASIC_AUTH ? (void *)&login : (void *)&disconnect;
+		void *data = event == IOTDA_EVT_BASIC_AUTH ? (void *)&login
+				: event == IOTDA_EVT_MESSAGE ? (void *)&message
+				: event == IOTDA_EVT_SUBSCRIBE || event == IOTDA_EVT_UNSUBSCRIBE ? (void *)&filter : (void *)&disconnect;
 		int expected = event == IOTDA_EVT_BASIC_AUTH ? REFUSED : IOTDA_SUCCESS;
 		CHECK_CODE(plugin.callbacks[i].callback(event, data, NULL), expected);
 		CHECK_CODE(plugin.callbacks[i].callback(event, NULL, NULL), expected);
@@ -1471,6 +1619,7 @@ static void panic_in_a_login(void)
 #include "connack.c"
 #include "see.c"
 #include "certificate.c"
+#include "down.c"
 
 static void *start_and_stop(void *unused)
 {
@@ -1598,6 +1747,12 @@ static const struct {
 	SCENARIO(thinned_log),
 	SCENARIO(certificates),
 	SCENARIO(certificates_and_reloads),
+	SCENARIO(subscribed_at_connect),
+	SCENARIO(own_filters),
+	SCENARIO(resumed_filters),
+	SCENARIO(filters_of_others),
+	SCENARIO(handed_down),
+	SCENARIO(undelivered),
 	SCENARIO(panic_in_a_login),
 	SCENARIO(unload),
 	SCENARIO(self_failed_check),
@@ -1606,6 +1761,7 @@ static const struct {
 	SCENARIO(self_lost_instance),
 	SCENARIO(missing_function),
 	SCENARIO(without_tls),
+	SCENARIO(without_subscriptions),
 };
 
 int main(int count, char *given[])

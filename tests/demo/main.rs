@@ -21,6 +21,7 @@ use support::{
 };
 
 const DEVICE: &str = "64a1f0c2_lamp-01";
+const BACK_END: &str = "64a1f0c2_back-end";
 const STRANGER: &str = "64a1f0c2_lamp-99";
 
 /// How long a line of the log may take.
@@ -34,14 +35,17 @@ fn main() -> ExitCode {
     let stranger = Device { id: STRANGER, secret: random_secret().leak() };
 
     let setup = Setup::of(mosquitto.clone()).plugin(&plugin);
-    let line = format!("{}:{}\n", device.id, device.secret);
-    let secrets = setup.scratch().file("iotda.secrets", line);
+    // A device stands in for the back end, since nothing else logs in here.
+    let back_end = Device { id: BACK_END, secret: random_secret().leak() };
+    let lines = [device, back_end].map(|Device { id, secret }| format!("{id}:{secret}\n"));
+    let secrets = setup.scratch().file("iotda.secrets", lines.concat());
     let broker = setup.secrets_file(&secrets).start();
     let mut demo = Demo { broker, tool, colours: Colours::new(), surprises: 0 };
     demo.show_configuration();
     let login = demo.show_registration();
     let stale = device.connect(SignType::Sha256Timestamp, &stamp(now() - 5 * HOUR));
     demo.show_logins(&login, &stale, &stranger.connect_now());
+    demo.show_command(&login, &back_end.connect_now());
     demo.show_explanation(&stale);
     demo.broker.stop();
     demo.show_how_to_go_on(&mosquitto, &plugin);
@@ -102,7 +106,7 @@ impl Demo {
         let [client_id, username, password] = ["ClientId: ", "Username: ", "Password: "].map(field);
         self.heading("A device");
         println!("  One line in the secrets file registers it:");
-        indented(&fs::read_to_string(secrets).unwrap());
+        indented(fs::read_to_string(secrets).unwrap().lines().next().unwrap());
         println!("  From this and the hour it makes its login (iotda-auth connect-params):");
         println!(
             "      ClientId  {client_id}\n      Username  {username}\n      Password  {password}"
@@ -150,6 +154,33 @@ impl Demo {
         match wait_within(PATIENCE, || self.broker.refusals().into_iter().find(is_it)) {
             Some(line) => println!("      {line}"),
             None => self.surprise(format_args!("no line of the broker's log says {reason}")),
+        }
+    }
+
+    /// A command goes down to the device, which has never subscribed, and its answer comes up.
+    fn show_command(&mut self, login: &Connect, back_end: &Connect) {
+        self.heading("A command to the device, which has never subscribed to anything");
+        let (mut device, answer) = Client::connect(&self.broker, login);
+        let (mut service, other) = Client::connect(&self.broker, back_end);
+        if [answer, other] != [Answer::Connack(0); 2] {
+            return self.surprise("a login was refused");
+        }
+        let topic = |rest: &str| format!("$oc/devices/{DEVICE}/sys/commands/{rest}");
+        service.subscribe(4, &topic("response/#"));
+        let (command, answer) = ("{\"command_name\":\"ON\"}", "{\"result_code\":0}");
+        self.pass("the back end", &mut service, &mut device, &topic("request_id=1"), command);
+        self.pass("the device", &mut device, &mut service, &topic("response/request_id=1"), answer);
+    }
+
+    /// One publishes, and it comes to the other.
+    fn pass(&mut self, who: &str, from: &mut Client, to: &mut Client, topic: &str, payload: &str) {
+        println!("  {who} publishes to {topic}: {payload}");
+        from.publish(4, topic, payload.as_bytes());
+        match to.receive() {
+            Some(packet) if packet.ends_with(payload.as_bytes()) => {
+                println!("      {}it has come{}", self.colours.good, self.colours.plain);
+            }
+            _ => self.surprise("it has not come"),
         }
     }
 

@@ -1,5 +1,5 @@
-//! What a ClientId, a timestamp and a secrets file are, once more: written as one would say it, by splitting and by maps,
-//! and with nothing of the crate's own. The property tests and the fuzz targets hold the crate against these.
+//! The reference model: a second, simple implementation of ClientId, timestamp and secrets file, by splitting and by maps,
+//! that shares no code with the core. The property tests and the fuzz targets compare the core with it.
 
 use iotda_core::registry::{Credential, Device, Fingerprint};
 use std::collections::{BTreeMap, btree_map::Entry};
@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, btree_map::Entry};
 pub enum ReferenceClientId<'a> {
     /// A device's: `{device_id}_0_{sign type}_{YYYYMMDDHH}`.
     Device { device_id: &'a [u8], sign_digit: u8, stamp: &'a [u8] },
-    /// It ends like a device's, and is not one.
+    /// It ends like a device's, but is not one.
     Spoilt,
     /// Another client's.
     Other,
@@ -33,7 +33,7 @@ pub fn reference_client_id(text: &[u8]) -> ReferenceClientId<'_> {
     ReferenceClientId::Device { device_id, sign_digit, stamp }
 }
 
-/// The first second of an hour, by a library that knows the calendar.
+/// The first second of an hour, by a calendar library.
 pub fn reference_date(stamp: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(stamp).ok().filter(|_| stamp.len() == 10 && digits(stamp))?;
     let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<i16>().ok();
@@ -56,11 +56,11 @@ pub struct ReferenceDevice {
     pub frozen: bool,
 }
 
-/// What proves a device: one or two of either.
+/// What proves a device: one or two secrets, or one or two fingerprints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReferenceProof {
     Secrets(Vec<Vec<u8>>),
-    /// Digests: 20 bytes are of SHA-1, 32 of SHA-256.
+    /// Digests: 20 bytes for SHA-1, 32 for SHA-256.
     Certificates(Vec<Vec<u8>>),
 }
 
@@ -146,7 +146,7 @@ pub fn reference_certificates(list: &[u8]) -> Option<Vec<Vec<u8>>> {
     digests.filter(|digests| digests.len() <= 2)
 }
 
-/// So many of `A–Z a–z 0–9 _ -`.
+/// A number of `A–Z a–z 0–9 _ -` in the given range.
 pub fn is_name(text: &[u8], shortest: usize, longest: usize) -> bool {
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte == b'-';
     (shortest..=longest).contains(&text.len()) && text.iter().all(allowed)

@@ -1,7 +1,7 @@
-# Sourced by the fetch-… scripts here: unpacks packages of any Debian release into a cache and installs nothing.
+# Sourced by the fetch-… scripts here: unpacks packages of any Debian release into a cache, without installing them.
 #
-# They are unpacked with all that they need, down to libc and the dynamic loader, so that a program of a later Debian
-# runs on an earlier one. Needs no root. The script that sources this has set $cache, the folder that it fills.
+# They are unpacked with all dependencies, including libc and the dynamic loader, so that a program of a later Debian
+# runs on an earlier one. This does not need root. The script that sources this sets $cache, the folder to fill.
 # shellcheck shell=bash
 
 readonly cache
@@ -12,7 +12,7 @@ fail() {
     exit 1
 }
 
-# check_tools ADVICE: the advice is for systems that are not Debian.
+# check_tools ADVICE: the advice is printed on systems that are not Debian.
 check_tools() {
     local tool
     for tool in apt-get apt-cache dpkg-deb flock; do
@@ -20,7 +20,7 @@ check_tools() {
     done
 }
 
-# One script at a time fills the cache, and leaves nothing half made.
+# Only one script at a time fills the cache, and it leaves nothing incomplete.
 lock_cache() {
     mkdir -p "$cache"
     exec 9>"$cache/.lock"
@@ -38,8 +38,8 @@ keyring() {
     fail "no Debian archive keys in /usr/share/keyrings (package debian-archive-keyring)"
 }
 
-# Where this machine itself gets Debian from. Works before the first `apt-get update` too, when the sources are known
-# and what they hold is not.
+# The mirror from which this machine gets Debian. This also works before the first `apt-get update`, when the sources are
+# known but their content is not.
 mirror() {
     local uri release
     while read -r uri release; do
@@ -57,8 +57,8 @@ mirror() {
     fail "apt has no Debian mirror here (/etc/apt/sources.list, /etc/apt/sources.list.d)"
 }
 
-# A world of its own for apt, in which no package is installed: it then resolves every dependency. The machine's own
-# settings, such as a proxy, stay in force; what its apt does after an update is not for us.
+# A separate state for apt in which no package is installed, so that it resolves every dependency. The machine's own
+# settings, such as a proxy, stay in force, except for its hooks after an update.
 prepare_apt() {
     local suite=$1 from keys
     from=$(mirror) || return
@@ -84,7 +84,7 @@ APT::Install-Recommends "false";
 APT::Sandbox::User "root"; // _apt may not write to a user's cache
 APT::Get::AllowUnauthenticated "false";
 Acquire::Languages "none";
-Debug::NoLocking "true"; // the cache has a lock of its own
+Debug::NoLocking "true"; // the cache has a separate lock
 END
 }
 
@@ -94,7 +94,7 @@ apt() {
     "$tool" -c "$work/apt/apt.conf" -qq "$@"
 }
 
-# Mirrors have bad moments.
+# Mirrors fail now and then.
 persistently() {
     local try
     for try in 1 2 3; do
@@ -104,8 +104,8 @@ persistently() {
     return 1
 }
 
-# Learns what a suite has. What a mirror gives has an end of its time, so that nobody is shown an old state for ever. A
-# mirror that is no longer brought up to date is good enough here: what it has is still signed by Debian.
+# Reads the package list of a suite. Release files expire, so that an old state cannot be served forever. A mirror that is
+# out of date is good enough here: its files are still signed by Debian.
 look_into() {
     local suite=$1 try said
     prepare_apt "$suite" || return
@@ -113,7 +113,7 @@ look_into() {
         said=$(LC_ALL=C apt apt-get -oAPT::Update::Error-Mode=any update 2>&1) && return
         if [[ $said == *"is expired"* ]]; then
             echo "${0##*/}: Debian $suite: this mirror's Release file has expired. It is used all the same; its signature" \
-                "is checked as ever" >&2
+                "is checked as always" >&2
             echo 'Acquire::Check-Valid-Until "false";' >>"$work/apt/apt.conf"
         else
             [[ $try == 3 ]] || sleep $((try * 5))
@@ -128,7 +128,7 @@ version_on_offer() {
     apt apt-cache show --no-all-versions "$1" | sed -n 's/^Version: //p'
 }
 
-# Packages that are not unpacked, since the machine has something of its own for them.
+# Packages that are not unpacked, because the machine's own version is used.
 leave_out() {
     printf 'Package: %s\nStatus: install ok installed\nArchitecture: all\nVersion: 99\n\n' "$@" >>"$work/apt/status"
 }
@@ -146,7 +146,7 @@ unpack() {
     rm -rf "$work/root/usr/share/"{doc,man,locale}
 }
 
-# The folders below the root that hold libraries, as a list for a loop; systemd keeps one of its own.
+# The folders below the root that hold libraries, as a list for a loop; systemd has a separate one.
 library_folders() {
     local folder
     for folder in "$work"/root/{usr/lib,lib}/*-linux-gnu*{,/systemd}; do
@@ -154,15 +154,15 @@ library_folders() {
     done
 }
 
-# A program is started through its own loader. The script execs, so the process id is the program's. Debian's sh would
-# drop the variables that it has no names for, such as cargo's CARGO_BIN_EXE_iotda-auth.
+# A program is started through its own loader, by a script with exec, so that the process id is the program's. It uses bash
+# because Debian's sh drops variables whose names it cannot use, such as cargo's CARGO_BIN_EXE_iotda-auth.
 write_wrappers() {
     local loader path="" folder program
     loader=$(cd "$work" && find root -type f -name 'ld-linux*.so.*' -print -quit)
     [[ -n $loader ]] || fail "no dynamic loader among the packages"
     while read -r folder; do
         path+=${path:+:}'$here/'$folder
-        # A package may leave it to ldconfig to make the link that a library is found by.
+        # Some packages rely on ldconfig to create a library's link.
         PATH=$PATH:/usr/sbin:/sbin ldconfig -n "$work/$folder"
     done < <(library_folders)
     for program; do
@@ -175,7 +175,7 @@ END
     done
 }
 
-# What was made takes its place in one step: a folder of that name is whole.
+# The result is moved into place in one step, so a folder with that name is always complete.
 put_in_place() {
     rm -rf "$work/apt" "${cache:?}/$1"
     mv -T "$work" "$cache/$1"

@@ -1,4 +1,4 @@
-//! A certificate authority of the tests' own, and what it signs. openssl makes all of it.
+//! A certificate authority for tests, and what it signs. openssl makes all of it.
 
 use super::{c::text_of, scratch::Scratch};
 use std::{
@@ -46,7 +46,7 @@ fn openssl(folder: &Path, arguments: &[&str]) -> String {
 }
 
 impl Authority {
-    /// An authority that has signed itself.
+    /// A self-signed authority.
     pub fn new(scratch: &Scratch, name: &str) -> Self {
         let folder = prepare(scratch, name);
         let own = Issued::at(&folder, name);
@@ -77,7 +77,7 @@ impl Authority {
         issued
     }
 
-    /// A certificate whose time is over.
+    /// An expired certificate.
     pub fn issue_expired(&self, name: &str) -> Issued {
         let issued = self.issued(name);
         let time = ["-startdate", "20200101000000Z", "-enddate", "20200201000000Z"];
@@ -85,7 +85,7 @@ impl Authority {
         issued
     }
 
-    /// Takes a certificate back; gives the path of the list of those that were.
+    /// Revokes a certificate; returns the path of the revocation list.
     pub fn revoke(&self, issued: &Issued) -> String {
         self.ca(&["-revoke", &issued.certificate]);
         let list = self.folder.join("revoked.pem").display().to_string();
@@ -136,7 +136,7 @@ impl Issued {
         Self { certificate: path("pem"), key: path("key") }
     }
 
-    /// What openssl says of the fingerprint, by `-sha1` or `-sha256`: hex digits without colons.
+    /// The fingerprint according to openssl, by `-sha1` or `-sha256`: hex digits without colons.
     pub fn fingerprint(&self, digest: &str) -> String {
         let arguments = ["x509", "-noout", "-fingerprint", digest, "-in", &self.certificate];
         let said = openssl(Path::new("."), &arguments);

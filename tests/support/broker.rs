@@ -1,4 +1,4 @@
-//! Real brokers: Debian's Mosquittos, each on a port of its own.
+//! Real brokers: Debian's Mosquittos, each on a separate port.
 
 use super::{BROKERS, library, scratch::Scratch, version::Version};
 use std::{
@@ -18,15 +18,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The first and the last of [`BROKERS`].
 pub const OLDEST: Version = BROKERS[0];
-/// What the tests call the newest broker. Which one it is, this one or a later one, is for Debian to say.
+/// The tests' name for the newest broker. Debian may have a later version in its place.
 pub const NEWEST: Version = BROKERS[BROKERS.len() - 1];
 
-/// The unpacked broker of a version; its folder has the version's name. For the newest, the newest that is there, from
-/// its series on.
+/// The unpacked broker of a version; its folder has the version's name. For the newest, this is the newest one in the cache,
+/// of its series or a later one.
 ///
 /// # Panics
 ///
-/// When it is not there: a test of a broker without the broker must not pass.
+/// If it is not there: a test must not pass without its broker.
 pub fn installation(version: Version) -> PathBuf {
     let brokers = cache_folder("IOTDA_BROKERS", "brokers");
     let folder = if version == NEWEST {
@@ -39,7 +39,7 @@ pub fn installation(version: Version) -> PathBuf {
     })
 }
 
-/// The folder with the highest version, from the newest's series on.
+/// The folder with the highest version, of the newest's series or a later one.
 fn newest_below(brokers: &Path) -> Option<PathBuf> {
     let found = fs::read_dir(brokers).ok()?.filter_map(|entry| {
         let path = entry.ok()?.path();
@@ -49,7 +49,7 @@ fn newest_below(brokers: &Path) -> Option<PathBuf> {
     found.max().map(|(_, path)| path)
 }
 
-/// Which version the broker of that name really is.
+/// The real version of the broker with that name.
 pub fn real_version(version: Version) -> Version {
     installation(version).file_name().unwrap().to_str().unwrap().parse().unwrap()
 }
@@ -65,7 +65,7 @@ pub fn dynamic_security(version: Version) -> PathBuf {
         .expect("dynamic-security")
 }
 
-/// Where `./dev` keeps what it has unpacked: what a variable says, or a folder of the user's cache.
+/// A folder that `./dev` uses: the one that an environment variable names, or one in the user's cache.
 pub fn cache_folder(variable: &str, name: &str) -> PathBuf {
     let default = || {
         let cache = env::var_os("XDG_CACHE_HOME").map_or_else(
@@ -81,27 +81,27 @@ pub fn cache_folder(variable: &str, name: &str) -> PathBuf {
 pub struct Setup {
     /// The program.
     mosquitto: PathBuf,
-    /// Without one, the library that ships, which is built for it.
+    /// The plugin. If it is not set, the library that ships is built and used.
     plugin: Option<PathBuf>,
     scratch: Scratch,
     secrets: Option<PathBuf>,
     before: String,
     after: String,
     port: u16,
-    /// What starts the broker: a program and its arguments, with the broker's own command behind them.
+    /// A program that starts the broker, and its arguments; the broker's own command follows them.
     starter: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
-    /// Stands in place of all that is set otherwise.
+    /// A whole configuration, which replaces all other settings.
     whole: Option<String>,
 }
 
 impl Setup {
-    /// A broker with our plugin, and nothing set but a listener.
+    /// A broker with our plugin and a listener, and no other settings.
     pub fn new(version: Version) -> Self {
         Self::of(installation(version).join("mosquitto"))
     }
 
-    /// The same for a Mosquitto of whatever version.
+    /// The same for any Mosquitto binary.
     pub fn of(mosquitto: PathBuf) -> Self {
         Self {
             mosquitto,
@@ -122,7 +122,7 @@ impl Setup {
         Self { port, ..self }
     }
 
-    /// A whole configuration, but for the user, whose first listener has this port.
+    /// A whole configuration except the user; its first listener has this port.
     pub fn whole_config(self, config: &str, port: u16) -> Self {
         Self { port, whole: Some(config.into()), ..self }
     }
@@ -150,21 +150,21 @@ impl Setup {
         self.line(&format!("plugin_opt_{name} {value}"))
     }
 
-    /// A line behind the plugin's.
+    /// A line after the plugin's.
     pub fn line(mut self, line: &str) -> Self {
         self.after.push_str(line);
         self.after.push('\n');
         self
     }
 
-    /// A line before the listener's.
+    /// A line before the listener.
     pub fn line_before(mut self, line: &str) -> Self {
         self.before.push_str(line);
         self.before.push('\n');
         self
     }
 
-    /// A program that starts the broker, and becomes it: `prlimit`, `setpriv`, `valgrind`.
+    /// A program that executes the broker: `prlimit`, `setpriv`, `valgrind`.
     pub fn started_by<T: Into<OsString>>(mut self, words: impl IntoIterator<Item = T>) -> Self {
         self.starter = words.into_iter().map(Into::into).collect();
         self
@@ -187,7 +187,7 @@ impl Setup {
         broker
     }
 
-    /// Starts a broker that must not start, and gives back its log.
+    /// Starts a broker that must fail to start, and returns its log.
     pub fn fail(self) -> String {
         let mut broker = self.launch();
         let status = broker.wait_for_exit();
@@ -214,7 +214,7 @@ impl Setup {
         )
     }
 
-    /// Starts the broker and waits for nothing.
+    /// Starts the broker without waiting.
     pub fn launch(self) -> Broker {
         let port = self.port;
         let config = self.scratch.file("mosquitto.conf", self.config());
@@ -242,13 +242,13 @@ impl Setup {
     }
 }
 
-/// As root the broker would become another user, who may not read a test's files.
+/// Started by root, the broker would change to another user, who may not read a test's files.
 pub fn user_line() -> &'static str {
     let id = Command::new("id").arg("-u").output().expect("id runs");
     if id.stdout == b"0\n" { "user root\n" } else { "" }
 }
 
-/// A port that nobody listens on just now.
+/// A port that is free now.
 pub fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
@@ -273,7 +273,7 @@ impl Broker {
         self.child.id()
     }
 
-    /// When its process was first made.
+    /// The time of its first start.
     pub fn begin(&self) -> Instant {
         self.begin
     }
@@ -294,7 +294,7 @@ impl Broker {
         self.setup.secrets.as_deref().expect("a secrets file")
     }
 
-    /// All that the broker has written.
+    /// The broker's whole log.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap()).into_owned()
     }
@@ -311,7 +311,7 @@ impl Broker {
         self.wait_for_log_count(text, 1);
     }
 
-    /// Waits until a text is in the log so many times.
+    /// Waits until a text is in the log a number of times.
     pub fn wait_for_log_count(&self, text: &str, count: usize) {
         wait(|| self.log().matches(text).count() >= count).unwrap_or_else(|| {
             panic!("the broker's log does not come to hold {text:?}:\n{}", self.log())
@@ -326,25 +326,25 @@ impl Broker {
         assert!(status.success());
     }
 
-    /// SIGHUP, and waits until the broker has seen it through.
+    /// Sends SIGHUP, and waits until the broker has handled it completely.
     pub fn reload(&self) {
         let count = self.log().matches("Reloading config").count();
         self.signal("HUP");
         self.wait_for_log_count("Reloading config", count + 1);
-        // The line is written first, and a SIGHUP that comes before the rest is done is lost (flag_reload in loop.c). It
-        // is done once the broker takes a connection.
+        // The line is written first, and a second SIGHUP that comes before the rest is done is lost (flag_reload in loop.c).
+        // The rest is done when the broker accepts a connection.
         let probe = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         let port = probe.local_addr().unwrap().port();
         self.wait_for_log(&format!("New connection from 127.0.0.1:{port} "));
     }
 
-    /// Ends the broker as an operator would, and starts it again on the same files.
+    /// Ends the broker as an operator would, and starts it again with the same files.
     pub fn restart(&mut self) {
         self.stop();
         self.start_again();
     }
 
-    /// Starts a broker that has ended, on the same files.
+    /// Starts a broker that has ended, with the same files.
     pub fn start_again(&mut self) {
         self.child = self.setup.spawn(&self.config, &self.log);
         self.wait_until_listening();
@@ -380,7 +380,7 @@ impl Broker {
             }
         });
         assert!(listening.is_some(), "the broker does not listen:\n{}", self.log());
-        // It listens before it minds signals.
+        // It listens before it handles signals.
         self.starts += 1;
         self.wait_for_log_count(" running\n", self.starts);
     }
@@ -397,7 +397,7 @@ impl Drop for Broker {
     }
 }
 
-/// What can be waited for.
+/// A condition to wait for.
 pub trait Ready {
     type Value;
     fn ready(self) -> Option<Self::Value>;
@@ -417,12 +417,12 @@ impl<T> Ready for Option<T> {
     }
 }
 
-/// Asks again and again, with a deadline.
+/// Checks again and again, with a deadline.
 pub fn wait<R: Ready>(ask: impl FnMut() -> R) -> Option<R::Value> {
     wait_within(PATIENCE, ask)
 }
 
-/// Asks again and again, for so long.
+/// Checks again and again, for a given time.
 pub fn wait_within<R: Ready>(patience: Duration, mut ask: impl FnMut() -> R) -> Option<R::Value> {
     let deadline = Instant::now() + patience;
     loop {

@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
-/// The machine's C compiler, with the flags that all our C is compiled with.
+/// The machine's C compiler, with the flags for all our C code.
 pub fn compiler() -> Command {
     let machine = machine();
     let mut command = cc::Build::new()
@@ -21,11 +21,11 @@ pub fn compiler() -> Command {
     command
 }
 
-/// Runs a tool to its end.
+/// Runs a program to its end.
 ///
 /// # Panics
 ///
-/// When the tool is not there: a check that was not made must not pass.
+/// If the program is not there: a check that was not made must not pass.
 pub fn run(command: &mut Command) -> Output {
     command.output().unwrap_or_else(|error| {
         let tool = command.get_program().to_string_lossy().into_owned();
@@ -36,11 +36,11 @@ pub fn run(command: &mut Command) -> Output {
     })
 }
 
-/// What a tool prints.
+/// The standard output of a program.
 ///
 /// # Panics
 ///
-/// When the tool is not there, or fails.
+/// If the program is not there, or fails.
 pub fn text_of(command: &mut Command) -> String {
     let output = run(command);
     assert!(

@@ -1,4 +1,4 @@
-//! Devices, as their firmware makes its credentials.
+//! Devices, with credentials as firmware makes them.
 
 use super::mqtt::Connect;
 use iotda_core::login::{ClientId, SignType, signature::HourKey, timestamp::UnixSeconds};

@@ -1,4 +1,4 @@
-//! What several tests need: the library under test, brokers to load it, and clients to speak to them.
+//! What several tests need: the library under test, brokers that load it, and clients.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

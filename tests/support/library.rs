@@ -1,4 +1,4 @@
-//! The library under test, built as it ships.
+//! The library under test, built like the one that ships.
 
 use std::{
     env, fs,
@@ -24,16 +24,16 @@ pub fn with_fault_injection() -> &'static Path {
 
 /// The library with the checks of AddressSanitizer in its code, and with the same ClientIds that make it panic.
 ///
-/// A stable compiler has them too, and says so when it is told to take itself for an unstable one. What they call is in
-/// the C compiler's own library, which whoever loads this one must have been linked with.
+/// A stable compiler has them too, but only with RUSTC_BOOTSTRAP. The functions that they call are in the C compiler's own
+/// library, with which the program that loads this library must be linked.
 pub fn with_address_sanitizer() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
         let mut command = cargo(&target_directory().join("asan"));
-        // For a target, so that build scripts are none of it.
+        // With a target, so that build scripts are built without the checks.
         let target = machine();
         command.args(["--features", "fault-injection", "--target", &target]);
-        // Link-time optimisation would take most of the time, and a report needs names.
+        // Link-time optimisation would take most of the time, and a report needs function names.
         command.args(["--config", "profile.release.lto=false"]);
         command.args(["--config", "profile.release.strip=false"]);
         command.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zsanitizer=address");
@@ -41,7 +41,7 @@ pub fn with_address_sanitizer() -> &'static Path {
     })
 }
 
-/// The command line tool, as developers have it.
+/// The command line tool, in a debug build.
 pub fn tool() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
@@ -57,7 +57,7 @@ pub fn tool_path() -> &'static str {
     tool().to_str().expect("a folder whose name is UTF-8")
 }
 
-/// What compilers call this machine.
+/// The compiler's name for this machine (the target triple).
 pub fn machine() -> String {
     format!("{}-unknown-linux-gnu", env::consts::ARCH)
 }
@@ -68,7 +68,7 @@ pub fn root() -> &'static Path {
     PATH.get_or_init(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap())
 }
 
-/// Where cargo builds: the test that runs lies below it, and it has a mark of cargo's.
+/// Cargo's target folder: the running test is in it, and it has cargo's marker file.
 pub fn target_directory() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
@@ -78,7 +78,7 @@ pub fn target_directory() -> &'static Path {
     })
 }
 
-/// A folder for what tests make, below that one.
+/// A folder in it for the files of tests.
 pub fn temporary_directory() -> PathBuf {
     let folder = target_directory().join("tmp");
     fs::create_dir_all(&folder).unwrap();

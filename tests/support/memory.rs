@@ -1,15 +1,15 @@
-//! What the memory of a process holds.
+//! The content of a process's memory.
 
 use std::{
     fs::{self, File},
     os::unix::fs::FileExt,
 };
 
-/// Where in the memory of a process a text is: a line of its map for each place.
+/// The places of a text in the memory of a process: a line of its memory map for each.
 ///
 /// # Panics
 ///
-/// When the system does not show the memory: a text that was not looked for must not count as absent.
+/// If the system does not show the memory: without a search, a text must not count as absent.
 pub fn places_of(pid: u32, text: &[u8]) -> Vec<String> {
     const CHUNK: usize = 1 << 20;
     let memory = File::open(format!("/proc/{pid}/mem")).expect("the memory of a child");
@@ -21,7 +21,7 @@ pub fn places_of(pid: u32, text: &[u8]) -> Vec<String> {
     for map in maps.lines() {
         let mut words = map.split_whitespace();
         let (range, rights) = (words.next().unwrap(), words.next().unwrap());
-        // The kernel's own pages cannot be read, and hold nothing of a program's.
+        // The kernel's own pages cannot be read, and hold no data of the program.
         if !rights.starts_with('r') || map.ends_with("[vvar]") || map.ends_with("[vsyscall]") {
             continue;
         }

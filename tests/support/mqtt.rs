@@ -23,7 +23,7 @@ pub struct Connect {
     pub will: Option<Will>,
 }
 
-/// What is published when a connection breaks, at QoS 0.
+/// The will, at QoS 0: topic and payload.
 #[derive(Clone)]
 pub struct Will {
     pub topic: String,
@@ -61,7 +61,7 @@ impl Connect {
         Self { keep_alive, ..self }
     }
 
-    /// A session that outlives its connection.
+    /// Asks for a session that outlives its connection.
     pub fn persistent(self) -> Self {
         Self { clean: false, ..self }
     }
@@ -71,7 +71,7 @@ impl Connect {
         Self { will: Some(will), ..self }
     }
 
-    /// What the plugin is told of it.
+    /// The CONNECT as the plugin sees it.
     pub fn borrowed(&self) -> login::Connect<'_> {
         login::Connect {
             client_id: Some(&self.client_id),
@@ -95,12 +95,12 @@ impl Connect {
         );
         body.extend(self.keep_alive.to_be_bytes());
         if self.level == 5 {
-            // Session expiry interval: an hour, where the session shall outlive the connection.
+            // Session expiry interval: an hour, if the session should outlive the connection.
             body.extend(if self.clean { vec![0] } else { vec![5, 0x11, 0, 0, 0x0E, 0x10] });
         }
         body.extend(string(&self.client_id));
         if let Some(will) = &self.will {
-            // No properties of its own.
+            // The will has no properties.
             body.extend((self.level == 5).then_some(0));
             body.extend(string(will.topic.as_bytes()));
             body.extend(string(&will.payload));
@@ -139,23 +139,23 @@ pub fn packet(first: u8, body: &[u8]) -> Vec<u8> {
 pub enum Answer {
     /// A CONNACK with its code.
     Connack(u8),
-    /// The connection is closed without a word.
+    /// The connection is closed without a CONNACK.
     Closed,
 }
 
-/// What a stock broker makes of a refusal of the plugin's, by its slug: 2.1 gives MQTT 5 clients the contract's code,
+/// A stock broker's answer to a refusal with this id: 2.1 gives MQTT 5 clients the contract's code,
 /// everybody else gets "not authorized".
-pub fn refused(version: Version, level: u8, slug: &str) -> Answer {
+pub fn refused(version: Version, level: u8, id: &str) -> Answer {
     if level == 5 && version.sends_reason_codes() {
-        Answer::Connack(refusal(slug).connack().v5)
+        Answer::Connack(refusal(id).connack().v5)
     } else {
         not_authorized(level)
     }
 }
 
-/// The refusal of a slug.
-pub fn refusal(slug: &str) -> Refusal {
-    *Refusal::ALL.iter().find(|refusal| refusal.slug() == slug).expect("a slug")
+/// The refusal with this id.
+pub fn refusal(id: &str) -> Refusal {
+    *Refusal::ALL.iter().find(|refusal| refusal.id() == id).expect("an id of a refusal")
 }
 
 /// "Not authorized", the broker's own refusal.
@@ -187,7 +187,7 @@ impl Client {
         (client, answer)
     }
 
-    /// Sends bytes; a broker that has closed the connection is noticed by who reads.
+    /// Sends bytes. If the broker has closed the connection, only the next read notices it.
     pub fn send(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes).and_then(|()| self.stream.flush());
     }
@@ -259,7 +259,7 @@ impl Client {
         assert_eq!(puback[0], 0x40, "{puback:02x?}");
     }
 
-    /// Publishes at QoS 0; what comes meanwhile is left unread.
+    /// Publishes at QoS 0, and reads nothing.
     pub fn publish_unread(&mut self, level: u8, topic: &str) {
         let properties: &[u8] = if level == 5 { &[0] } else { &[] };
         self.send(&packet(0x30, &[&string(topic.as_bytes()), properties, b"x"].concat()));
@@ -284,14 +284,14 @@ impl Client {
         while self.receive().is_some() {}
     }
 
-    /// All that comes until the connection is over.
+    /// All bytes until the connection is over.
     pub fn rest(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         match self.stream.read_to_end(&mut bytes) {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 panic!("the broker does not hang up")
             }
-            // A reset after the answer is an end like any other.
+            // A reset after the answer counts as a normal end.
             _ => bytes,
         }
     }

@@ -1,4 +1,4 @@
-//! A folder of its own for each test.
+//! A separate folder for each test.
 
 use super::library::target_directory;
 use std::{
@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-/// A folder that is removed with the value, but for a test that fails.
+/// A folder that is removed on drop, unless the test has failed.
 pub struct Scratch(PathBuf);
 
 impl Default for Scratch {
@@ -25,7 +25,7 @@ impl Scratch {
         let name = format!("{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let path = target_directory().join("tmp").join(name);
         fs::create_dir_all(&path).unwrap();
-        // Whatever the umask says: a folder that others may write to is warned of.
+        // Set in spite of the umask: the plugin warns of a folder that others may write to.
         set_mode(&path, 0o755);
         Self(path)
     }

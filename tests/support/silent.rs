@@ -1,7 +1,10 @@
 //! A broker that does nothing and says nothing, for tests of the plugin's answers alone.
 
 use iotda_core::log::{Acceptance, Line};
-use iotda_plugin::plugin::{Host, Level};
+use iotda_plugin::{
+    plugin::{Host, Level},
+    sessions::ClientHandle,
+};
 use std::ffi::CStr;
 
 pub struct Silent;
@@ -16,6 +19,24 @@ impl Host for Silent {
     }
 
     fn publish(&self, _topic: &CStr, _payload: &[u8]) {}
+
+    fn subscribes_sessions(&self) -> bool {
+        false
+    }
+
+    fn subscribe(&self, _session_id: &CStr, _filter: &CStr) {}
+
+    fn unsubscribe(&self, _session_id: &CStr, _filter: &CStr) {}
+
+    fn has_session(&self, _session_id: &CStr) -> bool {
+        false
+    }
+
+    fn subscription_count(&self, _client: ClientHandle) -> usize {
+        0
+    }
+
+    fn send(&self, _session_id: &CStr, _topic: &CStr, _payload: &[u8]) {}
 
     fn names_sessions(&self) -> bool {
         false

@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
-/// What the tool said.
+/// The output of the tool.
 #[derive(Debug)]
 pub struct Said {
     /// The exit status; -1 if a signal ended the tool.
@@ -29,19 +29,19 @@ pub fn tool<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Said {
     run(command(args), b"")
 }
 
-/// Runs a command, which is the tool or becomes it, with something on standard input. A tool that refuses before it reads
-/// may close that.
+/// Runs a command, which is the tool or executes it, with a text on standard input. A tool that refuses before it reads may
+/// close its input.
 pub fn run(command: Command, input: &[u8]) -> Said {
     let output = assert_cmd::Command::from_std(command).write_stdin(input).output();
     Said::of(output.expect("the tool runs"))
 }
 
 impl Said {
-    /// Whatever the tool says: no panic, and on standard error its name first.
+    /// Checks every output of the tool: no panic, and each line on standard error begins with the tool's name.
     ///
     /// # Panics
     ///
-    /// When that is not so, or what it says is not UTF-8.
+    /// If that is not so, or the output is not UTF-8.
     pub fn of(output: Output) -> Self {
         let said = Self {
             status: output.status.code().unwrap_or(-1),
@@ -54,7 +54,7 @@ impl Said {
         said
     }
 
-    /// No text of these is on standard error: secrets, which belong there never.
+    /// None of these texts is on standard error, where secrets must never be.
     #[must_use]
     pub fn without_on_stderr(self, secrets: &[&str]) -> Self {
         for secret in secrets {
@@ -63,7 +63,7 @@ impl Said {
         self
     }
 
-    /// No text of these is in what the tool said.
+    /// None of these texts is in the tool's output.
     #[must_use]
     pub fn without(self, secrets: &[&str]) -> Self {
         for secret in secrets {
@@ -78,7 +78,8 @@ impl Said {
         self.assert().code(status).stdout(out.to_owned()).stderr(err.to_owned());
     }
 
-    /// The exit status, all of standard output, and a part of standard error; an empty part stands for nothing there.
+    /// The exit status, all of standard output, and a part of standard error; an empty part means that standard error is
+    /// empty.
     #[track_caller]
     pub fn tells(&self, status: i32, out: &str, err: &str) {
         self.assert().code(status).stdout(out.to_owned());

@@ -1,4 +1,4 @@
-//! The ways to a broker: TCP, a Unix socket, TLS, a WebSocket, by a proxy.
+//! The ways to a broker: TCP, a Unix socket, TLS, a WebSocket, a proxy.
 
 use super::scratch::Scratch;
 #[cfg(feature = "tests")]
@@ -16,7 +16,7 @@ use std::{
 /// How long an answer may take before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A connection that bytes go over.
+/// A connection that carries bytes.
 pub trait Transport: Read + Write + Send {}
 
 impl<T: Read + Write + Send> Transport for T {}
@@ -25,7 +25,7 @@ pub fn tcp(address: impl Into<SocketAddr>) -> TcpStream {
     try_tcp(address).expect("the broker listens")
 }
 
-/// The same, where it may be that nobody listens yet.
+/// The same, if the broker may not listen yet.
 pub fn try_tcp(address: impl Into<SocketAddr>) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address.into())?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -43,12 +43,12 @@ pub fn unix(path: &Path) -> UnixStream {
     stream
 }
 
-/// What a PROXY v2 header says of a connection: the low half of its 13th byte.
+/// The command of a PROXY v2 header: the low half of its 13th byte.
 #[derive(Clone, Copy)]
 pub enum ProxyCommand {
-    /// The proxy's own, a check of health.
+    /// LOCAL: the proxy's own connection, a health check.
     Local = 0,
-    /// A client's.
+    /// PROXY: a client's connection.
     Proxy = 1,
 }
 
@@ -59,7 +59,7 @@ pub const UDP_IPV4: u8 = 0x12;
 pub const TCP_IPV6: u8 = 0x21;
 pub const UNIX_STREAM: u8 = 0x31;
 
-/// A PROXY v2 header: signature, version and command, family, length, and what is behind that.
+/// A PROXY v2 header: signature, version and command, family, length, and the rest.
 pub fn proxy_header(command: ProxyCommand, family: u8, rest: &[u8]) -> Vec<u8> {
     let mut header = b"\r\n\r\n\0\r\nQUIT\n".to_vec();
     header.extend([0x20 | command as u8, family]);
@@ -68,7 +68,7 @@ pub fn proxy_header(command: ProxyCommand, family: u8, rest: &[u8]) -> Vec<u8> {
     header
 }
 
-/// The header for a client at an address, with nothing behind the addresses and ports.
+/// The header for a client at an address, with nothing after the addresses and ports.
 pub fn proxy_header_from(client: SocketAddr, listener: SocketAddr) -> Vec<u8> {
     let (family, mut rest) = match (client.ip(), listener.ip()) {
         (IpAddr::V4(from), IpAddr::V4(to)) => (TCP_IPV4, [from.octets(), to.octets()].concat()),
@@ -79,7 +79,7 @@ pub fn proxy_header_from(client: SocketAddr, listener: SocketAddr) -> Vec<u8> {
     proxy_header(ProxyCommand::Proxy, family, &rest)
 }
 
-/// A connection of a proxy's, with its header sent.
+/// A proxy's connection, after its header was sent.
 pub fn by_proxy(port: u16, header: &[u8]) -> TcpStream {
     let mut stream = tcp(local(port));
     stream.write_all(header).unwrap();
@@ -139,7 +139,7 @@ impl Drop for Tls {
     }
 }
 
-/// A certificate of its own, for a broker at 127.0.0.1: the lines of a listener that has it.
+/// A self-signed certificate for a broker at 127.0.0.1: the lines of a listener that uses it.
 pub fn tls_lines(scratch: &Scratch) -> String {
     let (key, certificate) =
         (scratch.path().join("key.pem"), scratch.path().join("certificate.pem"));

@@ -1,6 +1,6 @@
 //! Which Mosquitto is it, and what can it do?
 //!
-//! What a broker can do is asked for by name: a version that these tests do not know yet can do what the newest can.
+//! Each capability of a broker has a name. A version that these tests do not know yet has the newest one's capabilities.
 
 use std::{fmt, str::FromStr};
 
@@ -25,7 +25,7 @@ impl Version {
         Self { patch: 0, ..self }
     }
 
-    /// What its headers call it, `LIBMOSQUITTO_VERSION_NUMBER`; `None` for those that are later than these tests.
+    /// Its number in the headers, `LIBMOSQUITTO_VERSION_NUMBER`; `None` for versions that are later than these tests.
     pub fn header_number(self) -> Option<u32> {
         let Self { major, minor, patch } = self;
         match (major, minor, patch) {
@@ -42,23 +42,28 @@ impl Version {
         self >= V2_1
     }
 
+    /// A plugin may subscribe a session, and is told what the client itself subscribes to.
+    pub fn subscribes_sessions(self) -> bool {
+        self >= V2_1
+    }
+
     /// A refusal has the plugin's reason code in MQTT 5.
     pub fn sends_reason_codes(self) -> bool {
         self >= V2_1
     }
 
-    /// A refusal's CONNACK is sent over a WebSocket before that is closed; earlier ones may close it first.
+    /// A refusal's CONNACK is sent over a WebSocket before the close; earlier versions may close first.
     pub fn finishes_web_sockets(self) -> bool {
         self >= V2_1
     }
 
-    /// A plugin is told of a client that was let in without being asked about.
+    /// A plugin is told of a client that was let in without asking it.
     pub fn tells_of_connects(self) -> bool {
         self >= V2_1
     }
 
-    /// `plugin_load` and `plugin_use`: a plugin has a name, and a listener names its plugins. Earlier ones have
-    /// `per_listener_settings`, and take a library's callbacks once.
+    /// `plugin_load` and `plugin_use`: a plugin has a name, and a listener names its plugins. Earlier versions have
+    /// `per_listener_settings`, and register a library's callbacks only once.
     pub fn names_plugins(self) -> bool {
         self >= V2_1
     }
@@ -68,7 +73,7 @@ impl Version {
         self >= V2_1
     }
 
-    /// How the log begins to say that a refused client was disconnected.
+    /// How the log line begins that says that a refused client was disconnected.
     pub fn disconnected(self) -> &'static str {
         if self >= V2_1 { "disconnected: " } else { "disconnected, not authorised." }
     }
@@ -80,17 +85,17 @@ impl Version {
         self > V2_0_11
     }
 
-    /// A password file's passwords are hashed many times over.
+    /// The password file's hashes have many iterations.
     pub fn stretches_passwords(self) -> bool {
         self > V2_0_11
     }
 
-    /// How a WebSocket's IPv4 address is written begins with this.
+    /// The prefix of a WebSocket's IPv4 address.
     pub fn web_socket_prefix(self) -> &'static str {
         if self > V2_0_11 { "" } else { "::ffff:" }
     }
 
-    /// The address of a WebSocket is what its client says in `X-Forwarded-For`: from some version after 2.0.11, until 2.1.
+    /// The address of a WebSocket is taken from `X-Forwarded-For`: in versions after 2.0.11 and before 2.1.
     pub fn takes_forwarded_for(self) -> bool {
         self > V2_0_11 && self < V2_1
     }

@@ -16,7 +16,7 @@ use tungstenite::{
     },
 };
 
-/// Binary messages, one for each write; what is read is what the messages hold, one after another.
+/// Each write is one binary message; reads give the contents of the messages, one after another.
 pub struct WebSocket {
     socket: tungstenite::WebSocket<Uninterrupted>,
     unread: Vec<u8>,
@@ -26,19 +26,19 @@ pub fn web_socket(port: u16) -> WebSocket {
     web_socket_with(port, &[])
 }
 
-/// A WebSocket whose request has more headers, as names and values.
+/// A WebSocket whose request has additional headers, as names and values.
 pub fn web_socket_with(port: u16, headers: &[(&str, &str)]) -> WebSocket {
     web_socket_over(tcp(local(port)), headers)
 }
 
-/// A WebSocket over a connection that is there.
+/// A WebSocket over an existing connection.
 pub fn web_socket_over(stream: TcpStream, headers: &[(&str, &str)]) -> WebSocket {
     let (socket, _) =
         client(request(headers), Uninterrupted(stream)).expect("the broker takes the upgrade");
     WebSocket { socket, unread: Vec::new() }
 }
 
-/// The bytes of an upgrade and of a message right behind it, which a client should not send before the answer.
+/// The bytes of an upgrade and, right after it, of a message, which a client should not send before the answer.
 pub fn upgrade_and(message: &[u8]) -> Vec<u8> {
     let request = request(&[]).into_client_request().unwrap();
     let (mut bytes, _) = generate_request(request).unwrap();
@@ -57,7 +57,7 @@ fn request(headers: &[(&str, &str)]) -> ClientRequestBuilder {
     headers.iter().fold(request, |request, (name, value)| request.with_header(*name, *value))
 }
 
-/// Goes on after a signal, as std's own loops do and tungstenite does not.
+/// Goes on after a signal, as std's loops do and tungstenite does not.
 struct Uninterrupted(TcpStream);
 
 fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {

@@ -1,4 +1,4 @@
-//! What was asked? The one definition of the command line, from which parsing, help, man page and completions come.
+//! What was asked? The single definition of the command line: parsing, help, man page and completions all use it.
 
 use crate::terminal::{Answer, Failure, Harmless};
 use clap::{
@@ -270,10 +270,10 @@ pub(crate) fn parse() -> Result<Verb, clap::Error> {
     CommandLine::try_parse().map(|line| line.verb)
 }
 
-/// What is answered to a command line that asks for help or cannot be read.
+/// The answer to a command line that asks for help or cannot be parsed.
 pub(crate) fn answer(mut error: clap::Error) -> Result<Answer, Failure> {
     if !error.use_stderr() {
-        // Help that nobody reads is no error.
+        // It is not an error if nobody reads the help.
         let _ = error.print();
         return Ok(Answer::Yes);
     }
@@ -285,13 +285,13 @@ pub(crate) fn answer(mut error: clap::Error) -> Result<Answer, Failure> {
         }
         _ => text.strip_prefix("error: ").unwrap_or(&text).into(),
     };
-    // What was given may hold what a terminal obeys; the lines are ours.
+    // An argument may hold control sequences for the terminal; the line breaks are clap's.
     let lines: Vec<String> =
         text.trim_end().split('\n').map(|line| Harmless(line).to_string()).collect();
     Err(Failure::new(lines.join("\n")))
 }
 
-/// Takes what was given one too many out of an error: it may be a secret, and errors end in logs.
+/// Removes a superfluous argument from an error: it may be a secret, and errors end up in logs.
 fn hide_stray_values(error: &mut clap::Error) {
     let hidden = || ContextValue::String("***".into());
     match (error.kind(), error.get(ContextKind::InvalidArg)) {

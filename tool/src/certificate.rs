@@ -7,8 +7,8 @@ use crate::{
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use std::{fs::File, path::Path};
 
-/// The certificate of a PEM file, in DER. Of a chain it is the first, the client's own, as in the handshake; keys that lie
-/// beside it are passed over.
+/// The certificate of a PEM file, in DER. In a chain it is the first one, the client's own, as in the handshake. Keys in the
+/// same file are skipped.
 pub(crate) fn der(path: &Path) -> Result<Vec<u8>, Failure> {
     let failure = |reason: String| Failure::new(format!("{}: {reason}", shown(path)));
     // There may be a key in the file.
@@ -22,7 +22,7 @@ pub(crate) fn der(path: &Path) -> Result<Vec<u8>, Failure> {
     match CertificateDer::from_pem_slice(&content) {
         Ok(certificate) if is_a_sequence(&certificate) => Ok(certificate.to_vec()),
         Ok(_) => Err(failure(format!("{expected} one that is cut off or no certificate at all"))),
-        // What is there is not repeated.
+        // The content is not repeated in the error.
         Err(_) if content.starts_with(&[0x30]) => {
             let hint = "openssl x509 -inform der -in FILE -out FILE.pem makes PEM of it";
             Err(failure(format!("{expected} something like DER ({hint})")))
@@ -31,7 +31,7 @@ pub(crate) fn der(path: &Path) -> Result<Vec<u8>, Failure> {
     }
 }
 
-/// Whether this is one whole SEQUENCE of DER that begins with another, as a certificate does and a key does not.
+/// Whether this is one complete DER SEQUENCE that begins with another SEQUENCE, as a certificate does and a key does not.
 fn is_a_sequence(der: &[u8]) -> bool {
     let [0x30, length, rest @ ..] = der else { return false };
     let digits = usize::from(length.wrapping_sub(0x80));

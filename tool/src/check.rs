@@ -14,7 +14,7 @@ pub(crate) fn run(args: &args::Check) -> Result<Answer, Failure> {
     match load(file, usize::MAX, Cancel::NEVER) {
         Ok(loaded) => accept(file, &loaded),
         Err(LoadError::Lines(errors)) => list(file, errors),
-        // The file is not in order, or there is no telling.
+        // The file has errors, or could not be read.
         Err(error @ (LoadError::Io(_) | LoadError::Changing)) => {
             Err(Failure::new(format!("{}: {error}", shown(file))))
         }

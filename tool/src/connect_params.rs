@@ -23,11 +23,11 @@ struct Params<'a> {
     password: String,
 }
 
-/// Prints the connection parameters of a device; the answer is no if the secrets file does not know it.
+/// Prints the connection parameters of a device; the answer is no if the device is not in the secrets file.
 pub(crate) fn run(args: &args::ConnectParams) -> Result<Answer, Failure> {
     let username = args.device_id.as_str();
     if !line::is_device_id(username.as_bytes()) {
-        // Not repeated: `id:secret` may have been pasted from a secrets file.
+        // The text is not repeated: it may be `id:secret`, pasted from a secrets file.
         let expected = "expected 1 to 128 of A-Z a-z 0-9 _ -, found something else";
         return Err(Failure::new(format!("device id: {expected}")));
     }
@@ -68,7 +68,7 @@ fn this_hour() -> Result<Stamp, Failure> {
         .map_err(|_| Failure::new(format!("clock: expected a year of four digits, found {hour}")))
 }
 
-/// The password of a device of the secrets file, with what there is to know about the device.
+/// The password of a device of the secrets file, with warnings about the device.
 fn password_of(device_id: &str, device: Device<'_>, key: &HourKey) -> String {
     if device.frozen {
         say(format_args!("warning: device {device_id} is frozen: its login will be refused"));

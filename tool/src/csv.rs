@@ -1,11 +1,11 @@
-//! What is on the lines of a CSV file? A record is a line: no value of ours has a newline in it.
+//! What is on the lines of a CSV file? Each record is one line: no value here can have a newline in it.
 
-/// What is wrong with a line of CSV. Like all that is said of secrets, it repeats nothing of the line.
+/// What is wrong with a line of CSV. The line may hold a secret, so nothing of it is repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// A quote opens a value and is not closed on the line.
     Unclosed,
-    /// Something stands between a closing quote and the next comma.
+    /// There is text between a closing quote and the next comma.
     BehindQuote,
 }
 
@@ -19,8 +19,8 @@ impl Fault {
     }
 }
 
-/// The lines of a content that are not blank, with their numbers from 1 and where they begin, without their ends and
-/// without a byte order mark.
+/// The lines of a content that are not blank, without their ends and without a byte order mark; each with its number from 1
+/// and the offset in bytes where it begins.
 pub(crate) fn lines(content: &[u8]) -> impl Iterator<Item = (u64, usize, &[u8])> {
     let mark: &[u8] = b"\xEF\xBB\xBF";
     let mut start = if content.starts_with(mark) { mark.len() } else { 0 };
@@ -45,8 +45,8 @@ pub(crate) fn line(text: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// Reads the values of a line into a vector that is used again. Blanks around a value do not count. A doubled quote inside
-/// quotes stays doubled: no value of ours may have even one.
+/// Reads the values of a line into a vector that is reused. Blanks around a value do not count. A doubled quote inside
+/// quotes stays doubled, which does no harm: no valid value has a quote.
 pub(crate) fn values<'a>(line: &'a [u8], values: &mut Vec<&'a [u8]>) -> Result<(), Fault> {
     values.clear();
     let mut rest = Some(line);
@@ -58,7 +58,7 @@ pub(crate) fn values<'a>(line: &'a [u8], values: &mut Vec<&'a [u8]>) -> Result<(
     Ok(())
 }
 
-/// The first value of a text, and what is behind the comma after it.
+/// The first value of a text, and what follows the comma after it.
 fn value(text: &[u8]) -> Result<(&[u8], Option<&[u8]>), Fault> {
     if let Some(quoted) = text.trim_ascii_start().strip_prefix(b"\"") {
         let (value, after) = split(quoted, closing_quote(quoted).ok_or(Fault::Unclosed)?);
@@ -77,13 +77,13 @@ fn value(text: &[u8]) -> Result<(&[u8], Option<&[u8]>), Fault> {
     })
 }
 
-/// What is before a byte, and what is behind it.
+/// The parts of a text before and after a byte.
 fn split(text: &[u8], at: usize) -> (&[u8], &[u8]) {
     let (before, after) = text.split_at_checked(at).unwrap_or((text, &[]));
     (before, after.get(1..).unwrap_or_default())
 }
 
-/// Where the quote is that is not one of two.
+/// The position of the first quote that is not doubled.
 fn closing_quote(text: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {

@@ -1,4 +1,4 @@
-//! What becomes of one device of a secrets file?
+//! How is one device of a secrets file changed?
 
 use crate::{
     args, certificate,
@@ -84,7 +84,7 @@ pub(crate) fn reset_secret(args: &args::ResetSecret) -> Result<Answer, Failure> 
         .and_then(|answer| show(&new, answer, "the secret is changed, but nobody has seen it"))
 }
 
-/// Shows a secret that was made here, once the file has it.
+/// Shows a secret that was generated here, after it was written to the file.
 fn show(new: &secret::New, answer: Answer, otherwise: &str) -> Result<Answer, Failure> {
     if new.is_made && answer == Answer::Yes {
         secret::show(&new.secret).map_err(|error| {
@@ -97,7 +97,7 @@ fn show(new: &secret::New, answer: Answer, otherwise: &str) -> Result<Answer, Fa
     Ok(answer)
 }
 
-/// Refuses what cannot be a device id, before anybody is asked for a secret.
+/// Refuses a text that cannot be a device id, before the user is asked for a secret.
 fn check_device_id(device_id: &str) -> Result<(), Failure> {
     if line::is_device_id(device_id.as_bytes()) {
         return Ok(());
@@ -107,7 +107,7 @@ fn check_device_id(device_id: &str) -> Result<(), Failure> {
     Err(Failure::new(format!("device id: {expected}")))
 }
 
-/// Changes one device; the answer is no if it is not there, or there already.
+/// Changes one device; the answer is no if it should be there and is not, or should not be there and is.
 fn change_device(
     file: &Path,
     device_id: &str,
@@ -145,7 +145,7 @@ pub(crate) fn open(file: &Path, create: bool) -> Result<Editing, Failure> {
     Ok(editing)
 }
 
-/// Puts a new content in the file's place, if it is another one.
+/// Replaces the file's content, if it has changed.
 pub(crate) fn save(file: &Path, editing: Editing, edited: &Edited) -> Result<(), Failure> {
     if edited.is_unchanged() {
         return Ok(());

@@ -1,6 +1,7 @@
-//! How is a secrets file replaced, and nothing lost?
+//! How is a secrets file replaced without losing anything?
 //!
-//! Under a lock, beside the file and then renamed, so that a crash leaves the old file or the new one.
+//! Under a lock, a new file is written in the same folder and then renamed, so that a crash leaves the old file or the new
+//! one.
 
 use iotda_core::registry::{Cancel, LoadError, edit::Content, read::read};
 use iotda_files::{Exposure, Identity};
@@ -19,26 +20,26 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// Why a file is not edited. It is then what it was.
+/// Why a file was not edited. It has not changed then.
 #[derive(Debug)]
 pub(crate) enum EditError {
-    /// It cannot be read, or is not in order.
+    /// It cannot be read, or has errors.
     Load(LoadError),
-    /// Somebody else has changed it meanwhile.
+    /// Another program has changed it meanwhile.
     Changed,
-    /// Somebody else holds the lock, and does not come to an end.
+    /// Another process has held the lock for too long.
     Locked {
-        /// Their process, if the system tells.
+        /// The process id, if the system tells it.
         process: Option<u32>,
     },
-    /// It has other names, which an edit would part from it.
+    /// It has other names (hard links), which would keep the old content.
     Linked {
         /// How many names it has.
         names: u64,
     },
-    /// The system refuses.
+    /// The system returned an error.
     Io {
-        /// What could not be done.
+        /// What could not be done, in words.
         what: &'static str,
         /// Why.
         error: io::Error,
@@ -76,28 +77,28 @@ impl From<LoadError> for EditError {
     }
 }
 
-/// Puts what could not be done before an error of the system.
+/// Adds to a system error what could not be done.
 fn failing(what: &'static str) -> impl Fn(io::Error) -> EditError {
     move |error| EditError::Io { what, error }
 }
 
-/// A file that is being edited, by nobody else.
+/// A file that is being edited, under its lock.
 #[derive(Debug)]
 pub(crate) struct Editing {
-    /// Where it is, without symbolic links: they stay, and what they lead to is edited.
+    /// Its path, with symbolic links resolved: the links stay, and their target is edited.
     path: PathBuf,
     /// Held until the file is replaced: the lock is on it.
     file: File,
     metadata: Metadata,
     identity: Identity,
     content: Content,
-    /// It was made for this, and has nothing in it yet.
+    /// It was created for this edit, and is still empty.
     is_fresh: bool,
 }
 
 impl Editing {
-    /// Waits until nobody else edits a file, and reads it. `create` makes one that is not there, for its owner alone;
-    /// `waiting` is called when there is something to wait for.
+    /// Waits until no other process edits the file, and reads it. With `create`, a missing file is created, with access for
+    /// its owner only. `waiting` is called if it has to wait.
     ///
     /// # Errors
     ///
@@ -113,7 +114,7 @@ impl Editing {
             let path = fs::canonicalize(path).map_err(LoadError::Io)?;
             let (file, _) = iotda_files::open(&path)?;
             lock(&file, &mut waiting)?;
-            // Whoever had the lock before has put another file in its place.
+            // The process that had the lock before has replaced the file.
             if is_at(&file, &path).map_err(LoadError::Io)? {
                 break (path, file);
             }
@@ -137,13 +138,13 @@ impl Editing {
         self.content.as_ref()
     }
 
-    /// Who else may read or change it.
+    /// Which other users may read or change it.
     #[must_use]
     pub(crate) fn exposure(&self) -> Exposure {
         Exposure::of(&self.path, &self.metadata)
     }
 
-    /// Puts another content in its place, with the same owner, mode and access list.
+    /// Replaces its content. Owner, mode and access list stay the same.
     ///
     /// # Errors
     ///
@@ -162,7 +163,7 @@ impl Editing {
             .map_err(failing("is replaced, but a crash of the machine may undo it"))
     }
 
-    /// Who does not know of the lock, like a text editor, must not lose what he wrote.
+    /// Do not overwrite changes made without the lock, by a text editor for example.
     fn check_unchanged(&self) -> Result<(), EditError> {
         match Identity::of(&self.path) {
             Some(identity) if identity == self.identity => Ok(()),
@@ -174,7 +175,7 @@ impl Editing {
 const CANNOT_WRITE: &str = "cannot be written";
 
 impl Drop for Editing {
-    /// Takes away a file that was made for nothing. The lock still holds.
+    /// Removes a file that was created in vain. The lock is still held.
     fn drop(&mut self) {
         if self.is_fresh {
             let _ = fs::remove_file(&self.path);
@@ -182,7 +183,7 @@ impl Drop for Editing {
     }
 }
 
-/// Makes an empty file, for its owner alone; says whether there was none.
+/// Creates an empty file, with access for its owner only. Returns whether it was missing.
 fn make(path: &Path) -> Result<bool, EditError> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(_) => Ok(true),
@@ -191,14 +192,14 @@ fn make(path: &Path) -> Result<bool, EditError> {
     }
 }
 
-/// How long another edit is waited for: one of ten million devices takes a few seconds. Who may only read the file may
-/// lock it too, and hold the lock for ever.
+/// How long to wait for another edit: one of a very large file takes a few seconds. The wait is limited because users who
+/// may only read the file can lock it too, and never release the lock.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often to try again.
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
-/// Locks a file against other edits. The lock goes with the process.
+/// Locks a file against other edits. The lock ends with the process.
 fn lock(file: &File, waiting: &mut Option<impl FnOnce()>) -> Result<(), EditError> {
     let cannot = failing("cannot be locked");
     let begin = Instant::now();
@@ -221,12 +222,12 @@ fn lock(file: &File, waiting: &mut Option<impl FnOnce()>) -> Result<(), EditErro
     }
 }
 
-/// Which process holds a lock of our kind on a file, by proc_locks(5). The number of the file's disk is not compared: file
-/// systems with subvolumes give another one there.
+/// Which process holds a lock of this kind on a file, from proc_locks(5). Device numbers are not compared: file systems
+/// with subvolumes show a different one there.
 fn holder(locks: &str, inode: u64) -> Option<u32> {
     locks.lines().find_map(|line| {
         let mut words = line.split_ascii_whitespace().skip(1);
-        // One that waits has an arrow there.
+        // A waiting process has an arrow there.
         let ("FLOCK", Some(_), Some(_)) = (words.next()?, words.next(), words.next()) else {
             return None;
         };
@@ -246,7 +247,7 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// A file beside another, which it is to replace. It goes when it does not.
+/// A new file that is to replace another one in the same folder. It is removed on drop if it did not.
 struct Beside {
     path: PathBuf,
     file: File,
@@ -254,7 +255,7 @@ struct Beside {
 }
 
 impl Beside {
-    /// Makes it, for its owner alone.
+    /// Creates it, with access for its owner only.
     fn make(target: &Path) -> io::Result<Self> {
         let prefix = prefix(target);
         let folder = target.parent().unwrap_or(Path::new("/"));
@@ -281,16 +282,16 @@ impl Drop for Beside {
     }
 }
 
-/// How the names of the files begin that are written beside a file.
+/// The prefix of the names of such new files.
 fn prefix(target: &Path) -> Vec<u8> {
-    // A name of the longest kind has no room for more.
+    // A name of the greatest length has no room for more.
     let name = target.file_name().map(OsStrExt::as_bytes).unwrap_or_default();
     let name = name.get(..name.len().min(200)).unwrap_or_default();
     [b".", name, b".iotda-auth-"].concat()
 }
 
-/// Removes what edits have left that were killed: it holds secrets. Who has the lock is the only one who writes here; at
-/// worst, where somebody has moved another file in place meanwhile, the other edit fails to rename and says so.
+/// Removes new files that killed edits have left behind, because they hold secrets. Only the process with the lock writes
+/// such files. At worst, if another file was moved into place meanwhile, the other edit cannot rename and says so.
 fn remove_leftovers(folder: &Path, prefix: &[u8]) -> io::Result<()> {
     for entry in fs::read_dir(folder)?.flatten() {
         let name = entry.file_name();
@@ -302,11 +303,11 @@ fn remove_leftovers(folder: &Path, prefix: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// So many random lower-case hex digits of the system's.
+/// A number of random lower-case hex digits, from the system.
 ///
 /// # Errors
 ///
-/// Of the system, which then has no random numbers to give.
+/// The system's error, if it has no random numbers.
 pub(crate) fn random_hex<const DIGITS: usize>() -> io::Result<Zeroizing<[u8; DIGITS]>> {
     let mut digits = Zeroizing::new([0; DIGITS]);
     let mut random = Zeroizing::new(vec![0; DIGITS / 2]);
@@ -327,7 +328,8 @@ fn take_after(new: &File, old: &File, was: &Metadata) -> Result<(), EditError> {
         std::os::unix::fs::fchown(new, Some(was.uid()), Some(was.gid()))
             .map_err(failing("cannot keep its owner and group"))?;
     }
-    // What the folder hands down to new files is not what the old one had. Most file systems have no such list.
+    // A new file inherits the folder's default list, which may differ from the old file's list. Many file systems have no
+    // lists.
     let _ = rustix::fs::fremovexattr(new, ACCESS_LIST);
     new.set_permissions(Permissions::from_mode(was.mode() & 0o7777))
         .map_err(failing("cannot keep its mode"))?;
@@ -337,10 +339,10 @@ fn take_after(new: &File, old: &File, was: &Metadata) -> Result<(), EditError> {
 /// Where the system keeps what setfacl(1) sets.
 const ACCESS_LIST: &str = "system.posix_acl_access";
 
-/// Copies the extended attributes. Only the access list must not be lost: the broker may read the file by it. Labels are
-/// the system's own to set.
+/// Copies the extended attributes. Only the access list must not be lost: it may be what lets the broker read the file. The
+/// system itself sets labels.
 fn copy_attributes(new: &File, old: &File) -> io::Result<()> {
-    // The most that Linux allows, for the list and for a value.
+    // The largest size that Linux allows, for the list and for a value.
     let mut names = vec![0; 1 << 16];
     let Ok(length) = rustix::fs::flistxattr(old, &mut *names) else { return Ok(()) };
     let mut value = vec![0; 1 << 16];

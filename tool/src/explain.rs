@@ -1,4 +1,4 @@
-//! Why is this login accepted or refused? The plugin's own check, told step by step.
+//! Why is this login accepted or refused? Shows the plugin's own check, step by step.
 
 use crate::{
     args, certificate, secret,
@@ -77,24 +77,24 @@ fn policy(secrets_file: &Path, options: &[String]) -> Result<Policy, Failure> {
     }
 }
 
-/// A login and what became of it.
+/// A login and its result.
 struct Story<'a> {
     connect: Connect<'a>,
     policy: &'a Policy,
     verdict: Verdict<'a>,
-    /// What the ClientId says, if it has a device's shape.
+    /// The parts of the ClientId, if it has a device's shape.
     client_id: Option<ClientId<'a>>,
     /// What proves the device, if it is in the table.
     credential: Option<Credential<'a>>,
 }
 
-/// What became of one step.
+/// The outcome of one step.
 enum Outcome {
     Passed,
     Failed(Refused),
     NotReached,
     NotApplicable,
-    /// The step is about what came before this login.
+    /// The step depends on earlier logins.
     NotChecked,
 }
 
@@ -116,7 +116,7 @@ impl<'a> Story<'a> {
             match self.outcome(step) {
                 Outcome::Passed => writeln!(out, "passed"),
                 Outcome::Failed(refused) => {
-                    writeln!(out, "failed: {}{}", refused.reason.slug(), self.evidence(refused))
+                    writeln!(out, "failed: {}{}", refused.reason.id(), self.evidence(refused))
                 }
                 Outcome::NotReached => writeln!(out, "not reached"),
                 Outcome::NotApplicable => writeln!(out, "not applicable"),
@@ -141,7 +141,7 @@ impl<'a> Story<'a> {
         let failed = match self.verdict {
             Verdict::Accept(_) => return self.passed(step),
             Verdict::Refuse(refused) => refused,
-            // Only a ClientId that is not a device's is left to others.
+            // Only a client whose ClientId is not a device's is left to others.
             Verdict::Defer => Refused { reason: Refusal::BadClientId, detail: Detail::None },
         };
         match Some(step).cmp(&failed.reason.step()) {
@@ -151,7 +151,7 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// What became of a step that did not refuse.
+    /// The outcome of a step that did not refuse.
     fn passed(&self, step: Step) -> Outcome {
         match (&self.client_id, &self.credential) {
             (Some(client_id), Some(credential)) if !step.applies(client_id, credential) => {
@@ -190,7 +190,7 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// What can be said of a wrong password without showing it.
+    /// A hint about a wrong password that does not show it.
     fn shape_of_password(&self) -> &'static str {
         match self.connect.password {
             None => " password=missing",
@@ -209,7 +209,7 @@ fn limit(seconds: Option<i64>) -> String {
     }
 }
 
-/// A text of the client's, in quotes and escaped; a bare `-` if it was not sent.
+/// A text that the client sent, in quotes and escaped; a bare `-` if it was not sent.
 struct Text<'a>(Option<&'a [u8]>);
 
 impl fmt::Display for Text<'_> {

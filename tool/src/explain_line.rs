@@ -1,5 +1,5 @@
-//! Why was the login of this line of the log refused? Without the password nothing can be checked again: the steps are
-//! told as the line has them.
+//! Why was the login of this line of the log refused? Without the password nothing can be checked again, so the outcome of
+//! each step is taken from the line.
 
 use crate::{
     steps::{write_refusal, write_step},
@@ -15,9 +15,9 @@ use std::{
     io::{self, Write},
 };
 
-/// Prints what a refusal's line says, and what to do.
+/// Prints what the line of a refusal says, and what to do.
 pub(crate) fn run(line: &str) -> Result<Answer, Failure> {
-    // Not repeated: who knows what was pasted.
+    // The text is not repeated: anything may have been pasted, also a secret.
     let refusal =
         read::parse(line).map_err(|error| Failure::new(format!("--log-line: {error}")))?;
     terminal::write(|out| write(&refusal, out))?;
@@ -32,10 +32,10 @@ fn write(refusal: &RefusalLine<'_>, out: &mut impl Write) -> io::Result<()> {
     for step in Step::ALL {
         write_step(out, step)?;
         match Some(step).cmp(&reason.step()) {
-            // A fault of the plugin belongs to no step, and may have come before any.
+            // A fault of the plugin does not belong to a step, and may have come before all of them.
             _ if reason.step().is_none() => writeln!(out, "not known"),
             Ordering::Less => writeln!(out, "{}", before(refusal, step)),
-            Ordering::Equal => writeln!(out, "failed: {}{}", reason.slug(), Harmless(detail)),
+            Ordering::Equal => writeln!(out, "failed: {}{}", reason.id(), Harmless(detail)),
             Ordering::Greater => writeln!(out, "not reached"),
         }?;
     }
@@ -43,12 +43,12 @@ fn write(refusal: &RefusalLine<'_>, out: &mut impl Write) -> io::Result<()> {
     write_refusal(out, *reason)
 }
 
-/// What became of a step before the one that refused.
+/// The outcome of a step before the one that refused.
 fn before(refusal: &RefusalLine<'_>, step: Step) -> &'static str {
     let client = refusal.client.as_ref().map_or(&[][..], |sent| &sent.text);
     let Ok(ClientId { sign_digit, .. }) = ClientId::parse(client) else { return "passed" };
     let applies = |has_secret| step.applies_to(sign_digit, has_secret);
-    // Where the line does not say whether the device has a secret or a certificate, both are asked about.
+    // If the line does not tell whether the device has a secret or a certificate, the step is judged for both.
     let known = has_secret(refusal.reason);
     match (applies(known.unwrap_or(true)), applies(known.unwrap_or(false))) {
         (true, true) => "passed",
@@ -66,7 +66,7 @@ fn has_secret(reason: Refusal) -> Option<bool> {
     }
 }
 
-/// A text of a client's, in quotes and escaped.
+/// A text that a client sent, in quotes and escaped.
 struct Told<'a>(Option<&'a Sent>);
 
 impl fmt::Display for Told<'_> {

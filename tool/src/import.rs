@@ -1,4 +1,4 @@
-//! Which devices does a CSV file bring? All of them come in, or none.
+//! Which devices does a CSV file add or change? All of them, or none if a line is wrong.
 
 use crate::{
     args, csv,
@@ -10,10 +10,10 @@ use iotda_core::registry::edit::{self, Change, Order, Orders, Problem, Problems,
 use std::{collections::HashMap, fs::File, io::Write, path::Path};
 use zeroize::Zeroizing;
 
-/// So many wrong lines are told one by one; of more, the number.
+/// The most wrong lines that are reported one by one; the rest is a count.
 const MAX_ERRORS: usize = edit::MAX_PROBLEMS;
 
-/// Imports a CSV file, or tells which lines are wrong.
+/// Imports a CSV file, or reports which lines are wrong.
 pub(crate) fn run(args: &args::Import) -> Result<Answer, Failure> {
     let content = read(&args.csv)?;
     let mut progress = Progress::new();
@@ -22,7 +22,7 @@ pub(crate) fn run(args: &args::Import) -> Result<Answer, Failure> {
     progress.step("reading the secrets file");
     let editing = open(&args.file, args.create)?;
     progress.step("putting the devices in");
-    // With wrong lines, the others are looked at all the same: errors are told at once.
+    // The other lines are checked even if some are wrong, so that all errors are reported together.
     let edited = match edit::apply(editing.content(), &rows) {
         Ok(edited) if errors.total == 0 => edited,
         wrong => {
@@ -53,7 +53,7 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     content.map_err(|error| Failure::new(format!("{}: cannot be read: {error}", shown(path))))
 }
 
-/// Tells the wrong lines, as compilers do, on standard error.
+/// Reports the wrong lines on standard error, in the format of compilers.
 fn refuse(
     csv: &Path,
     rows: &Rows<'_>,
@@ -88,7 +88,7 @@ fn refuse(
 fn describe(device_id: &[u8], problem: Problem, line: impl Fn(usize) -> u64) -> String {
     let device = String::from_utf8_lossy(device_id);
     match problem {
-        // The device id itself may be what is wrong, and is not repeated then.
+        // If the device id itself is wrong, it is not repeated.
         Problem::Line(fault) => fault.to_string(),
         Problem::Twice { first } => {
             format!("device {device}: given on line {} already", line(first))
@@ -126,24 +126,24 @@ impl Column {
 /// The lines of a CSV file that are wrong.
 #[derive(Debug, Default)]
 struct Errors {
-    /// The first of them, with their numbers.
+    /// The first of them, with their line numbers.
     first: Vec<(u64, String)>,
-    /// How many there are in all.
+    /// The number of all wrong lines.
     total: usize,
 }
 
-/// What a CSV file asks for. Only where a line begins is kept of it: what it says is read again when it is wanted.
+/// The orders of a CSV file. Only the offset of each line is kept; its values are parsed again when they are needed.
 #[derive(Debug)]
 struct Rows<'a> {
     content: &'a [u8],
     columns: Vec<Column>,
     update: bool,
-    /// Where the lines begin that are orders. A file of more than four gigabytes makes no secrets file.
+    /// The offsets of the lines that are orders, in bytes. 32 bits are enough: a larger file would not fit a secrets file.
     starts: Vec<u32>,
 }
 
 impl<'a> Rows<'a> {
-    /// Reads the lines of a CSV file; an error is about its header, or all of it.
+    /// Reads the lines of a CSV file; an error is about its header or the whole file.
     fn read(
         content: &'a [u8],
         update: bool,
@@ -178,7 +178,7 @@ impl<'a> Rows<'a> {
         Ok(Order { device_id, change })
     }
 
-    /// The numbers of the lines that problems are about, by the numbers of the orders.
+    /// The line numbers of problems, by the numbers of the orders.
     fn numbers(&self, problems: &Problems) -> HashMap<usize, u64> {
         let both = |(at, problem): &(usize, Problem)| match problem {
             Problem::Twice { first } => [Some(*at), Some(*first)],
@@ -218,7 +218,7 @@ impl Orders for Rows<'_> {
     }
 }
 
-/// The columns that a header names. What it names is repeated nowhere: without a header, the first line is a secret's.
+/// The columns that a header names. An error repeats nothing of the header: if it is missing, the first line holds a secret.
 fn columns(header: &[u8]) -> Result<Vec<Column>, String> {
     let mut names = Vec::new();
     csv::values(header, &mut names).map_err(|fault| fault.text())?;
@@ -244,7 +244,7 @@ fn columns(header: &[u8]) -> Result<Vec<Column>, String> {
     Ok(columns)
 }
 
-/// What a line says of its device.
+/// The values of a line for its device.
 fn row<'a>(columns: &[Column], values: &[&'a [u8]]) -> Result<(&'a [u8], Settings<'a>), String> {
     if values.len() != columns.len() {
         let (expected, found) = (columns.len(), values.len());

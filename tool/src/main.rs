@@ -1,22 +1,22 @@
-//! `iotda-auth`: the credentials of IoTDA devices, and the answers of the plugin, without a broker.
+//! `iotda-auth`: makes and checks credentials of IoTDA devices without a broker.
 //!
 //! | module | the question it answers |
 //! |---|---|
-//! | [`args`] | what was asked? The one definition of the command line |
+//! | [`args`] | what was asked? The single definition of the command line |
 //! | [`connect_params`] | what does this device send in its CONNECT? |
 //! | [`check`] | is this secrets file in order? |
 //! | [`steps`] | how do the steps of a check look? |
 //! | [`explain`] | why is this login accepted or refused? |
 //! | [`explain_line`] | why was the login of this line of the log refused? |
-//! | [`edit`] | what becomes of one device of a secrets file? |
-//! | [`editing`] | how is a secrets file replaced, and nothing lost? |
-//! | [`import`] | which devices does a CSV file bring? |
+//! | [`edit`] | how is one device of a secrets file changed? |
+//! | [`editing`] | how is a secrets file replaced without losing anything? |
+//! | [`import`] | which devices does a CSV file add or change? |
 //! | [`csv`] | what is on the lines of a CSV file? |
 //! | [`list`] | which devices are there? |
 //! | [`manual`] | what do man page and completions look like? |
 //! | [`secret`] | where does a secret come from? |
 //! | [`certificate`] | which certificate is in this file? |
-//! | [`terminal`] | what is said where, and with which exit status? |
+//! | [`terminal`] | what is printed where, and with which exit status? |
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! What do man page and completions look like? Both come from the one definition of the command line.
+//! What do man page and completions look like? Both are made from the definition of the command line.
 
 use crate::{
     args,
@@ -9,7 +9,7 @@ use clap_mangen::Man;
 /// Prints a man page.
 pub(crate) fn page(args: &args::Man) -> Result<Answer, Failure> {
     let mut tool = args::definition();
-    // Gives each command its full name.
+    // This gives each command its full name.
     tool.build();
     let command = match &args.command {
         None => tool,
@@ -29,7 +29,7 @@ pub(crate) fn page(args: &args::Man) -> Result<Answer, Failure> {
 /// Prints the completions for a shell.
 pub(crate) fn completions(args: &args::Completions) -> Result<Answer, Failure> {
     let mut tool = args::definition();
-    // Not straight to standard output: what makes them stops the tool when it cannot write.
+    // Not directly to standard output: the generator panics when it cannot write.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut tool, "iotda-auth", &mut script);
     terminal::write(|out| std::io::Write::write_all(out, &script))?;

@@ -16,12 +16,12 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// The longest line that standard input may have: what MQTT allows for a password.
+/// The longest line of standard input in bytes: what MQTT allows for a password.
 const MAX_INPUT: usize = 65_535;
 
-/// The devices of a secrets file that is in order.
+/// The devices of a secrets file without errors.
 pub(crate) fn table(file: &Path) -> Result<Table, Failure> {
-    // The wrong lines are told by `check`.
+    // `check` reports the wrong lines.
     let loaded = load(file, 0, Cancel::NEVER).map_err(|error| {
         let hint = match &error {
             LoadError::Lines(_) => " (iotda-auth check tells which)",
@@ -38,7 +38,7 @@ pub(crate) fn stdin() -> io::Result<Zeroizing<Vec<u8>>> {
     to_end(&mut unbuffered(io::stdin().as_fd())?, 0)
 }
 
-/// All that is in an input of about so many bytes. Each buffer that gets too small is wiped.
+/// All of an input of about this size, in bytes. Each buffer that gets too small is wiped.
 pub(crate) fn to_end(input: &mut impl Read, expected: usize) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut content = Zeroizing::new(vec![0; expected.max(1 << 16).saturating_add(1)]);
     let mut length = 0;
@@ -61,14 +61,14 @@ pub(crate) fn to_end(input: &mut impl Read, expected: usize) -> io::Result<Zeroi
     Ok(content)
 }
 
-/// Warns of those who may read or change the secrets. As which user the broker runs is not known here.
+/// Warns of users who may read or change the secrets. The broker's user is not known here.
 pub(crate) fn warn_of_others(file: &Path, exposure: &Exposure) {
     for warning in exposure.warnings(None) {
         say(format_args!("warning: {}: {warning}", shown(file)));
     }
 }
 
-/// The secret of a device, from standard input where that is asked for, or else from whoever sits at the terminal.
+/// The secret of a device, from standard input if that was asked for, or else from a prompt at the terminal.
 pub(crate) fn given(device_id: &str, from_stdin: bool) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let secret = if from_stdin {
         stdin_line()?
@@ -90,13 +90,13 @@ fn checked(secret: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>, Failure> {
 
 /// A secret that a device is to have.
 pub(crate) struct New {
-    /// The secret.
+    /// The secret: 8 to 32 characters.
     pub(crate) secret: Zeroizing<Vec<u8>>,
-    /// Whether it was made here, so that nobody knows it yet.
+    /// Whether it was generated here, so that nobody knows it yet.
     pub(crate) is_made: bool,
 }
 
-/// The new secret of a device: the one that is given, or one that is made.
+/// The new secret of a device: given by the user, or generated.
 pub(crate) fn new(device_id: &str, from: NewSecret) -> Result<New, Failure> {
     let is_made = !from.secret_stdin && !from.secret_prompt;
     let secret = if is_made {
@@ -109,7 +109,7 @@ pub(crate) fn new(device_id: &str, from: NewSecret) -> Result<New, Failure> {
     Ok(New { secret, is_made })
 }
 
-/// A secret of the longest kind: 128 random bits.
+/// A new secret of the greatest length: 128 random bits.
 fn make() -> Result<Zeroizing<Vec<u8>>, Failure> {
     match editing::random_hex::<32>() {
         Ok(digits) => Ok(Zeroizing::new(digits.to_vec())),
@@ -117,9 +117,9 @@ fn make() -> Result<Zeroizing<Vec<u8>>, Failure> {
     }
 }
 
-/// Shows a secret on standard output. Here a reader that is gone is an error: nobody can show the secret again.
+/// Shows a secret on standard output. A closed output is an error here: the secret cannot be shown again.
 pub(crate) fn show(secret: &[u8]) -> io::Result<()> {
-    // In one piece, and past std's own buffer, which is never wiped.
+    // In one write, and not through std's buffer, which is never wiped.
     let mut line = Zeroizing::new(Vec::with_capacity(secret.len() + 1));
     line.extend_from_slice(secret);
     line.push(b'\n');
@@ -150,7 +150,7 @@ fn prompt(text: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
 /// The first line of standard input, without its end.
 pub(crate) fn stdin_line() -> Result<Zeroizing<Vec<u8>>, Failure> {
     let cannot = |error| Failure::new(format!("standard input: cannot be read: {error}"));
-    // Past std's own buffer, which is never wiped.
+    // Not through std's buffer, which is never wiped.
     let mut input = unbuffered(io::stdin().as_fd()).map_err(cannot)?;
     first_line(&mut input).map_err(cannot)?.ok_or_else(|| {
         let expected = format!("expected a line of at most {MAX_INPUT} bytes, found more");
@@ -160,7 +160,7 @@ pub(crate) fn stdin_line() -> Result<Zeroizing<Vec<u8>>, Failure> {
 
 /// The first line of an input, without its `\n` or `\r\n`; `None` if it is too long.
 fn first_line(input: &mut impl Read) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
-    // Of its full size from the start: a vector that grows leaves copies behind. Two bytes are for the end.
+    // Has its full size from the start: a vector that grows leaves copies behind. Two bytes are for the line's end.
     let mut buffer = Zeroizing::new(vec![0; MAX_INPUT + 2]);
     let mut length = 0;
     while let Some(room) = buffer.get_mut(length..).filter(|room| !room.is_empty()) {

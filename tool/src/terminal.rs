@@ -1,7 +1,7 @@
-//! What is said where, and with which exit status?
+//! What is printed where, and with which exit status?
 //!
-//! Results go to standard output, everything else to standard error, one line each, behind the name of the tool. Neither
-//! stops the tool when nobody reads it any more.
+//! Results go to standard output. Everything else goes to standard error, one line each, after the name of the tool. The
+//! tool goes on if nobody reads them any more.
 
 use std::{
     fmt::{self, Write as _},
@@ -11,12 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The answer of a verb.
+/// The answer of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// Exit status 0.
+    /// The answer is yes: exit status 0.
     Yes,
-    /// Exit status 1.
+    /// The answer is no: exit status 1.
     No,
 }
 
@@ -49,12 +49,12 @@ pub(crate) fn exit_code(answer: Result<Answer, Failure>) -> ExitCode {
     }
 }
 
-/// A path as it is shown: a file's name may hold what a terminal obeys.
+/// A path for output: a file's name may hold control sequences for the terminal.
 pub(crate) fn shown(path: &Path) -> impl fmt::Display + '_ {
     Harmless(path.to_string_lossy())
 }
 
-/// A text of somebody else's, in which what a terminal obeys, or does not show, is escaped; quotes stay as they are.
+/// A text from elsewhere. Control sequences and invisible characters are escaped; quotes stay as they are.
 pub(crate) struct Harmless<T>(pub(crate) T);
 
 impl<T: AsRef<str>> fmt::Display for Harmless<T> {
@@ -66,9 +66,9 @@ impl<T: AsRef<str>> fmt::Display for Harmless<T> {
     }
 }
 
-/// Says something on standard error.
+/// Prints a line on standard error.
 pub(crate) fn say(text: fmt::Arguments<'_>) {
-    // Where even this cannot be written there is nobody left to tell.
+    // If even this cannot be written, there is nobody to tell.
     let _ = writeln!(io::stderr(), "iotda-auth: {text}");
 }
 
@@ -85,11 +85,11 @@ pub(crate) fn write_errors(
     errors: impl FnOnce(&mut BufWriter<io::StderrLock<'static>>) -> io::Result<()>,
 ) {
     let mut output = BufWriter::new(io::stderr().lock());
-    // As in `say`: there is nobody left to tell.
+    // As in `say`: if it cannot be written, there is nobody to tell.
     let _ = errors(&mut output).and_then(|()| output.flush());
 }
 
-/// How far a long work has come, on standard error, if that is a terminal. The line goes with the value.
+/// The progress of long work, on standard error, if that is a terminal. Dropping it clears the line.
 pub(crate) struct Progress {
     is_terminal: bool,
     is_shown: bool,
@@ -99,26 +99,26 @@ pub(crate) struct Progress {
 
 impl Progress {
     const PAUSE: Duration = Duration::from_millis(200);
-    /// Fewer lines are done with at once.
+    /// Fewer lines take no time worth showing.
     const MANY_LINES: u64 = 100_000;
 
-    /// Work that begins now.
+    /// Starts to show work that begins now.
     pub(crate) fn new() -> Self {
         let is_terminal = io::stderr().is_terminal();
         Self { is_terminal, is_shown: false, lines: 0, next: Instant::now() + Self::PAUSE }
     }
 
-    /// So many lines are read.
+    /// This number of lines has been read.
     pub(crate) fn lines(&mut self, lines: u64) {
         self.lines = lines;
-        // The clock is not looked at each time.
+        // Reading the clock for each line would take too long.
         if lines % 1024 == 0 && Instant::now() >= self.next {
             self.next = Instant::now() + Self::PAUSE;
             self.show(format_args!("{lines} lines read"));
         }
     }
 
-    /// Something begins that takes long if there are many lines.
+    /// A part begins that takes long if there are many lines.
     pub(crate) fn step(&mut self, what: &str) {
         let lines = self.lines;
         if lines >= Self::MANY_LINES {
@@ -145,8 +145,8 @@ impl Drop for Progress {
 /// Standard output.
 pub(crate) type Output = BufWriter<Stdout>;
 
-/// Standard output, which takes everything when its reader is gone: `iotda-auth … | head -1` is no error, and the exit
-/// status is still the answer.
+/// Standard output, which ignores a reader that is gone: `iotda-auth … | head -1` is not an error, and the exit status is
+/// still the answer.
 #[derive(Debug)]
 pub(crate) struct Stdout(StdoutLock<'static>);
 

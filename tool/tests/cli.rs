@@ -30,7 +30,7 @@ const OTHER_CERTIFICATE: &str = include_str!("../../tests/data/certificate.pem")
 const OTHER_FINGERPRINT: &str = "9617500bd0634db250b815591b2eb42f9a70b57b9713aa7d7899917e7ad103fe";
 const SECRETS: [&str; 4] = ["123456789", "old-secret-1", "frozen-secret", "meter_secret_2"];
 
-/// A folder of its own for a test.
+/// A separate folder for each test.
 struct Folder(Scratch);
 
 impl Folder {
@@ -64,7 +64,7 @@ fn tool(args: &[&str]) -> Said {
     tool_with(args, b"")
 }
 
-/// Whatever the tool says here: no secret, and no signal ends it.
+/// Checks every output of the tool: it holds no secret, and no signal ended the tool.
 fn tool_with(args: &[&str], input: &[u8]) -> Said {
     let said = run(command(args), input).without(&SECRETS);
     assert!(said.status >= 0, "{said:?}");
@@ -156,7 +156,7 @@ fn sign_type_0_takes_any_ten_digits() {
             "--timestamp: expected a date of the calendar for sign type {sign_type}, found 2026023103"
         ));
     }
-    // The C SDK's hour 24 is one.
+    // The C SDK's hour 24 is valid.
     let rolled = ["connect-params", "lamp", "--secret-stdin", "--timestamp", "2026022824"];
     assert_eq!(tool_with(&[&rolled[..], &["--sign-type", "1"]].concat(), b"12345678").status, 0);
 }
@@ -293,7 +293,7 @@ fn malformed_parameters_are_misuse() {
         tool_with(&["connect-params", "lamp", "--secret-stdin", option, value], b"12345678")
             .is_misuse(reason);
     }
-    // No secret is asked for in vain: the parameters come first.
+    // The user is not asked for a secret in vain: the other arguments are checked first.
     tool(&["connect-params", "a b"]).is_misuse("device id");
     tool(&["connect-params", "lamp", "--sign-type", "2", "--timestamp", "2026023103"])
         .is_misuse("--timestamp");
@@ -380,7 +380,7 @@ fn wrong_lines_are_told_by_check_alone() {
 
 // --- explain
 
-/// The login of vector 3, of sign type 1: its hour is long over.
+/// The login of vector 3, of sign type 1; its hour is long past.
 const LATE: [&str; 6] = [
     "--client-id",
     "6203cc94c7fb24029b110408_88888888_0_1_2023111506",
@@ -404,7 +404,7 @@ fn told(said: &Said) -> (Vec<String>, String) {
     if let Some(advice) = lines.last().and_then(|line| line.strip_prefix("what to do: ")) {
         lines.pop();
         let refusal = Refusal::ALL.into_iter().find(|r| advice == r.advice()).unwrap();
-        let reason = format!("refused: {} ", refusal.slug());
+        let reason = format!("refused: {} ", refusal.id());
         assert!(lines.last().unwrap().starts_with(&reason), "{said:?}");
     }
     let verdict = lines.pop().unwrap().to_owned();
@@ -647,7 +647,7 @@ fn password_comes_from_standard_input() {
         .concat();
     expect(&tool_with(&args, format!("{V3}\n").as_bytes()), "pppppppnp", "", "accepted");
     assert_eq!(tool_with(&args, V1.as_bytes()).status, 1);
-    // Bytes that are no text are a wrong password and nothing else.
+    // Bytes that are not UTF-8 are just a wrong password.
     assert_eq!(tool_with(&args, &[0xFF; 64]).status, 1);
 }
 
@@ -774,7 +774,7 @@ fn explains_the_steps_of_each_reason() {
             })
             .collect();
         assert_eq!(outcomes, steps, "{said:?}");
-        let advice = Refusal::from_slug(reason).unwrap().advice();
+        let advice = Refusal::from_id(reason).unwrap().advice();
         assert!(said.out.ends_with(&format!("\nwhat to do: {advice}\n")), "{said:?}");
     }
 }
@@ -865,9 +865,9 @@ fn a_reader_that_leaves_is_no_error() {
     assert_eq!((status, err), (1, format!("iotda-auth: {bad}: 100000 wrong lines\n")));
 }
 
-/// Runs the tool with a standard output that nobody reads.
+/// Runs the tool with a closed standard output.
 fn unread(args: &[&str]) -> (i32, String) {
-    // The end of a pipe whose other end went with its process.
+    // One end of a pipe whose other end was closed when its process ended.
     let mut reader = Command::new("true").stdin(Stdio::piped()).spawn().unwrap();
     let pipe = reader.stdin.take().unwrap();
     reader.wait().unwrap();

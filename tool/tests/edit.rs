@@ -1,4 +1,4 @@
-//! Edits of the secrets file by the command line tool: each verb, while others edit, and when it is killed.
+//! Edits of the secrets file by the command line tool: each command, several at once, and when one is killed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -29,7 +29,7 @@ const SECRETS: [&str; 3] = ["lamp-secret", "cold-secret", "topsecret"];
 const FILE: &str = "\u{feff}# first\r\n\r\nlamp:lamp-secret \t\r\n# lamp2:no-device\r\ncold:cold-secret:frozen:secondary=cold-secret2\n\
                     door:x509=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b\r\n\n# last\r\n";
 
-/// Whatever the tool complains of: no secret is in it.
+/// Checks that no error of the tool holds a secret.
 fn run(command: Command, input: &[u8]) -> Said {
     tool::run(command, input).without_on_stderr(&SECRETS)
 }
@@ -74,7 +74,7 @@ impl Place {
         self.scratch.file("devices.csv", content).into_os_string().into_string().unwrap()
     }
 
-    /// What is in the folder, apart from what was put there.
+    /// The files in the folder, except those that the test put there.
     fn litter(&self) -> Vec<String> {
         fs::read_dir(self.scratch.path())
             .unwrap()
@@ -237,7 +237,7 @@ fn freeze_and_unfreeze() {
     tool(&["freeze", place.file(), "door"]).tells(0, "", "");
     tool(&["unfreeze", place.file(), "door"]).tells(0, "", "");
     assert_eq!(place.text(), FILE);
-    // What is so already is not written again: no broker loads it for nothing.
+    // A file that would not change is not written again, so that no broker loads it for nothing.
     let before = Identity::of(&place.path);
     tool(&["freeze", place.file(), "cold"]).tells(0, "", "");
     tool(&["unfreeze", place.file(), "lamp"]).tells(0, "", "");
@@ -300,7 +300,7 @@ fn misuse() {
     assert_eq!(place.text(), FILE);
 }
 
-/// A certificate of openssl's, and what it says of the SHA-256 fingerprint.
+/// A certificate that openssl made, and its SHA-256 fingerprint according to openssl.
 fn certificate(place: &Place, name: &str) -> (String, String) {
     let issued = Authority::new(&place.scratch, name).issue("device");
     let fingerprint = issued.fingerprint("-sha256").to_lowercase();
@@ -318,7 +318,7 @@ fn add_takes_certificates() {
     let expected = format!("{FILE}new-1:x509={first}\r\nnew-2:x509={first},{second}\r\n");
     assert_eq!(place.text(), expected);
 
-    // A key beside the certificate, and the chain above it, are passed over.
+    // A key in the same file, and the rest of the chain, are skipped.
     let key = fs::read_to_string(one.replace(".pem", ".key")).unwrap();
     let text = |path: &str| fs::read_to_string(path).unwrap();
     let bundle = place.scratch.file("bundle", format!("{key}{}{}", text(&one), text(&two)));
@@ -360,7 +360,7 @@ fn add_takes_certificates() {
     );
     assert_eq!(place.text(), before);
 
-    // A change of certificates is an import.
+    // Certificates are changed by an import.
     let csv = place.csv(format!("device_id,x509\nnew-1,{second}\nlamp,{first}\n"));
     tool(&["import", file, &csv, "--update"]).tells(
         0,
@@ -416,7 +416,7 @@ fn import_takes_columns_in_any_order() {
             "{FILE}a:topsecret:frozen\r\nb:x509={SHA1},{SHA1}\r\nc:topsecret:secondary=topsecret2\r\n"
         )
     );
-    // From standard input; nothing to import is no error.
+    // From standard input; an import of no devices is not an error.
     let args = ["import", place.file(), "-"];
     tool_with(&args, b"device_id,secret\nd,topsecret").tells(
         0,
@@ -488,7 +488,7 @@ fn import_updates_when_told_to() {
     let csv = place.csv("device_id,secret\ncold,topsecret\nnew,topsecret\nlamp,lamp-secret\n");
     let said = tool(&["import", place.file(), &csv, "--update"]);
     said.tells(0, &format!("{}: 1 added, 1 changed\n", place.file()), "");
-    // A column that is not there changes nothing.
+    // A column that is missing changes nothing.
     let changed = FILE.replace("cold:cold-secret:", "cold:topsecret:") + "new:topsecret\r\n";
     assert_eq!(place.text(), changed);
     let csv = place.csv(format!(
@@ -514,7 +514,7 @@ fn owner_and_mode_are_kept() {
         assert_eq!(given, before.uid() == 12345);
         let warned = if mode & 0o020 != 0 { "can be changed by its group (chmod g-w)" } else { "" };
         tool(&["remove", place.file(), "door"]).tells(0, "", warned);
-        // Written beside, and renamed.
+        // Written to a new file, and renamed.
         assert_ne!(fs::metadata(&place.path).unwrap().ino(), before.ino());
         let args = ["add", place.file(), "door", "--secret-stdin"];
         tool_with(&args, b"topsecret").tells(0, "", warned);
@@ -604,7 +604,7 @@ fn a_relative_path_is_taken_from_where_the_tool_runs() {
     assert!(place.table().find(b"lamp").unwrap().frozen);
 }
 
-/// The tool without some of root's powers; `None` where they cannot be laid down.
+/// The tool without some of root's capabilities; `None` if they cannot be dropped.
 fn without_powers(powers: &str, args: &[&str]) -> Option<Said> {
     let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
     if !is_root {
@@ -666,7 +666,7 @@ fn a_full_disk_changes_nothing() {
         }
         assert_eq!(place.text(), content);
     }
-    // What a tool that died has left, the next one takes away.
+    // The next edit removes what a killed one has left behind.
     assert_eq!(place.litter().len(), 1);
     tool(&["freeze", place.file(), "lamp-1"]).tells(0, "", "");
     assert_eq!(place.litter(), [""; 0]);
@@ -693,7 +693,7 @@ fn a_secret_that_nobody_reads_is_an_error() {
     let place = Place::new(FILE);
     for (device, target) in [("one", "/dev/full"), ("two", "pipe")] {
         let stdout: Stdio = if target == "pipe" {
-            // The end of a pipe whose other end went with its process.
+            // One end of a pipe whose other end was closed when its process ended.
             let mut reader = Command::new("true").stdin(Stdio::piped()).spawn().unwrap();
             let pipe = reader.stdin.take().unwrap();
             reader.wait().unwrap();
@@ -771,7 +771,7 @@ fn names_of_files_are_shown_without_what_a_terminal_obeys() {
 
 // --- several at once, and none at all
 
-/// Who may read the file may lock it too.
+/// A user who may read the file can lock it too.
 #[test]
 fn a_lock_that_is_not_given_back_is_told_of() {
     let place = Place::new(FILE);
@@ -788,7 +788,7 @@ fn a_lock_that_is_not_given_back_is_told_of() {
     );
     assert!((10..20).contains(&begin.elapsed().as_secs()), "{:?}", begin.elapsed());
     assert_eq!(place.text(), FILE);
-    // One that is given back in time is waited for.
+    // The edit waits for a lock that is released in time.
     thread::scope(|scope| {
         let editor = scope.spawn(|| tool(&["freeze", place.file(), "lamp"]));
         thread::sleep(Duration::from_secs(1));
@@ -839,7 +839,7 @@ fn an_import_takes_about_twice_its_file_of_memory() {
     said.tells(0, &format!("{}: 600000 added, 0 changed\n", place.file()), "");
     assert!(peak < 2 * size + size / 2 + 16 * MEGABYTE, "{peak} for {size}");
 
-    // Wrong lines are no reason to take more: lines that are none, and devices that are there already.
+    // Wrong lines must not need more memory: neither malformed lines nor devices that are there already.
     let (said, peak) = with_its_peak(&["import", place.file(), &csv]);
     assert_eq!(said.status, 1);
     assert!(said.err.contains("devices.csv:2: device 5fdb75cccbfe2f02ce81d4bf_0000000: is there"));
@@ -883,7 +883,7 @@ fn edits_at_once_all_land() {
     assert_eq!(place.litter(), [""; 0]);
 }
 
-/// Devices that stay, edits that are killed at any time, and after each of them a file that has every device.
+/// Kills edits at random times. After each, the file must still have every device.
 #[test]
 fn killed_edits_lose_no_device() {
     const EDITS: u64 = 500;
@@ -975,7 +975,7 @@ fn progress_of_a_long_import_is_told_at_a_terminal() {
     assert_eq!(last, format!("{}: 100000 added, 0 changed\r\n", place.file()));
 }
 
-/// Errors that nobody reads any more.
+/// Errors while standard error is closed.
 #[test]
 fn a_broken_pipe_of_errors_does_no_harm() {
     let place = Place::new(FILE);

@@ -1,15 +1,15 @@
-//! How much of a flood is told? Each minute, each client once, the first few of what comes beside, and the rest as a
-//! number.
+//! How many refusals are logged when there are very many? Each minute: one for each client, a few more for each reason,
+//! and the rest as a count.
 //!
-//! There are two budgets, so that one loud client hides nobody. The first line of a client for a reason is told while
-//! there are fewer than [`FIRST`] of them in the minute; what a client does again comes out of the reason's own
-//! [`AGAIN`], and so cannot use up what is there for the others. Who comes once the first budget is used up comes out
-//! of the second too: whatever else floods, the first lines of each reason are told.
+//! There are two budgets, so that one noisy client cannot hide the others. A client's first line for a reason is written
+//! while fewer than [`FIRST`] such lines were written in the minute. Its further lines for that reason use the reason's own
+//! [`AGAIN`], so they take nothing from other clients. When the first budget is used up, new clients use the second one
+//! too: each reason always gets its first lines.
 //!
 //! # Limits
 //!
-//! A client is its ClientId as it was sent. One that takes a new one each time counts as many, and may use up the first
-//! budget. Two clients whose keyed 64-bit hashes are equal count as one.
+//! A client is identified by the ClientId that it sent. One that changes it each time counts as many clients, and may use
+//! up the first budget. Two clients whose keyed 64-bit hashes are equal count as one.
 
 use crate::login::{Refusal, connect::MAX_FIELD};
 use hashbrown::{HashTable, hash_table::Entry};
@@ -19,20 +19,20 @@ use std::{
     time::Duration,
 };
 
-/// So many clients are told for the first time, each minute, of all reasons together. One that is refused for two reasons
-/// counts as two.
+/// How many first lines of clients are written each minute, for all reasons together. A client that is refused for two
+/// reasons counts twice.
 pub const FIRST: usize = 100;
-/// So many lines beside those are told of each reason, each minute.
+/// How many further lines are written each minute for each reason.
 pub const AGAIN: u64 = 10;
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The refusals of the minute that runs.
+/// The refusals of the current minute.
 pub struct LogBudget {
     began: Option<Duration>,
-    /// The hashes of a reason and a client, of those told for the first time: never more than [`FIRST`].
+    /// Hashes of reason and client, one for each first line that was written: never more than [`FIRST`].
     seen: HashTable<u64>,
     hasher: RandomState,
-    /// Those that were not, by reason.
+    /// Further lines that were written, by reason.
     others: [u64; Refusal::ALL.len()],
 }
 
@@ -41,7 +41,7 @@ pub struct LogBudget {
 pub struct LeftOut([u64; Refusal::ALL.len()]);
 
 impl Default for LogBudget {
-    /// A minute that has not begun. All memory that is ever needed is taken now, about a kilobyte.
+    /// A minute that has not begun. All the memory that is ever needed is allocated here.
     fn default() -> Self {
         Self {
             began: None,
@@ -63,11 +63,11 @@ impl fmt::Debug for LogBudget {
 }
 
 impl LogBudget {
-    /// Counts a refusal of a client, by its ClientId as it was sent, and says whether it is to be told. `now` counts from
-    /// any fixed point; what an earlier minute left out is to be asked for first.
+    /// Counts a refusal of a client, given by the ClientId that it sent, and says whether to log it. `now` counts from any
+    /// fixed point. The caller must first ask for what an earlier minute left out.
     pub fn tell(&mut self, reason: Refusal, client: Option<&[u8]>, now: Duration) -> bool {
         self.began.get_or_insert(now);
-        // No line shows what is behind that, and a client may send 65,535 bytes.
+        // No line shows more than that, and a client may send 65,535 bytes.
         let client = client.unwrap_or_default();
         let client = client.get(..MAX_FIELD).unwrap_or(client);
         let hash = self.hasher.hash_one((reason, client));
@@ -109,7 +109,7 @@ impl fmt::Display for LeftOut {
         )?;
         for (reason, count) in Refusal::ALL.iter().zip(self.0) {
             if count > 0 {
-                write!(f, " {}={count}", reason.slug())?;
+                write!(f, " {}={count}", reason.id())?;
             }
         }
         Ok(())
@@ -163,7 +163,7 @@ mod tests {
         }
         assert_eq!(told, 110);
         assert_eq!((budget.seen.len(), budget.seen.allocation_size()), (100, room));
-        // Nor does it hide what is refused for another reason, which has ten lines of its own.
+        // It does not hide refusals for another reason either, which has ten separate lines.
         for n in 0..11u8 {
             assert_eq!(budget.tell(Refusal::WrongPassword, Some(&[n]), at(1)), n < 10, "{n}");
         }

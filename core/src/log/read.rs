@@ -1,4 +1,4 @@
-//! What did a line of the log say? The way back from [`refusal`](super::write::refusal).
+//! What did a line of the log say? The inverse of [`refusal`](super::write::refusal).
 
 use crate::login::Refusal;
 use std::fmt;
@@ -12,7 +12,7 @@ pub struct RefusalLine<'a> {
     pub user: Option<Sent>,
     /// The address, if the broker knew it.
     pub address: Option<&'a str>,
-    /// Why.
+    /// The reason of the refusal.
     pub reason: Refusal,
     /// What else the line says, each field with a blank before it.
     pub detail: &'a str,
@@ -21,13 +21,13 @@ pub struct RefusalLine<'a> {
 /// A text that a client sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
-    /// Its bytes.
+    /// The bytes as the client sent them, without the log's escapes.
     pub text: Vec<u8>,
     /// Whether the log has only the beginning.
     pub cut: bool,
 }
 
-/// Why a text is no such line: what was expected where something else was found.
+/// Why a text is not such a line: what was expected where something else was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoRefusal(&'static str);
 
@@ -39,7 +39,7 @@ impl fmt::Display for NoRefusal {
 
 impl std::error::Error for NoRefusal {}
 
-/// Reads a line, whatever a broker or a log daemon has put before it.
+/// Reads a line. A broker or a log daemon may have put anything before it.
 ///
 /// # Errors
 ///
@@ -47,15 +47,15 @@ impl std::error::Error for NoRefusal {}
 pub fn parse(line: &str) -> Result<RefusalLine<'_>, NoRefusal> {
     const START: &str = "iotda-auth: refused";
     let line = line.trim_end_matches(['\r', '\n', ' ']);
-    // The first one: what a client sent comes behind it.
+    // The first match: what a client sent only comes after it.
     let (_, mut rest) =
         line.split_once(START).ok_or(NoRefusal("a line with `iotda-auth: refused`"))?;
     let client = sent(&mut rest, " client=").ok_or(NoRefusal("client=\"…\" or client=-"))?;
     let user =
         sent(&mut rest, " user=").ok_or(NoRefusal("user=\"…\" or user=- behind the client"))?;
     let address = word(&mut rest, " address=").ok_or(NoRefusal("address=… behind the user"))?;
-    let slug = word(&mut rest, " reason=").ok_or(NoRefusal("reason=… behind the address"))?;
-    let reason = Refusal::from_slug(slug).ok_or(NoRefusal("one of this release's reasons"))?;
+    let id = word(&mut rest, " reason=").ok_or(NoRefusal("reason=… behind the address"))?;
+    let reason = Refusal::from_id(id).ok_or(NoRefusal("one of this release's reasons"))?;
     if !rest.split(' ').skip(1).all(is_field) || !(rest.is_empty() || rest.starts_with(' ')) {
         return Err(NoRefusal("only name=value behind the reason"));
     }

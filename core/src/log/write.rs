@@ -1,7 +1,7 @@
 //! How does it look in the log?
 //!
-//! Lines are built in memory of a fixed size: nothing that a client sends makes the broker allocate. Whatever a client
-//! may have chosen is escaped and cut, so that it can neither end a line nor forge a field of it.
+//! Lines are built in memory of a fixed size: nothing that a client sends makes the broker allocate. Every text that a
+//! client may have chosen is escaped and cut, so that it can neither end a line nor forge a field of it.
 
 use crate::login::{
     Connect,
@@ -14,7 +14,7 @@ use std::{
 
 /// One line of the log, without its newline; ends in a NUL.
 ///
-/// Mosquitto 2.0 builds a log line in 1,000 bytes, time and all (`log__vprintf` in `logging.c`). What does not fit here
+/// Mosquitto 2.0 builds a log line, its time included, in 1,000 bytes (`log__vprintf` in `logging.c`). What does not fit
 /// is cut off, and the cut is shown.
 #[derive(Clone)]
 pub struct Line {
@@ -26,7 +26,7 @@ impl Line {
     const CAPACITY: usize = 960;
     const CUT: &'static [u8] = b"...";
 
-    /// An empty line.
+    /// A line without text, to be written to.
     #[must_use]
     pub const fn new() -> Self {
         Self { bytes: [0; Self::CAPACITY], length: 0 }
@@ -41,13 +41,13 @@ impl Line {
         line
     }
 
-    /// The text for C.
+    /// The text with its NUL, for C.
     #[must_use]
     pub fn as_c_str(&self) -> &CStr {
         CStr::from_bytes_until_nul(&self.bytes).unwrap_or_default()
     }
 
-    /// The text.
+    /// The text without its NUL.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.as_c_str().to_bytes()
@@ -71,7 +71,7 @@ impl Write for Line {
         let end = Self::CAPACITY - 1 - Self::CUT.len();
         let Some(room) = self.bytes.get_mut(self.length..end) else { return Ok(()) };
         for (place, byte) in room.iter_mut().zip(text.bytes()) {
-            // A line is one line, whatever a path or an error of the system holds.
+            // A path or a system error may hold a newline; the log line must not.
             *place = if byte < b' ' || byte == 0x7F { b'?' } else { byte };
         }
         let room = room.len();
@@ -99,11 +99,11 @@ pub const MAX_REFUSAL: usize = 700;
 pub struct Origin<'a> {
     /// The address; `None` for a session that was restored from the persistence file.
     pub address: Option<&'a [u8]>,
-    /// Whether the client may have chosen it: it comes from a header that the client or a proxy has sent. Nothing goes by
-    /// such an address.
+    /// Whether the client may have chosen it: it comes from a header that the client or a proxy has sent. No limit and no
+    /// ban uses such an address.
     pub is_hearsay: bool,
-    /// Whether a kick only marks the connection, which closes when the client reads or hangs up: a WebSocket of a 2.0
-    /// (`do_disconnect` in `loop.c`).
+    /// Whether a kick only marks the connection, which then closes when the client reads or hangs up: so it is with a
+    /// WebSocket on 2.0 (`do_disconnect` in `loop.c`).
     pub closes_late: bool,
 }
 
@@ -121,23 +121,23 @@ impl<'a> Origin<'a> {
 
 /// The line for a refused login, as fail2ban and grep know it.
 ///
-/// What a client did not send is a bare `-`, and so is an address that is not certain: that one comes last, under a name that
-/// the fail2ban filter does not take for an address.
+/// A field that the client did not send is a bare `-`, and so is an address that is not certain. That address comes last,
+/// under a name that the fail2ban filter does not take for an address.
 #[must_use]
 pub fn refusal(connect: &Connect<'_>, origin: Origin<'_>, refused: Refused) -> Line {
-    // The cuts leave room for a legal ClientId whole, and the sum below MAX_REFUSAL.
+    // The cuts leave room for a whole legal ClientId, and keep the sum below MAX_REFUSAL.
     Line::of(format_args!(
         "refused client={} user={} address={} reason={}{}{}",
         Quoted { text: connect.client_id, limit: MAX_CLIENT_ID },
         Quoted { text: connect.username, limit: 160 },
         Address(origin.certain()),
-        refused.reason.slug(),
+        refused.reason.id(),
         refused.detail,
         ForwardedFor(origin.hearsay()),
     ))
 }
 
-/// What an upgrade of a WebSocket says of where it comes from.
+/// The address that the header of a WebSocket upgrade gives.
 struct ForwardedFor<'a>(Option<&'a [u8]>);
 
 impl fmt::Display for ForwardedFor<'_> {
@@ -153,7 +153,7 @@ impl fmt::Display for ForwardedFor<'_> {
     }
 }
 
-/// The line for a login that was accepted, whatever its texts hold.
+/// The line for a login that was accepted. Its texts may hold any bytes.
 #[must_use]
 pub fn acceptance(connect: &Connect<'_>, origin: Origin<'_>) -> Line {
     let client = Quoted { text: connect.client_id, limit: MAX_CLIENT_ID };
@@ -161,13 +161,13 @@ pub fn acceptance(connect: &Connect<'_>, origin: Origin<'_>) -> Line {
     Line::of(format_args!("accepted client={client} address={address}{said}"))
 }
 
-/// The same line as its texts, which need no escaping.
+/// The same line as separate texts that need no escaping.
 ///
-/// It is a line at DEBUG, and as a rule the broker throws it away. To make it would be a third of all that the plugin does
-/// beside the check of a login, so it is left to the broker, which knows whether somebody wants it.
+/// It is a line at DEBUG, which most brokers throw away. Formatting it would cost a good part of what the plugin does in
+/// addition to the check, so the broker formats it, and only if its log wants it.
 #[derive(Clone, Copy, Debug)]
 pub struct Acceptance<'a> {
-    /// The ClientId.
+    /// The ClientId, without a quote or a byte that needs escaping.
     pub client_id: &'a [u8],
     /// The address, or a dash.
     pub address: &'a [u8],
@@ -177,8 +177,8 @@ impl<'a> Acceptance<'a> {
     /// The line for C's printf; each text is a length, an int, and a pointer.
     pub const FORMAT: &'static CStr = c"iotda-auth: accepted client=\"%.*s\" address=%.*s";
 
-    /// `None` if one of the texts must be escaped or cut, or the address is not certain. Those of a device that logs in over
-    /// TCP need not, and it is.
+    /// `None` if one of the texts must be escaped or cut, or if the address is not certain. Neither is so for a device that
+    /// logs in over TCP.
     #[must_use]
     pub fn of(connect: &Connect<'a>, origin: Origin<'a>) -> Option<Self> {
         let client_id = connect.client_id.filter(|_| !origin.is_hearsay)?;
@@ -207,9 +207,9 @@ pub fn replacement(client_id: &[u8], address: &[u8], by: Origin<'_>) -> Line {
 pub struct Often {
     /// The device id.
     pub device_id: Box<[u8]>,
-    /// How often.
+    /// How many logins it had in that minute.
     pub logins: u32,
-    /// The address of its session, and another one that it came from, which may be empty.
+    /// The address of its session, and another address that it logged in from; that one is empty if there is none.
     pub addresses: [Box<[u8]>; 2],
 }
 
@@ -231,7 +231,8 @@ pub fn often(often: &Often) -> Line {
     ))
 }
 
-/// The line for a device's ClientId that a broker has let in unasked, where that cannot be stopped.
+/// The line for a client with a device's ClientId that the broker let in without asking the plugin, where the plugin cannot
+/// disconnect it.
 #[must_use]
 pub fn unasked(client_id: &[u8], origin: Origin<'_>) -> Line {
     Line::of(format_args!(
@@ -242,12 +243,22 @@ pub fn unasked(client_id: &[u8], origin: Origin<'_>) -> Line {
     ))
 }
 
-/// The line for a session that should end, and that the broker does not know.
+/// The line for a session that should end, but that the broker does not know.
 #[must_use]
 pub fn not_found(id: &[u8]) -> Line {
     let client = Quoted { text: Some(id), limit: MAX_CLIENT_ID };
     Line::of(format_args!(
         "not disconnected client={client}: the broker knows no client of this id; does another plugin rename clients?"
+    ))
+}
+
+/// The line for a message to a device that was not connected.
+#[must_use]
+pub fn undelivered(device_id: &[u8], topic: &[u8]) -> Line {
+    Line::of(format_args!(
+        "undelivered device={} topic={}: it is not logged in here",
+        Quoted { text: Some(device_id), limit: 160 },
+        Quoted { text: Some(topic), limit: MAX_CLIENT_ID },
     ))
 }
 
@@ -304,7 +315,7 @@ impl fmt::Display for Span {
     }
 }
 
-/// A text of a client's: in quotes, escaped, cut to so many bytes; a cut is shown behind the closing quote.
+/// A text that a client sent: in quotes, escaped, and cut to a number of bytes. A cut is shown after the closing quote.
 struct Quoted<'a> {
     text: Option<&'a [u8]>,
     limit: usize,
@@ -338,7 +349,8 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// Whether all bytes are of a kind. Nearly always they are: each is looked at, so that many can be at once.
+/// Whether all bytes are of a kind. Nearly always they are, so there is no early exit: the compiler can then check many
+/// bytes at once.
 fn every(bytes: &[u8], is_of_kind: impl Fn(&u8) -> bool) -> bool {
     bytes.iter().fold(true, |all, byte| all & is_of_kind(byte))
 }
@@ -363,7 +375,7 @@ struct Address<'a>(Option<&'a [u8]>);
 
 impl fmt::Display for Address<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // An empty one would leave a field without a value, which nobody who reads the line expects.
+        // An empty address would leave a field without a value, which no reader of the line expects.
         let Some(address) = self.0.filter(|address| !address.is_empty()) else {
             return f.write_char('-');
         };

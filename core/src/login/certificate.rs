@@ -1,18 +1,18 @@
 //! Is the client certificate one of the device's? Its fingerprint is the digest of its DER, SHA-1 or SHA-256.
 //!
-//! That the client holds the certificate's key, that the certificate comes from a known authority, and that it has neither
-//! expired nor been revoked, the broker's TLS has made sure of before anybody is asked here.
+//! The broker's TLS has already checked that the client holds the certificate's key, that a known authority issued the
+//! certificate, and that it is neither expired nor revoked.
 
 use crate::registry::{Fingerprint, Fingerprints};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-/// Both fingerprints of one certificate. They are no secret: whoever sees a handshake can compute them.
+/// Both fingerprints of one certificate. They are not secret: anyone who sees a handshake can compute them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digests {
-    /// SHA-1, which old registrations have.
+    /// SHA-1 of the DER, which old registrations have.
     pub sha1: [u8; 20],
-    /// SHA-256.
+    /// SHA-256 of the DER.
     pub sha256: [u8; 32],
 }
 
@@ -70,7 +70,7 @@ mod tests {
             (other, None, false),
             (other, Some(other), false),
             (sha1(&SHA1.replace("9d", "9e")), None, false),
-            // One is no beginning of the other.
+            // Neither is a prefix of the other.
             (sha1(&SHA256[..40]), Some(sha256(&format!("{SHA1}{}", "0".repeat(24)))), false),
         ] {
             let device = Fingerprints { primary, secondary };

@@ -1,6 +1,6 @@
 //! The ClientId of a device: `{device_id}_0_{sign type}_{YYYYMMDDHH}`.
 //!
-//! A device id holds underscores as a rule (the default one is `{product_id}_{node_id}`) and may itself end in
+//! A device id usually holds underscores (the default one is `{product_id}_{node_id}`) and may itself end in
 //! something like `_0_1_2020010100`, so the parts are split off from the right, where their lengths are fixed.
 
 use super::{
@@ -55,7 +55,7 @@ pub struct ClientId<'a> {
     pub hour: Option<Hour>,
 }
 
-/// Why a ClientId is not one of a device.
+/// Why a ClientId is not that of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientIdError {
     /// It does not end in `_0_{digit}_{ten digits}`: some other client of the broker.
@@ -64,7 +64,7 @@ pub enum ClientIdError {
     NoDeviceId,
     /// It ends like a device's, but is longer than [`MAX_FIELD`].
     TooLong,
-    /// The sign type checks the timestamp, and that is no date of the calendar.
+    /// The sign type checks the timestamp, and the timestamp is not a date of the calendar.
     NoDate,
 }
 

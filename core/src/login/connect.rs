@@ -13,11 +13,11 @@ pub const MAX_FIELD: usize = 256;
 /// bytes, cut at the first NUL.
 #[derive(Clone, Copy, Default)]
 pub struct Connect<'a> {
-    /// The ClientId.
+    /// The ClientId as sent, at most 65,535 bytes.
     pub client_id: Option<&'a [u8]>,
-    /// The user name.
+    /// The user name, at most 65,535 bytes.
     pub username: Option<&'a [u8]>,
-    /// The password.
+    /// The password, at most 65,535 bytes.
     pub password: Option<&'a [u8]>,
     /// The TLS client certificate in DER, where the client has shown one and the broker has found it good.
     pub certificate: Option<&'a [u8]>,

@@ -2,29 +2,29 @@
 
 use super::{client_id::SignType, timestamp::HOUR};
 
-/// What [`verify`](super::verify()) holds a login against, besides the device table.
+/// The rules that [`verify`](super::verify()) checks a login against, in addition to the device table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// `timestamp_max_age`, in seconds.
     pub timestamp_max_age: i64,
     /// `timestamp_max_ahead`, in seconds; `None` is `unlimited`.
     pub timestamp_max_ahead: Option<i64>,
-    /// `sign_types`.
+    /// `sign_types`: those that may log in.
     pub sign_types: SignTypes,
-    /// `keepalive`.
+    /// `keepalive`: the accepted values.
     pub keep_alive: KeepAlive,
-    /// `other_clients`.
+    /// `other_clients`: what to do with clients that are not devices.
     pub other_clients: OtherClients,
 }
 
 impl Default for Policy {
-    /// What the platform itself does, as far as it is documented, but for the timestamp. There the platform says one hour
-    /// and nothing of the future.
+    /// What the platform itself does, as far as it is documented, except for the timestamp. For that the platform documents
+    /// one hour of age and no bound on the future.
     ///
-    /// A device that signs in the last minutes of an hour has no more than those for the way, and none if its clock is
-    /// slow: so five minutes more. A day ahead is more than real firmware is by its own faults (the C SDK counts the hour
-    /// up to shun a zero byte, others send local time), and keeps out a password of the year 2999, which would hold till
-    /// then.
+    /// A device that signs in the last minutes of an hour has only those minutes to reach the broker, and none if its clock
+    /// is slow; so the limit is five minutes longer. Real firmware is less than a day ahead (the C SDK increments the hour
+    /// to avoid a zero byte, other devices send local time). One day keeps out a password made for the year 2999, which
+    /// would otherwise be valid until then.
     fn default() -> Self {
         Self {
             timestamp_max_age: 65 * 60,
@@ -46,7 +46,7 @@ impl SignTypes {
     /// Every sign type there is.
     pub const ALL: Self = Self(0b111);
 
-    /// The set with one more in it.
+    /// This set, with one sign type added.
     #[must_use]
     pub fn with(self, sign_type: SignType) -> Self {
         Self(self.0 | Self::bit(sign_type))
@@ -68,7 +68,7 @@ impl SignTypes {
 pub enum KeepAlive {
     /// Any, none included.
     Any,
-    /// From `lowest` to `highest` seconds; 0, which means none, never lies within.
+    /// From `lowest` to `highest` seconds. 0, which means no keep alive, is never in the range.
     Within {
         /// The shortest, in seconds, at least 1.
         lowest: u16,
@@ -88,7 +88,7 @@ impl KeepAlive {
     }
 }
 
-/// What becomes of a client whose ClientId has not a device's shape.
+/// What happens to a client whose ClientId does not have a device's shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OtherClients {
     /// It is refused.

@@ -1,4 +1,4 @@
-//! Why a login is refused: one row for each reason, with all that is said of it and done about it.
+//! Why a login is refused: one row for each reason, with all texts and codes that belong to it.
 
 use super::steps::Step;
 use std::fmt;
@@ -8,7 +8,7 @@ macro_rules! refusals {
     ($(
         $(#[doc = $doc:literal])+
         $name:ident {
-            slug: $slug:literal,
+            id: $id:literal,
             words: $words:literal,
             connack: ($v3:literal, $v5:literal),
             step: $step:expr,
@@ -25,12 +25,12 @@ macro_rules! refusals {
 
         impl Refusal {
             /// Every reason.
-            pub const ALL: [Self; [$($slug),+].len()] = [$(Self::$name),+];
+            pub const ALL: [Self; [$($id),+].len()] = [$(Self::$name),+];
 
-            /// The reason's name in the log and wherever a program reads it. Never changes.
+            /// The reason's name in the log and for programs: lower-case letters and underscores. It never changes.
             #[must_use]
-            pub fn slug(self) -> &'static str {
-                match self { $(Self::$name => $slug,)+ }
+            pub fn id(self) -> &'static str {
+                match self { $(Self::$name => $id,)+ }
             }
 
             /// The reason in words.
@@ -52,8 +52,8 @@ macro_rules! refusals {
                 match self { $(Self::$name => $step,)+ }
             }
 
-            /// Whether what the secrets file says of a device decides between this reason and others. Who may count such
-            /// reasons one by one, and sends one wrong login, learns whether a device exists.
+            /// Whether what the secrets file says of a device decides between this reason and others. Anyone who can read a
+            /// separate count of such a reason, and sends one wrong login, learns whether a device exists.
             #[must_use]
             pub fn tells_of_devices(self) -> bool {
                 match self { $(Self::$name => $tells_of_devices,)+ }
@@ -66,7 +66,7 @@ macro_rules! refusals {
                 match self { $(Self::$name => $is_failure,)+ }
             }
 
-            /// What an operator can do.
+            /// What an operator can do about it, as one sentence without a full stop.
             #[must_use]
             pub fn advice(self) -> &'static str {
                 match self { $(Self::$name => $advice,)+ }
@@ -75,12 +75,12 @@ macro_rules! refusals {
     };
 }
 
-// The counters, the log, `iotda-auth explain` and the tests of the README's tables take theirs from here. CONTRIBUTING.md
-// lists what else a new reason needs.
+// The counters, the log, `iotda-auth explain` and the tests of the README's tables use these rows. CONTRIBUTING.md lists
+// what else a new reason needs.
 refusals! {
     /// Too many failed logins came from the client's address.
     RateLimited {
-        slug: "rate_limited",
+        id: "rate_limited",
         words: "too many failed logins from this address, or take-overs by this device",
         connack: (3, 0x9F),
         step: Some(Step::Rate),
@@ -91,9 +91,9 @@ refusals! {
             give each its own id and secret",
     }
 
-    /// The ClientId has not the IoTDA shape.
+    /// The ClientId does not have the IoTDA shape.
     BadClientId {
-        slug: "bad_client_id",
+        id: "bad_client_id",
         words: "the ClientId is not {device_id}_0_{sign type}_{YYYYMMDDHH}",
         connack: (2, 0x85),
         step: Some(Step::ClientId),
@@ -105,7 +105,7 @@ refusals! {
 
     /// The sign type may not log in.
     BadSignType {
-        slug: "bad_sign_type",
+        id: "bad_sign_type",
         words: "the sign type in the ClientId is not accepted here",
         connack: (2, 0x85),
         step: Some(Step::SignType),
@@ -115,9 +115,9 @@ refusals! {
             plugin_opt_sign_types",
     }
 
-    /// The keep alive lies outside the accepted range.
+    /// The keep alive is outside the accepted range.
     BadKeepAlive {
-        slug: "bad_keepalive",
+        id: "bad_keepalive",
         words: "the keep alive is outside the accepted range",
         connack: (2, 0x85),
         step: Some(Step::KeepAlive),
@@ -128,7 +128,7 @@ refusals! {
 
     /// The user name is not the ClientId's device id.
     UserMismatch {
-        slug: "user_mismatch",
+        id: "user_mismatch",
         words: "the user name is not the device id in the ClientId",
         connack: (4, 0x86),
         step: Some(Step::Username),
@@ -140,7 +140,7 @@ refusals! {
 
     /// The device is not in the secrets file.
     UnknownDevice {
-        slug: "unknown_device",
+        id: "unknown_device",
         words: "the device is not in the secrets file",
         connack: (4, 0x86),
         step: Some(Step::Device),
@@ -152,7 +152,7 @@ refusals! {
 
     /// The timestamp is too old.
     StaleTimestamp {
-        slug: "stale_timestamp",
+        id: "stale_timestamp",
         words: "the timestamp is too old",
         connack: (4, 0x86),
         step: Some(Step::Timestamp),
@@ -164,7 +164,7 @@ refusals! {
 
     /// The timestamp lies too far ahead.
     FutureTimestamp {
-        slug: "future_timestamp",
+        id: "future_timestamp",
         words: "the timestamp is too far ahead",
         connack: (4, 0x86),
         step: Some(Step::Timestamp),
@@ -176,7 +176,7 @@ refusals! {
 
     /// The password does not prove the secret.
     WrongPassword {
-        slug: "wrong_password",
+        id: "wrong_password",
         words: "the password does not match the device's secret and the timestamp",
         connack: (4, 0x86),
         step: Some(Step::Password),
@@ -189,7 +189,7 @@ refusals! {
 
     /// An X.509 device showed no certificate.
     NoCertificate {
-        slug: "no_certificate",
+        id: "no_certificate",
         words: "the device logs in by certificate and showed none",
         connack: (4, 0x86),
         step: Some(Step::Certificate),
@@ -201,7 +201,7 @@ refusals! {
 
     /// An X.509 device showed a certificate that is not its own.
     WrongCertificate {
-        slug: "wrong_certificate",
+        id: "wrong_certificate",
         words: "the certificate is not one of the device's",
         connack: (5, 0x87),
         step: Some(Step::Certificate),
@@ -214,7 +214,7 @@ refusals! {
 
     /// The device proved itself, and is frozen.
     Frozen {
-        slug: "frozen",
+        id: "frozen",
         words: "the device is frozen",
         connack: (5, 0x87),
         step: Some(Step::NotFrozen),
@@ -226,7 +226,7 @@ refusals! {
 
     /// The broker let a device's ClientId in without asking the plugin; it is disconnected at once.
     NotAsked {
-        slug: "not_asked",
+        id: "not_asked",
         words: "the broker let the client in without asking the plugin",
         // It has had its CONNACK already.
         connack: (5, 0x87),
@@ -240,7 +240,7 @@ refusals! {
 
     /// A fault inside the plugin.
     InternalError {
-        slug: "internal_error",
+        id: "internal_error",
         words: "a fault inside the plugin",
         connack: (3, 0x88),
         step: None,
@@ -261,10 +261,10 @@ pub struct ConnackCode {
 }
 
 impl Refusal {
-    /// The reason with this slug.
+    /// The reason with this id.
     #[must_use]
-    pub fn from_slug(slug: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|refusal| refusal.slug() == slug)
+    pub fn from_id(id: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|refusal| refusal.id() == id)
     }
 }
 
@@ -283,19 +283,19 @@ mod tests {
     #[test]
     fn all_holds_each_reason_once_in_order() {
         assert!(Refusal::ALL.windows(2).all(|pair| pair[0] < pair[1]));
-        let slugs: HashSet<_> = Refusal::ALL.iter().map(|r| r.slug()).collect();
-        assert_eq!(slugs.len(), Refusal::ALL.len());
+        let ids: HashSet<_> = Refusal::ALL.iter().map(|r| r.id()).collect();
+        assert_eq!(ids.len(), Refusal::ALL.len());
         assert_eq!(Refusal::ALL.len(), Refusal::InternalError as usize + 1);
     }
 
     #[test]
-    fn slugs_are_fit_for_grep() {
+    fn ids_are_fit_for_grep() {
         for refusal in Refusal::ALL {
-            assert!(refusal.slug().bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
+            assert!(refusal.id().bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
             assert!(!refusal.to_string().ends_with('.'));
-            assert_eq!(Refusal::from_slug(refusal.slug()), Some(refusal));
+            assert_eq!(Refusal::from_id(refusal.id()), Some(refusal));
         }
-        assert_eq!(Refusal::from_slug("Frozen"), None);
+        assert_eq!(Refusal::from_id("Frozen"), None);
     }
 
     #[test]
@@ -326,7 +326,7 @@ mod tests {
         assert!(!words.contains(""));
     }
 
-    /// Whoever could count them would learn whether a device exists.
+    /// Separate counts of these would tell whether a device exists.
     #[test]
     fn what_is_refused_once_the_device_was_looked_up_tells_of_devices() {
         for refusal in Refusal::ALL {

@@ -2,7 +2,7 @@
 //! or, for sign type 2, SM3.
 //!
 //! The key is the timestamp, which a whole fleet shares for an hour, so the keyed state is kept and cloned: two SHA-256
-//! compressions a login instead of four. The states are kept by timestamp, so the edge of an hour changes nothing.
+//! compressions a login instead of four. The states are kept by timestamp, so the end of an hour needs no special case.
 
 use super::{client_id::SignType, timestamp::Stamp};
 use constant_time_eq::constant_time_eq_32;
@@ -16,7 +16,7 @@ pub const MAC_LENGTH: usize = 32;
 
 /// A password, decoded.
 ///
-/// One that cannot be right is kept all the same, so that it costs the same time as one that can.
+/// A password that cannot be right is kept too, so that checking it takes the same time.
 #[derive(Clone, Copy)]
 pub struct Password {
     mac: [u8; MAC_LENGTH],
@@ -34,7 +34,7 @@ impl Password {
     #[must_use]
     pub fn parse(bytes: Option<&[u8]>) -> Self {
         let mut mac = [0; MAC_LENGTH];
-        // The length comes first: a client may send 65,535 bytes, and none of them shall be looked at.
+        // The length is checked first: a client may send 65,535 bytes, and they must not cost anything.
         let well_formed = bytes.is_some_and(|bytes| {
             bytes.len() == 2 * MAC_LENGTH && base16ct::lower::decode(bytes, &mut mac).is_ok()
         });
@@ -106,15 +106,15 @@ impl HourKey {
 }
 
 fn keyed<M: Mac + KeyInit>(stamp: &Stamp) -> M {
-    // A key of any length is taken (RFC 2104), and ten bytes need no hashing: this cannot fail, and if it could, a key that
-    // nobody has would be the right answer.
+    // HMAC takes a key of any length (RFC 2104), so this cannot fail. If it could, a key that nobody has would be the safe
+    // answer.
     <M as Mac>::new_from_slice(stamp).unwrap_or_else(|_| <M as Mac>::new(&Default::default()))
 }
 
 /// The keyed states of the timestamps seen last, each for the HMAC that it was signed with.
 ///
-/// It holds a few because not all devices agree on the hour: some are early, some keep their first credentials, the C
-/// SDK shifts the hour, and sign type 0 sends what it likes.
+/// It holds several, because devices do not all send the same hour: some clocks are ahead, some devices keep their first
+/// credentials, the C SDK shifts the hour, and a device of sign type 0 may send any digits.
 #[derive(Debug, Default)]
 pub struct HourKeys {
     /// The one that was asked for last comes first.
@@ -227,7 +227,7 @@ mod tests {
                 assert_eq!(made, HourKey::new(sign_type, stamp).password(b"12345678"));
             }
         }
-        // One made anew each time would have filled all the slots.
+        // If one were made each time, it would have filled all the slots.
         assert_eq!(keys.slots.iter().flatten().count(), 3);
     }
 }

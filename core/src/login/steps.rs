@@ -1,6 +1,7 @@
-//! The checks of a login as numbered steps, for whoever wants to see how far a login came.
+//! The checks of a login as numbered steps, to show how far a login came.
 //!
-//! A step knows which devices it asks; [`Refusal::step`](super::Refusal::step) says which refusals it gives. What it looks at is [`verify`](super::verify())'s.
+//! A step knows to which devices it applies; [`Refusal::step`](super::Refusal::step) says which refusals it gives. The check
+//! itself is in [`verify`](super::verify()).
 
 use super::client_id::{ClientId, SignType};
 use crate::registry::Credential;
@@ -51,7 +52,7 @@ impl Step {
         self as u8 + 1
     }
 
-    /// What is asked, as the statement that holds when the step is passed.
+    /// What the step checks, as a statement that is true when the step is passed.
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {

@@ -49,7 +49,7 @@ impl Hour {
     }
 }
 
-/// A run of digits as a number; `None` if one of them is no digit.
+/// A run of digits as a number; `None` if one of the bytes is not a digit.
 fn number(digits: &[u8]) -> Option<i64> {
     digits
         .iter()

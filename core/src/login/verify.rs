@@ -18,7 +18,7 @@ pub enum Verdict<'a> {
     Accept(ClientId<'a>),
     /// Not a device: the broker's password file and other plugins decide.
     Defer,
-    /// No.
+    /// The login is refused.
     Refuse(Refused),
 }
 
@@ -27,19 +27,19 @@ pub enum Verdict<'a> {
 pub struct Refused {
     /// The first check that failed.
     pub reason: Refusal,
-    /// The value that decided it, where a reader of the log would ask for it.
+    /// The value that decided it, if it helps a reader of the log.
     pub detail: Detail,
 }
 
 impl From<Refusal> for Refused {
-    /// A refusal of which nothing is known that the reason does not say.
+    /// A refusal without further detail.
     fn from(reason: Refusal) -> Self {
         Self { reason, detail: Detail::None }
     }
 }
 
 impl Refused {
-    /// Whether it is held against the address it came from: the login has not proved its secret, and was looked at.
+    /// Whether it counts as a failure of the address it came from: the login was checked and did not prove its secret.
     #[must_use]
     pub fn is_failure(self) -> bool {
         self.reason.is_failure()
@@ -50,7 +50,7 @@ impl Refused {
 /// The value that decided a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
-    /// Nothing that the reason does not say.
+    /// The reason says everything.
     None,
     /// The keep alive, in seconds.
     KeepAlive(u16),
@@ -60,10 +60,10 @@ pub enum Detail {
     Clock {
         /// Seconds since the timestamp; negative when it lies ahead.
         age: i64,
-        /// Whether the password is right: then it is a device of ours with a wrong clock.
+        /// Whether the password is right: if so, a registered device has a wrong clock.
         password_right: bool,
     },
-    /// The device has taken over its own connection too often: the one that is there stays.
+    /// The device has taken over its own connection too often: the connection that is there stays.
     Takeovers,
     /// The SHA-256 fingerprint of the certificate that was shown, which an operator may want to register.
     Certificate([u8; 32]),
@@ -72,7 +72,7 @@ pub enum Detail {
 /// Stands in for a secret that is not there, so that "unknown" takes as long as "wrong". It proves nothing.
 const NO_SECRET: &[u8; 32] = b"no device has this secret: 33+ !";
 
-/// Stands in for a device that is not there. Whatever comes of it, the login is refused.
+/// Stands in for a device that is not in the table. The login is refused whatever the check says.
 const NOBODY: Device<'static> = Device {
     credential: Credential::Secret { primary: NO_SECRET, secondary: None },
     frozen: false,
@@ -113,9 +113,9 @@ pub fn verify<'a>(
     }
 
     let found = registry.find(client_id.device_id);
-    // From here on each login costs the same, whether its device is known or not, has one secret, two or a certificate, and
-    // whether its timestamp is fresh or not: the time tells nothing. It is one HMAC, and two while any device has two
-    // secrets.
+    // From here on every login takes the same time: whether or not its device is known, has one secret, two secrets or a
+    // certificate, and whether or not its timestamp is fresh. So the time reveals nothing. It is one HMAC, or two while any
+    // device has two secrets.
     let password = Password::parse(connect.password);
     let device = found.unwrap_or(NOBODY);
     let (primary, secondary) = match device.credential {
@@ -126,8 +126,8 @@ pub fn verify<'a>(
     let proves = |secret: Option<&[u8]>| {
         key.proves(&password, secret.unwrap_or(NO_SECRET)) & secret.is_some()
     };
-    // The second, which most devices do not have, comes first: its HMAC takes the time in which the first one is on its way
-    // from memory.
+    // The second secret, which most devices do not have, is checked first: its HMAC fills the time in which the CPU fetches
+    // the first secret from memory.
     let password_right = (registry.has_second_secrets() && proves(secondary)) | proves(primary);
     let refused = match device.credential {
         Credential::Secret { .. } => check_timestamp(client_id.hour, policy, now, password_right)
@@ -171,7 +171,7 @@ fn check_certificate(der: Option<&[u8]>, fingerprints: &Fingerprints) -> Option<
     (!digests.is_one_of(fingerprints)).then_some(refused)
 }
 
-/// What a login has proved itself with, as it is remembered: neither says what the secret is.
+/// What a login has proved itself with, as it is remembered. Neither field reveals the secret.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Proofs<'a> {
     /// The password, decoded, if it had the shape of one.
@@ -183,7 +183,7 @@ pub struct Proofs<'a> {
 /// Why a session that began with this ClientId and these proofs must end, now that another table is in force; `None` if it
 /// may go on.
 ///
-/// Only what a table can change is asked, and the hour is not.
+/// This checks only what a new table can change, and so not the hour.
 #[must_use]
 pub fn must_end(client_id: &[u8], proofs: Proofs<'_>, registry: &Table) -> Option<Refusal> {
     let Ok(client_id) = ClientId::parse(client_id) else { return Some(Refusal::BadClientId) };
@@ -386,7 +386,7 @@ mod tests {
             (&frozen, Some(b"another"), Some((Refusal::WrongCertificate, other))),
         ] {
             let connect = Connect {
-                // Nor does its timestamp count, which is a month old.
+                // Its timestamp, which is a month old, does not count either.
                 client_id: Some(b"lamp_0_1_2026102209"),
                 username: Some(b"lamp"),
                 password: None,
@@ -418,7 +418,7 @@ mod tests {
         let another = format!("lamp:x509={}", hex::encode(Digests::of(b"another").sha256));
         let (its_own, another) = (its_own.as_str(), another.as_str());
         for (client_id, proofs, line, expected) in [
-            // The line is as it was, and what the session began with is not looked at.
+            // The device's line has not changed, so what the session began with is not checked.
             (id, by_secret, "lamp:s3cr3t-0", None),
             (id, Proofs::default(), "lamp:s3cr3t-0", None),
             (id, by_secret, "", Some(UnknownDevice)),

@@ -1,13 +1,13 @@
-//! Work that may be called off, and that somebody waits for: a broker that ends does not wait for ten million devices to
-//! be read, and one that starts does not wait for ever for a file that does not answer.
+//! Work that can be cancelled, and whose progress can be watched. So a broker that ends need not wait until millions of
+//! devices are read, and one that starts does not wait forever for a file that does not answer.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// What the one who works and the one who waits have in common.
+/// What the working thread and the waiting thread share.
 #[derive(Debug, Default)]
 pub struct Watch {
     called_off: AtomicBool,
-    /// How often the work has looked whether it is still wanted.
+    /// How often the work has checked whether it is still wanted.
     steps: AtomicU64,
 }
 
@@ -17,32 +17,32 @@ impl Watch {
         self.called_off.store(true, Ordering::Relaxed);
     }
 
-    /// A number that grows while the work goes on.
+    /// A number that grows while the work makes progress.
     #[must_use]
     pub fn steps(&self) -> u64 {
         self.steps.load(Ordering::Relaxed)
     }
 }
 
-/// Says whether the work is still wanted. Looking costs next to nothing.
+/// Tells whether the work is still wanted. Checking it is cheap.
 #[derive(Clone, Copy, Debug)]
 pub struct Cancel<'a>(Option<&'a Watch>);
 
-/// The work was called off.
+/// The work was cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancelled;
 
 impl<'a> Cancel<'a> {
-    /// The work is wanted to its end.
+    /// Work that is never cancelled.
     pub const NEVER: Self = Self(None);
 
-    /// The work is wanted until it is called off.
+    /// Work that this watch may cancel.
     #[must_use]
     pub fn when(watch: &'a Watch) -> Self {
         Self(Some(watch))
     }
 
-    /// An error once the work is no longer wanted.
+    /// Returns an error once the work is no longer wanted.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What does a secrets file say once some of its devices have changed?
+//! What is in a secrets file after some of its devices have changed?
 //!
 //! Only the lines of the devices that are asked for change; comments, order, blank lines and the ends of lines stay.
 
@@ -15,45 +15,45 @@ use std::{
 };
 use zeroize::Zeroize;
 
-/// What is to become of one device.
+/// A change to one device.
 #[derive(Clone, Copy, Debug)]
 pub struct Order<'a> {
-    /// Which device.
+    /// The device id.
     pub device_id: &'a [u8],
-    /// What becomes of it.
+    /// What to change.
     pub change: Change<'a>,
 }
 
 /// A change of one device.
 #[derive(Clone, Copy, Debug)]
 pub enum Change<'a> {
-    /// It comes in, and must not be there.
+    /// Add it; it must not be there yet.
     Add(Settings<'a>),
-    /// It is there, and keeps its kind.
+    /// Change it; it must be there, and keeps its kind (secret or certificate).
     Set(Settings<'a>),
-    /// It comes in, or is changed if it is there.
+    /// Add it, or change it if it is there.
     Put(Settings<'a>),
-    /// It goes, and must be there.
+    /// Remove it; it must be there.
     Remove,
 }
 
-/// What a line is to say of its device. What is `None` stays as it is, or is absent from a device that comes in.
+/// The new values of a device's line. A field that is `None` stays as it is; a new device does not get it.
 #[derive(Clone, Copy, Default)]
 pub struct Settings<'a> {
-    /// What proves the device.
+    /// The new secret or certificate.
     pub proof: Option<Proof<'a>>,
-    /// The second secret, or that there is none.
+    /// The second secret; the inner `None` removes it.
     pub secondary: Option<Option<&'a [u8]>>,
-    /// Whether the device is frozen.
+    /// `true` freezes the device, `false` unfreezes it.
     pub frozen: Option<bool>,
 }
 
 /// What proves a device, as its line has it.
 #[derive(Clone, Copy)]
 pub enum Proof<'a> {
-    /// A secret.
+    /// A secret, 8 to 32 bytes if it is valid.
     Secret(&'a [u8]),
-    /// What comes behind `x509=`.
+    /// The text after `x509=`: one or two fingerprints.
     Certificate(&'a [u8]),
 }
 
@@ -77,7 +77,7 @@ impl fmt::Debug for Proof<'_> {
 }
 
 impl Settings<'_> {
-    /// Each value by itself: in a line, a colon in a secret would begin an attribute.
+    /// Each value is checked by itself: in a line, a colon in a secret would begin an attribute.
     fn check(&self) -> Result<(), LineFault> {
         match self.proof {
             Some(Proof::Secret(secret)) => line::check_secret(secret)?,
@@ -122,21 +122,21 @@ impl Order<'_> {
     }
 }
 
-/// Why a device cannot be changed as it was asked for.
+/// Why an order cannot be carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Problem {
-    /// It is to come in, and is there.
+    /// The device is to be added, but is there already.
     Present,
-    /// It is not there.
+    /// The device is not there.
     Absent,
-    /// It is to have a secret, and logs in by its certificate.
+    /// The device is to get a secret, but logs in by its certificate.
     Certificate,
-    /// An earlier order is about the same device.
+    /// An earlier order changes the same device.
     Twice {
-        /// Which, from 0.
+        /// The number of that order, from 0.
         first: usize,
     },
-    /// Its line would be wrong.
+    /// The device's new line would be wrong.
     Line(LineFault),
 }
 
@@ -152,12 +152,12 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Orders, by their number. There may be millions of them: so they need not be in memory all at once.
+/// Orders, by their number. There may be millions, so they need not all be in memory at once.
 pub trait Orders {
-    /// How many there are.
+    /// The number of orders.
     fn count(&self) -> usize;
 
-    /// One of them, from 0 on; the same each time.
+    /// The order with this number, from 0; the same each time.
     fn get(&self, at: usize) -> Option<Order<'_>>;
 }
 
@@ -194,16 +194,17 @@ impl Orders for Vec<Order<'_>> {
 /// The orders that cannot be carried out.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Problems {
-    /// The first of them, in their order, each by its number from 0.
+    /// The first [`MAX_PROBLEMS`] of them, in the sequence of the orders, each with its order's number from 0.
     pub first: Vec<(usize, Problem)>,
-    /// How many there are in all.
+    /// The number of all of them, those that are not in `first` included.
     pub total: usize,
 }
 
-/// So many orders that cannot be carried out are told one by one.
+/// The most orders that cannot be carried out that are reported one by one.
 pub const MAX_PROBLEMS: usize = 1000;
 
-/// Collects problems: the first [`MAX_PROBLEMS`] by their orders, whatever the sequence in which they are found.
+/// Collects problems: the first [`MAX_PROBLEMS`] in the sequence of their orders, whatever the sequence in which they are
+/// found.
 #[derive(Default)]
 struct Found(BTreeMap<usize, Problem>);
 
@@ -216,21 +217,21 @@ impl Found {
     }
 }
 
-/// A new content.
+/// The new content of a secrets file.
 #[derive(Debug)]
 pub struct Edited {
-    /// All of it.
+    /// The whole content, also where nothing has changed.
     pub content: Content,
-    /// How many devices came in.
+    /// The number of devices added.
     pub added: usize,
-    /// How many lines of devices that were there are otherwise now, or gone.
+    /// The number of existing devices changed or removed.
     pub changed: usize,
-    /// How many devices there are now.
+    /// The number of devices in the new content.
     pub devices: usize,
 }
 
 impl Edited {
-    /// Whether it is the old content.
+    /// Whether the content is the same as before.
     #[must_use]
     pub fn is_unchanged(&self) -> bool {
         self.added + self.changed == 0
@@ -242,14 +243,14 @@ impl Edited {
 pub struct Content(Vec<u8>);
 
 impl Content {
-    /// Reads a content that is said to have so many bytes. No copy of it is left behind.
+    /// Reads a content of a known length, in bytes. No copy of it is left behind.
     ///
     /// # Errors
     ///
     /// [`LoadError`]: it cannot be read, has another length, or there is no memory for it.
     pub fn read(source: impl Read, size: u64) -> Result<Self, LoadError> {
         let length = usize::try_from(size).map_err(|_| LoadError::TooLarge { size })?;
-        // Room for one more: a file that grows is seen, and the vector does not move.
+        // Room for one more byte: so a file that grows is noticed, and the vector does not move.
         let mut content = Self::default();
         content.0.try_reserve_exact(length.saturating_add(1)).map_err(|_| LoadError::NoMemory)?;
         source.take(size.saturating_add(1)).read_to_end(&mut content.0)?;
@@ -259,8 +260,8 @@ impl Content {
 
 impl Drop for Content {
     fn drop(&mut self) {
-        // As far as it was written, for it does not move and does not shrink: the room that was left has never held
-        // anything, and to write there would take memory.
+        // Only what was written: the vector neither moves nor shrinks, so the rest of its room has never held anything, and
+        // writing there would make the system find memory for it.
         self.0.as_mut_slice().zeroize();
     }
 }
@@ -277,12 +278,12 @@ impl AsRef<[u8]> for Content {
     }
 }
 
-/// Carries out all orders on the content of a file without wrong lines, or none. New devices come last, in their order.
-/// A content that changes ends in a newline: a broker takes one without for cut off.
+/// Carries out all orders on the content of a file without wrong lines, or none. New devices come last, in the sequence of
+/// the orders. A content that changes gets a newline at its end: without one, the plugin takes a file for cut off.
 ///
 /// # Errors
 ///
-/// [`Problems`]: an order that is wrong in two ways has the first of them.
+/// [`Problems`]. An order that is wrong in two ways is reported for the first.
 pub fn apply(content: &[u8], orders: &(impl Orders + ?Sized)) -> Result<Edited, Problems> {
     let mut draft = Draft::new(content, orders);
     let (mark, text) = match content.strip_prefix(BYTE_ORDER_MARK) {
@@ -301,11 +302,11 @@ pub fn apply(content: &[u8], orders: &(impl Orders + ?Sized)) -> Result<Edited, 
 struct State {
     /// Its device is in the file.
     is_met: bool,
-    /// It cannot be carried out.
+    /// The order cannot be carried out.
     is_wrong: bool,
 }
 
-/// A content that is being made.
+/// A new content while it is written.
 struct Draft<'a, O: ?Sized> {
     orders: &'a O,
     /// The numbers of the orders, by their devices.
@@ -314,7 +315,7 @@ struct Draft<'a, O: ?Sized> {
     states: Vec<State>,
     problems: Found,
     wrong: usize,
-    /// Of its full size from the start: a vector that grows leaves copies behind.
+    /// Has its full size from the start: a vector that grows leaves copies behind.
     out: Content,
     line_end: &'static [u8],
     added: usize,
@@ -361,7 +362,7 @@ impl<'a, O: Orders + ?Sized> Draft<'a, O> {
         draft
     }
 
-    /// Notes why an order cannot be carried out: once, for a value that is wrong makes a wrong line too.
+    /// Notes why an order cannot be carried out. Only once for each order: a wrong value also makes a wrong line.
     fn is_wrong(&mut self, at: usize, problem: Problem) {
         if let Some(state) = self.states.get_mut(at).filter(|state| !state.is_wrong) {
             state.is_wrong = true;
@@ -417,7 +418,7 @@ impl<'a, O: Orders + ?Sized> Draft<'a, O> {
         start
     }
 
-    /// Adds the devices that were not met.
+    /// Adds the devices that are not in the old content.
     fn finish(mut self) -> Result<Edited, Problems> {
         let orders = self.orders;
         for at in 0..orders.count() {
@@ -452,7 +453,7 @@ impl<'a, O: Orders + ?Sized> Draft<'a, O> {
         let out = &mut self.out.0;
         match out.as_slice() {
             [] | [.., b'\n'] | BYTE_ORDER_MARK => {}
-            // The first half of an end is there.
+            // The old content ends in the first half of a CRLF.
             [.., b'\r'] => out.push(b'\n'),
             _ => out.extend_from_slice(self.line_end),
         }
@@ -464,7 +465,7 @@ fn id_of(orders: &(impl Orders + ?Sized), number: u32) -> &[u8] {
     orders.get(number as usize).map_or(&[], |order| order.device_id)
 }
 
-/// How the last line of a content ends, if it has an end.
+/// The end of a content's last line (CRLF or newline); `None` if it has none.
 fn line_end(content: &[u8]) -> &'static [u8] {
     let before = memchr::memrchr(b'\n', content).and_then(|end| content.get(..end));
     match before {
@@ -488,7 +489,7 @@ fn asks_certificate_for_secret(body: &[u8], settings: &Settings<'_>) -> bool {
     has_certificate && asked
 }
 
-/// Writes a device's line anew: each field stays where it was, and one that is new comes where the README has it.
+/// Rewrites a device's line: each field stays in its place, and a new one is put where the README's format has it.
 fn render(out: &mut Vec<u8>, body: &[u8], settings: &Settings<'_>) {
     let mut fields = body.split(|byte| *byte == b':');
     out.extend_from_slice(fields.next().unwrap_or_default());
@@ -517,7 +518,7 @@ fn render(out: &mut Vec<u8>, body: &[u8], settings: &Settings<'_>) {
     }
     for field in fields {
         if field.starts_with(b"secondary=") {
-            // A second secret goes with the first when a certificate takes its place.
+            // When a certificate replaces the secret, the second secret goes too.
             match settings.secondary {
                 None if !is_certificate => write_field(out, field),
                 _ => write_secondary(out, secondary.take()),
@@ -637,7 +638,7 @@ mod tests {
                 let (before, after) =
                     (around(&format!("{before}{end}")), around(&format!("{after}{end}")));
                 let found = edited(&before, "d", Change::Set(change)).unwrap();
-                // What changes ends in a newline.
+                // A changed content ends in a newline.
                 let after = if before == after { after } else { after + "\n" };
                 assert_eq!(found, after, "{before:?}");
             }
@@ -763,7 +764,7 @@ mod tests {
             .iter()
             .map(|(id, _)| Order { device_id: id, change: Change::Add(secret(NEW)) })
             .collect();
-        // In the file they are the other way round.
+        // In the file they are in the opposite order.
         let content: String = ids.iter().rev().map(|id| format!("{id}:old-secret\n")).collect();
         let problems = apply(content.as_bytes(), &orders).unwrap_err();
         assert_eq!(problems.total, 3000);
@@ -793,7 +794,7 @@ mod tests {
         ] {
             let mut draft = Draft::new(content, &orders);
             let before = draft.out.0.as_ptr();
-            // A line has no more than 64 bytes here.
+            // Lines are at most 64 bytes long here.
             assert!(draft.out.0.capacity() <= content.len() + 3 * 64);
             for line in content.split_inclusive(|byte| *byte == b'\n') {
                 draft.line(line);

@@ -6,8 +6,8 @@
 //! # a comment
 //! ```
 //!
-//! No error here carries a byte of the line: whoever forgets a colon or swaps two fields has a secret where a device id
-//! or an attribute is expected, and errors end in logs.
+//! No error here holds a byte of the line. If a colon is missing or two fields are swapped, a secret stands where a device
+//! id or an attribute is expected, and errors end up in logs.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use std::fmt;
 pub const MAX_DEVICE_ID: usize = 128;
 /// The shortest and the longest secret, in bytes.
 pub const SECRET_LENGTHS: std::ops::RangeInclusive<usize> = 8..=32;
-/// More than any line of the format needs; a longer one is an error and is not kept in memory.
+/// The longest line in bytes, more than the format needs. A longer one is an error and is not kept in memory.
 pub const MAX_LINE: usize = 1024;
 
 /// What a line of the secrets file says.
@@ -41,11 +41,11 @@ pub struct Entry<'a> {
 /// What proves a device.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Credential<'a> {
-    /// A secret, which makes the password; a second one counts as much.
+    /// A secret, from which the password is made, and perhaps a second one that is just as valid.
     Secret {
         /// 8 to 32 of `A–Z a–z 0–9 _ -`.
         primary: &'a [u8],
-        /// Likewise.
+        /// The second secret, in the same form.
         secondary: Option<&'a [u8]>,
     },
     /// A TLS client certificate.
@@ -66,9 +66,9 @@ impl fmt::Debug for Credential<'_> {
 /// The fingerprints of a device's certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprints {
-    /// The first one.
+    /// The first fingerprint.
     pub primary: Fingerprint,
-    /// A second one, which counts as much.
+    /// A second fingerprint, which is just as valid.
     pub secondary: Option<Fingerprint>,
 }
 
@@ -81,10 +81,10 @@ pub enum Fingerprint {
     Sha256([u8; 32]),
 }
 
-/// The fields of a line, for errors.
+/// The fields of a line, as errors name them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
-    /// The device id.
+    /// The first field, before the first colon.
     DeviceId,
     /// The secret.
     Secret,
@@ -114,21 +114,21 @@ pub enum LineFault {
     NoSecret,
     /// A field is too short or too long.
     Length {
-        /// Which.
+        /// The field that is wrong.
         field: Field,
-        /// Its length in bytes.
+        /// The field's length in bytes.
         found: usize,
     },
     /// A field has a byte that is not allowed in it.
     Charset {
-        /// Which.
+        /// The field that is wrong.
         field: Field,
         /// Where the byte is, counted from 1.
         position: usize,
     },
     /// `x509=` has more than two fingerprints.
     ThreeFingerprints,
-    /// Something after the secret is no attribute.
+    /// Something after the secret is not an attribute.
     UnknownAttribute {
         /// Which of the attributes, counted from 1.
         number: usize,
@@ -138,7 +138,7 @@ pub enum LineFault {
         /// Which of the attributes, counted from 1.
         number: usize,
     },
-    /// `secondary=` beside `x509=`.
+    /// `secondary=` on a line that has `x509=`.
     SecondaryOfCertificate,
     /// The device is on an earlier line already.
     Duplicate {
@@ -197,7 +197,7 @@ pub fn parse(line: &[u8]) -> Result<Line<'_>, LineFault> {
     if line.first() == Some(&b'#') {
         return Ok(Line::Nothing);
     }
-    // Before blanks are cut off: of a longer line the reader keeps no more than this.
+    // This check comes before blanks are cut off: the reader keeps only the beginning of a longer line.
     if line.len() > MAX_LINE {
         return Err(LineFault::TooLong);
     }
@@ -258,14 +258,13 @@ pub(super) fn trim_end(line: &[u8]) -> &[u8] {
     end.and_then(|last| line.get(..=last)).unwrap_or_default()
 }
 
-/// A device id or a secret: so many of `A–Z a–z 0–9 _ -`.
+/// A device id or a secret: a number of `A–Z a–z 0–9 _ -` within the given range.
 pub(super) fn name(
     bytes: &[u8],
     field: Field,
     lengths: std::ops::RangeInclusive<usize>,
 ) -> Result<&[u8], LineFault> {
-    // All bytes are looked at before anything is decided: a compiler makes that a few instructions for sixteen at a time,
-    // and half of the time that a large file took was spent here.
+    // No early exit: so the compiler can check many bytes at once. For a large file, much of the time is spent here.
     if !bytes.iter().fold(true, |good, byte| good & is_allowed(*byte)) {
         let at = bytes.iter().position(|byte| !is_allowed(*byte)).unwrap_or_default();
         return Err(LineFault::Charset { field, position: at + 1 });

@@ -1,4 +1,4 @@
-//! From the content of a file to a table, or to the list of all that is wrong with it. Never to half a table.
+//! Makes a table from the content of a file, or a list of all that is wrong with it; never half a table.
 
 use super::{
     cancel::{Cancel, Cancelled},
@@ -11,16 +11,16 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// How many errors of a file are told one by one in the log; the rest is a count.
+/// How many errors of a file are written to the log one by one; the rest is a count.
 pub const MAX_ERRORS: usize = 20;
 
-/// The most that is read at a time.
+/// The size of the read buffer, in bytes.
 const MAX_CHUNK: usize = 1 << 18;
 
-/// So long a line, and longer, is no line of any file of ours: what begins with it is not read to its end.
+/// A line of this length, in bytes, means that the file is not a secrets file: it is not read further.
 const ENDLESS: u64 = 1 << 20;
 
-/// What some editors put at the beginning of a file.
+/// The byte order mark that some editors put at the beginning of a file.
 pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// Why a file makes no table.
@@ -30,31 +30,31 @@ pub enum LoadError {
     Io(io::Error),
     /// It is a directory, a pipe or a device.
     NotAFile,
-    /// Any user of the machine may write to it.
+    /// Every user of the machine may write to it.
     WritableByOthers {
-        /// Its permission bits.
+        /// The file's permission bits.
         mode: u32,
     },
     /// It is larger than a table can be.
     TooLarge {
-        /// Its size in bytes.
+        /// The file's size in bytes.
         size: u64,
     },
-    /// It has a line without an end, as no text has: it is read no further.
+    /// A line of it is so long that it cannot be a secrets file. It was not read further.
     Endless {
-        /// Its number, counted from 1.
+        /// The line's number, counted from 1.
         line: u64,
     },
     /// The system has no memory for its devices.
     NoMemory,
     /// It was written to while it was read.
     Changing,
-    /// Nothing comes of it, and no error.
+    /// The file does not answer: a read returns neither data nor an error.
     NoAnswer {
-        /// For so many seconds.
+        /// How long it has not answered, in seconds.
         seconds: u64,
     },
-    /// It is no longer wanted.
+    /// The load was cancelled.
     Cancelled,
     /// Some of its lines are wrong.
     Lines(LineErrors),
@@ -63,14 +63,14 @@ pub enum LoadError {
 /// The lines that are wrong, in order.
 #[derive(Debug, Default)]
 pub struct LineErrors {
-    /// The first of them, with the line numbers, from 1.
+    /// The first of them, with their line numbers, from 1.
     pub first: Vec<(u64, LineFault)>,
-    /// How many there are in all.
+    /// The number of all wrong lines, those that are not in `first` included.
     pub total: u64,
 }
 
 impl fmt::Display for LoadError {
-    /// One line; the wrong lines themselves are in [`LoadError::Lines`].
+    /// One line of text; the wrong lines themselves are in [`LoadError::Lines`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(error) => write!(f, "cannot be read: {error}"),
@@ -133,20 +133,20 @@ impl From<IndexError> for LoadError {
     }
 }
 
-/// What a content holds.
+/// What was read from a content.
 #[derive(Debug)]
 pub struct Content {
-    /// The devices.
+    /// The table of all devices.
     pub table: Table,
     /// Whether the last line ends in a newline.
     pub ends_in_newline: bool,
 }
 
-/// Reads the content of a secrets file that is said to have so many bytes.
+/// Reads the content of a secrets file of a known size, in bytes.
 ///
 /// # Errors
 ///
-/// [`LoadError`]; there is no table then.
+/// [`LoadError`], and then there is no table.
 pub fn read(
     mut content: impl Read,
     size: u64,
@@ -162,7 +162,7 @@ pub fn read(
         errors: LineErrors::default(),
         max_errors,
     };
-    // A small file is read in one go, and that it is at its end in another.
+    // A small file takes two reads: one for the content, one that finds its end.
     let chunk = MAX_CHUNK.min(capacity.saturating_add(MAX_LINE + 2));
     let ends_in_newline = each_line(&mut content, chunk, cancel, |line| reader.line(line))?;
     let table = reader.finish(cancel)?;
@@ -220,8 +220,8 @@ impl Reader {
     }
 }
 
-/// Tells on which line the n-th device is, without keeping a number for each: only the lines between devices are noted,
-/// a run of them at a time.
+/// Tells on which line the n-th device is, without storing a number for each device: it notes only the runs of lines
+/// between devices.
 #[derive(Default)]
 struct LineCount {
     devices: u64,
@@ -258,8 +258,8 @@ impl LineCount {
     }
 }
 
-/// Hands on each line of a content, without its newline. Of a line that is too long only so much is kept that it can be
-/// seen to be too long, or to be a comment; a chunk has to be larger than that. Says whether the last line had a newline.
+/// Passes on each line of a content, without its newline. Of a line that is too long it keeps just enough to see that it is
+/// too long, or that it is a comment; a chunk must be larger than that. Returns whether the last line had a newline.
 fn each_line(
     content: &mut impl Read,
     chunk: usize,
@@ -396,7 +396,7 @@ mod tests {
         }
     }
 
-    /// Gives so many bytes of one kind, and counts them.
+    /// Gives a number of equal bytes, and counts them.
     struct Endless(u64);
 
     impl Read for Endless {
@@ -444,7 +444,7 @@ mod tests {
             }
         };
         let expected = [(1, LineFault::TooLong), (3, LineFault::TooLong)];
-        // A file that has grown meanwhile, too.
+        // The same for a file that has grown meanwhile.
         for size in [content.len() as u64, 0] {
             for drips in [false, true] {
                 assert_eq!(errors(size, drips), expected, "{size} {drips}");
@@ -455,7 +455,7 @@ mod tests {
     #[test]
     fn a_line_is_endless_from_a_certain_length_on() {
         for (more, is_endless) in [(0, false), (1, true)] {
-            // So much of it is kept.
+            // This much of the line is kept.
             let line = vec![b'd'; MAX_LINE + 1 + (1 << 20) + more];
             match table(&line) {
                 Err(LoadError::Endless { line: 1 }) => assert!(is_endless),

@@ -1,6 +1,7 @@
 //! All devices: one arena of records, and a hash table of offsets into it.
 //!
-//! A record takes no more bytes than its line in the file, so a table takes the file's size and 6 to 12 bytes a device.
+//! A record takes no more bytes than its line in the file. So a table takes at most the file's size plus the index, which is
+//! 6 to 12 bytes a device.
 //!
 //! ```text
 //! record:  id (1 byte)  shape (1 byte)  id  secret  [secondary: length (1 byte), bytes]
@@ -32,13 +33,13 @@ const SECRET_LENGTH: u8 = 0b1_1111;
 const PRIMARY_SHA256: u8 = 1;
 const SECONDARY_SHA256: u8 = 1 << 1;
 
-/// So many records are hashed before the first of them is looked for.
+/// How many records are hashed before the first of them is looked up.
 const BATCH: usize = 256;
 
-/// What a CPU fetches from memory at a time.
+/// The size of a CPU's cache line, in bytes.
 const CACHE_LINE: usize = 64;
 
-/// The most that an arena may hold: offsets are 32 bits wide.
+/// The largest arena, in bytes: offsets are 32 bits wide.
 pub const MAX_ARENA: usize = u32::MAX as usize;
 
 /// The devices, by device id.
@@ -55,20 +56,20 @@ pub struct Table {
 pub struct Device<'a> {
     /// What proves the device.
     pub credential: Credential<'a>,
-    /// Whether the device may not log in for now.
+    /// Whether the device is kept out.
     pub frozen: bool,
-    /// Whether the device was otherwise in the table before this one: [`Table::compare`] has found that out.
+    /// Whether the device differs from the previous table, as [`Table::compare`] found.
     pub changed: bool,
 }
 
-/// How a table differs from the one before.
+/// How a table differs from the previous one, in numbers of devices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Devices that were not there.
+    /// Devices that the previous table did not have.
     pub added: usize,
-    /// Devices that are no longer there.
+    /// Devices that only the previous table had.
     pub removed: usize,
-    /// Devices that are frozen or thawed, or have another secret or fingerprint.
+    /// Devices that were frozen or unfrozen, or have another secret or fingerprint.
     pub changed: usize,
 }
 
@@ -97,8 +98,8 @@ impl Table {
         self.arena.has_second_secrets
     }
 
-    /// Finds a device. Allocates nothing, and touches as much memory for one that is not there: what comes from memory
-    /// and not from a cache takes a good part of a look-up's time, which would tell that there is no such device.
+    /// Finds a device. Allocates nothing. It touches as much memory for a device that is not there: a cache miss takes a
+    /// good part of a look-up's time, and its absence would reveal that there is no such device.
     #[must_use]
     pub fn find(&self, device_id: &[u8]) -> Option<Device<'_>> {
         let hash = self.hash(device_id);
@@ -109,7 +110,7 @@ impl Table {
         Some(self.arena.record(at)?.1)
     }
 
-    /// Keyed SipHash: device ids may come from strangers, and a table must not be made slow by what they choose.
+    /// Keyed SipHash: device ids may come from strangers, who must not be able to choose ids that make the table slow.
     fn hash(&self, device_id: &[u8]) -> u64 {
         self.hasher.hash_one(device_id)
     }
@@ -118,10 +119,9 @@ impl Table {
         self.index.find(hash, |at| self.arena.device_id(*at) == Some(device_id)).copied()
     }
 
-    /// Counts how the table differs from the one before, and marks the devices that were otherwise in it.
+    /// Counts how the table differs from the previous one, and marks the devices that differ.
     ///
-    /// Files are edited a line at a time, so the two are walked side by side; only where they part is a device looked
-    /// up.
+    /// Most edits change few lines, so the two tables are walked in parallel; a device is looked up only where they differ.
     ///
     /// # Errors
     ///
@@ -179,8 +179,8 @@ pub struct Arena {
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        // What was pushed and no more: the vector neither moves nor shrinks, so its room beyond that has never held
-        // anything, and to write there would make the system find memory for it.
+        // Only what was pushed: the vector neither moves nor shrinks, so the rest of its room has never held anything, and
+        // writing there would make the system find memory for it.
         self.bytes.as_mut_slice().zeroize();
     }
 }
@@ -202,7 +202,7 @@ pub struct NoMemory;
 /// Why an arena makes no table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IndexError {
-    /// The work was called off.
+    /// The work was cancelled.
     Cancelled,
     /// The system has no room for it.
     NoMemory,
@@ -219,23 +219,23 @@ impl From<Cancelled> for IndexError {
 pub struct Twice {
     /// The first of them, in no order: the ordinals, from 0, of the later and the earlier record.
     pub first: Vec<(u64, u64)>,
-    /// How many there are in all.
+    /// The number of all devices that are in the arena twice.
     pub total: u64,
 }
 
 impl Arena {
-    /// An arena that takes so many bytes and never more: it does not move, so no copy of a secret is left behind.
+    /// An arena with a fixed capacity in bytes: it does not move, so no copy of a secret is left behind.
     ///
     /// # Errors
     ///
-    /// [`NoMemory`]: a file that is said to be as large as no memory must not end the broker.
+    /// [`NoMemory`]: a file that claims to be larger than the memory must not end the broker.
     pub fn with_capacity(bytes: usize) -> Result<Self, NoMemory> {
         let mut arena = Self::default();
         arena.bytes.try_reserve_exact(bytes.min(MAX_ARENA)).map_err(|_| NoMemory)?;
         Ok(arena)
     }
 
-    /// Adds a device. Whether it is there already is found by [`Arena::index`].
+    /// Adds a device. [`Arena::index`] later finds devices that are there twice.
     ///
     /// # Errors
     ///
@@ -305,7 +305,7 @@ impl Arena {
         index.try_reserve(self.records, hash).map_err(|_| IndexError::NoMemory)?;
         let (mut twice, mut total) = (Vec::new(), 0);
         let mut records = (0..).zip(self.offsets());
-        // A place in the index is a cache miss each. The CPU waits for several of them at once, if no hash is computed in
+        // Each access to the index is a cache miss. The CPU waits for several of them at once if no hash is computed in
         // between.
         let mut batch = Vec::with_capacity(BATCH);
         loop {
@@ -336,11 +336,11 @@ impl Arena {
         Ok((Table { index, hasher, arena: self }, Twice { first, total }))
     }
 
-    /// Puts ordinals in the place of the offsets of the earlier records.
+    /// Replaces the offsets of the earlier records with their ordinals.
     fn number(&self, mut twice: Vec<(u64, u32)>) -> Vec<(u64, u64)> {
         let mut records = (0..).zip(self.offsets());
         let mut number = 0;
-        // In one walk: errors are rare, and a number for each record would take as much memory as the table.
+        // In one walk: errors are rare, and storing a number for each record would take as much memory as the table.
         twice.sort_unstable_by_key(|(_, earlier)| *earlier);
         let mut numbered: Vec<(u64, u64)> = Vec::with_capacity(twice.len());
         let mut last = None;
@@ -353,14 +353,14 @@ impl Arena {
         numbered
     }
 
-    /// Touches what finding a device would have touched: a place in the index, of so many bytes, and then a record, which
-    /// takes two cache lines. Which they are depends on what was looked for, as with a device that is there. A third place,
-    /// for the tags that come before both, would be one too many: logins that come by turns are then told apart again.
+    /// Touches the memory that finding a device would have touched: a place in the index, of a given size in bytes, and then
+    /// a record, which takes two cache lines. Which places depends on the id that was looked up, as with a device that is
+    /// there. A third place, for the tags, would be too much: alternating logins could then be told apart again.
     fn feign_a_hit(&self, hash: u64, index: usize) {
         let length = self.bytes.len();
         let byte = |at: usize| black_box(self.bytes.get(at).copied().unwrap_or_default());
         let place = byte(scaled(hash, length.min(index)));
-        // The CPU cannot fetch the record before it knows the place.
+        // The CPU cannot fetch the record before it knows where it is.
         let record = scaled(hash.rotate_left(32) ^ u64::from(place), length);
         byte(record);
         byte(record.saturating_add(CACHE_LINE).min(length.saturating_sub(1)));
@@ -416,7 +416,7 @@ impl Arena {
     }
 }
 
-/// A place that a hash chooses among so many.
+/// The place that a hash chooses, below a limit.
 fn scaled(hash: u64, places: usize) -> usize {
     let places = u64::try_from(places).unwrap_or(u64::MAX);
     usize::try_from((u128::from(hash) * u128::from(places)) >> 64).unwrap_or_default()
@@ -435,12 +435,12 @@ fn record_length(id: &[u8], device: &Device<'_>) -> u32 {
     u32::try_from(2 + id.len() + credential).unwrap_or(u32::MAX)
 }
 
-/// Looks every few thousand records whether the work is still wanted.
+/// Checks every few thousand records whether the work is still wanted.
 fn check_now_and_then(count: usize, cancel: Cancel<'_>) -> Result<(), Cancelled> {
     if count % 4096 == 0 { cancel.check() } else { Ok(()) }
 }
 
-/// A device id's length as it is stored: less one, in seven bits.
+/// A device id's length as it is stored: minus one, in seven bits.
 fn stored_id_length(device_id: &[u8]) -> Option<u8> {
     let length = u8::try_from(device_id.len()).ok()?.checked_sub(1)?;
     (length <= ID_LENGTH).then_some(length)
@@ -450,7 +450,7 @@ fn id_length(head: u8) -> usize {
     usize::from(head & ID_LENGTH) + 1
 }
 
-/// A secret's length as it is stored: less the shortest one's, in five bits.
+/// A secret's length as it is stored: minus the shortest length, in five bits.
 fn stored_length(secret: &[u8]) -> Option<u8> {
     let length = u8::try_from(secret.len()).ok()?.checked_sub(SHORTEST_SECRET)?;
     (length <= SECRET_LENGTH).then_some(length)
@@ -587,14 +587,14 @@ mod tests {
         arena.push(&entry).unwrap();
         let before = peak();
         drop(arena);
-        // Other tests run beside this one, and none of them takes as much. The system counts by and by: what it says may also
-        // shrink a little.
+        // Other tests run at the same time, and none of them takes as much. The system updates its counts late: they may
+        // also shrink a little.
         let more = peak().saturating_sub(before);
         assert!(more < 1 << 19, "{more} KiB");
     }
 
     #[test]
-    fn a_device_that_is_not_there_touches_any_place() {
+    fn a_missing_device_touches_varying_places() {
         for length in [0, 1, 2, 63, 64, 65, 1000] {
             let most = length.max(1);
             let mut touched = vec![false; most];
@@ -665,7 +665,7 @@ mod tests {
             // Comparing them again changes nothing.
             assert_eq!(after.compare(&before, Cancel::NEVER), Ok(expected));
             assert_eq!(changed(&after), marked);
-            // A mark is no part of the device: it is found as before, and compared as before.
+            // The mark is not part of the device: a marked device is found and compared as before.
             let found: Vec<_> =
                 after.iter().map(|(id, device)| after.find(id) == Some(device)).collect();
             assert!(found.iter().all(|same| *same));
@@ -684,7 +684,7 @@ mod tests {
             let mut after = table(&lines);
             assert!(after.compare(&before, Cancel::when(&watch)).is_ok());
             assert_eq!(watch.steps(), steps, "{devices}");
-            // Devices that were there count as much.
+            // Devices of the previous table count too.
             let same = table(&lines);
             watch.call_off();
             let compared = after.compare(&same, Cancel::when(&watch));

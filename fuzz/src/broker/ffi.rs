@@ -2,7 +2,7 @@
 
 use super::head::Head;
 use std::{
-    ffi::{c_char, c_int, c_uchar, c_void},
+    ffi::{c_char, c_int, c_uchar, c_uint, c_void},
     ptr,
 };
 
@@ -19,6 +19,10 @@ pub struct Host {
     pub kick: extern "C" fn(*const c_char, c_int),
     pub set_clientid: extern "C" fn(*mut Client, *const c_char) -> c_int,
     pub client: extern "C" fn(*const c_char) -> *mut Client,
+    pub filters: extern "C" fn(*const Client) -> c_int,
+    pub add: extern "C" fn(*const c_char, *const c_char) -> c_int,
+    pub remove: extern "C" fn(*const c_char, *const c_char) -> c_int,
+    pub message: extern "C" fn(*const c_char, *const c_char, *const c_uchar, c_int),
 }
 
 /// `struct mosquitto`.
@@ -115,6 +119,35 @@ impl Default for Gone {
 pub struct Connected {
     pub future: *mut c_void,
     pub client: *mut Client,
+    pub future2: [*mut c_void; 4],
+}
+
+/// `struct iotda_evt_subscribe`, with the subscription in it.
+#[repr(C)]
+pub struct Subscribe {
+    pub future: *mut c_void,
+    pub client: *mut Client,
+    pub client_id: *mut c_char,
+    pub filter: *mut c_char,
+    pub properties: *mut c_void,
+    pub identifier: c_uint,
+    pub options: c_uchar,
+    pub future2: [*mut c_void; 16],
+}
+
+/// `struct iotda_evt_message`.
+#[repr(C)]
+pub struct Message {
+    pub future: *mut c_void,
+    pub client: *mut Client,
+    pub topic: *mut c_char,
+    pub payload: *mut c_void,
+    pub properties: *mut c_void,
+    pub reason: *mut c_char,
+    pub length: c_uint,
+    pub qos: c_uchar,
+    pub reason_code: c_uchar,
+    pub retain: bool,
     pub future2: [*mut c_void; 4],
 }
 

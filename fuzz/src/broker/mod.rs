@@ -4,9 +4,11 @@
 //! sees each byte that is read beyond its end or after its time.
 
 mod ffi;
+mod filters;
 mod head;
 mod wire;
 
+pub use filters::{Change, Filter};
 pub use head::Build;
 pub use wire::{Call, Wire};
 
@@ -14,6 +16,7 @@ use crate::sent::Sent;
 use ffi::{BasicAuth, Certificate, Client, Connected, Gone, Host, Opt};
 use std::{
     cell::RefCell,
+    collections::BTreeMap,
     ffi::{CStr, CString, c_char, c_int, c_void},
     fmt,
     fs::{File, Permissions},
@@ -33,9 +36,12 @@ pub const NOT_ASKED_FOR: c_int = -1000;
 
 pub const RELOAD: c_int = 1;
 pub const BASIC_AUTH: c_int = 3;
+pub const MESSAGE: c_int = 7;
 pub const TICK: c_int = 9;
 pub const DISCONNECT: c_int = 10;
 pub const CONNECT: c_int = 11;
+pub const SUBSCRIBE: c_int = 12;
+pub const UNSUBSCRIBE: c_int = 13;
 pub const CLIENT_OFFLINE: c_int = 28;
 
 /// Says what is wrong, and ends. While the plugin runs, a panic would say nothing: the hook is the plugin's.
@@ -63,6 +69,8 @@ pub struct Seen {
     pub kicks: Vec<Kick>,
     /// The names that it has given to sessions.
     pub names: Vec<Vec<u8>>,
+    /// The messages that it has handed to sessions: name, topic and payload.
+    pub sent: Vec<[Vec<u8>; 3]>,
 }
 
 impl fmt::Debug for Seen {
@@ -73,6 +81,7 @@ impl fmt::Debug for Seen {
             .field("log", &log.collect::<Vec<_>>())
             .field("kicks", &self.kicks)
             .field("names", &self.names)
+            .field("sent", &self.sent)
             .finish()
     }
 }
@@ -150,6 +159,11 @@ struct World {
     listed: [Option<Known>; SLOTS],
     /// Whose structure holds something, since a call is about it.
     filled: [bool; SLOTS],
+    /// Who is gone, or was never told to be a client, without a word to the plugin.
+    unsaid: [bool; SLOTS],
+    /// The filters of each name that has ever been a session's.
+    filters: BTreeMap<Vec<u8>, Vec<Filter>>,
+    changes: Vec<Change>,
     naming: c_int,
     is_2_1: bool,
     seen: Seen,
@@ -173,7 +187,18 @@ pub struct Broker {
 impl Broker {
     #[allow(clippy::new_without_default)] // it is more than a value
     pub fn new() -> Self {
-        let host = Host { register, unregister, log, kick, set_clientid, client };
+        let host = Host {
+            register,
+            unregister,
+            log,
+            kick,
+            set_clientid,
+            client,
+            filters: filters::count,
+            add: filters::add,
+            remove: filters::remove,
+            message: filters::message,
+        };
         // SAFETY: the C side copies the table.
         unsafe { ffi::host_install(&host) };
         world(|world| {
@@ -194,6 +219,8 @@ impl Broker {
         unsafe { ffi::host_become(is_2_1.into(), has_tls.into()) };
         world(|world| {
             world.listed = Default::default();
+            world.unsaid = Default::default();
+            world.filters.clear();
             world.is_2_1 = is_2_1;
         });
     }
@@ -239,7 +266,7 @@ impl Broker {
         });
         check!((seen.code == SUCCESS) != userdata.is_null(), "{seen:?}");
         let callbacks = world(|world| world.callbacks.len());
-        let all = if world(|world| world.is_2_1) { 6 } else { 4 };
+        let all = if world(|world| world.is_2_1) { 9 } else { 5 };
         check!(callbacks == if userdata.is_null() { 0 } else { all }, "{callbacks} callbacks");
         self.userdata = userdata;
         seen
@@ -270,6 +297,7 @@ impl Broker {
             if known.stands == Stands::New {
                 // What was at its address is gone.
                 world.listed[slot] = None;
+                world.unsaid[slot] = false;
             }
         });
         let raw = |text: &Option<CString>| {
@@ -302,9 +330,12 @@ impl Broker {
         });
     }
 
-    /// The broker has no session there any more, and says nothing of it.
+    /// The broker has no session there any more, and says nothing of it, or does that next.
     pub fn forget(&mut self, slot: usize) -> Option<Known> {
-        world(|world| world.listed[slot].take())
+        world(|world| {
+            world.unsaid[slot] = true;
+            world.listed[slot].take()
+        })
     }
 
     /// The session that the broker has there.
@@ -327,7 +358,9 @@ impl Broker {
         };
         with_client(slot, known, |client| {
             let mut data = Gone { client, ..Gone::default() };
-            inside(|| deliver(event, ptr::from_mut(&mut data).cast()))
+            let seen = inside(|| deliver(event, ptr::from_mut(&mut data).cast()));
+            world(|world| world.unsaid[slot] &= seen.code == NOT_ASKED_FOR);
+            seen
         })
     }
 
@@ -430,7 +463,11 @@ fn deliver(event: c_int, data: *mut c_void) -> c_int {
 extern "C" fn register(event: c_int, callback: ffi::Callback, userdata: *mut c_void) -> c_int {
     world(|world| match world.refused {
         Some((refused, code)) if refused == event => code,
-        _ if [CLIENT_OFFLINE, CONNECT].contains(&event) && !world.is_2_1 => 10,
+        _ if [CLIENT_OFFLINE, CONNECT, SUBSCRIBE, UNSUBSCRIBE].contains(&event)
+            && !world.is_2_1 =>
+        {
+            10
+        }
         _ => {
             world.callbacks.push((event, callback, userdata));
             SUCCESS

@@ -26,7 +26,7 @@ impl Failures {
     #[allow(clippy::too_many_arguments)]
     pub fn note(
         &mut self,
-        slug: &str,
+        reason: &str,
         detail: &Detail,
         sent: &Sent,
         around: &Around,
@@ -35,7 +35,7 @@ impl Failures {
         is_told: bool,
     ) {
         let is_proved = matches!(detail, Detail::Clock { password_right: true, .. });
-        if is_proved || !is_failure(slug) {
+        if is_proved || !is_failure(reason) {
             return;
         }
         let Sent { client_id, username, password, certificate, .. } = sent.clone();

@@ -52,6 +52,7 @@ impl Log {
 
     /// Every line is one of ours, and fit for a log.
     pub fn check(&self, seen: &Seen) {
+        check!(seen.sent.is_empty(), "a message from nowhere: {seen:?}");
         for (level, line) in &seen.log {
             let text = String::from_utf8_lossy(line);
             check!([1, 2, 4, 8, 16].contains(level), "{level}: {text}");
@@ -66,19 +67,19 @@ impl Log {
     pub fn check_refusal(
         &mut self,
         seen: &Seen,
-        slug: &'static str,
+        reason: &'static str,
         detail: &Detail,
         sent: &Sent,
         around: &Around,
         is_hearsay: bool,
     ) {
         let lines: Vec<&Vec<u8>> = refusals(seen).collect();
-        check!(lines.len() == usize::from(!self.is_thinned(slug)), "{slug}: {seen:?}");
+        check!(lines.len() == usize::from(!self.is_thinned(reason)), "{reason}: {seen:?}");
         self.began.get_or_insert(self.now);
-        if self.is_first(slug) {
-            self.told.insert((slug, self.client.clone()));
+        if self.is_first(reason) {
+            self.told.insert((reason, self.client.clone()));
         } else {
-            *self.again.entry(slug).or_default() += 1;
+            *self.again.entry(reason).or_default() += 1;
         }
         let Some(line) = lines.first() else { return };
         check!(line.len() < 700 && line.is_ascii(), "{line:?}");
@@ -92,16 +93,16 @@ impl Log {
             false => (shown(&around.address), String::new()),
         };
         check!(
-            told.reason.slug() == slug && told.detail == format!("{detail}{said}"),
-            "{slug} {detail:?} {said}: {text}"
+            told.reason.id() == reason && told.detail == format!("{detail}{said}"),
+            "{reason} {detail:?} {said}: {text}"
         );
         check!(is_told(&told.client, &sent.client_id), "{sent:?}: {text}");
         check!(is_told(&told.user, &sent.username), "{sent:?}: {text}");
         check!(told.address == address.as_deref(), "{around:?}: {text}");
     }
 
-    pub fn says_reason(&self, seen: &Seen, slug: &str) -> bool {
-        let field = format!(" reason={slug}");
+    pub fn says_reason(&self, seen: &Seen, reason: &str) -> bool {
+        let field = format!(" reason={reason}");
         let field = field.as_bytes();
         refusals(seen).any(|line| line.windows(field.len()).any(|part| part == field))
     }
@@ -111,13 +112,13 @@ impl Log {
     }
 
     /// Whether a refusal of the client that is asked about is left out, if it is for this reason.
-    pub fn is_thinned(&self, slug: &'static str) -> bool {
-        !self.is_first(slug) && self.again.get(slug).is_some_and(|count| *count >= 10)
+    pub fn is_thinned(&self, reason: &'static str) -> bool {
+        !self.is_first(reason) && self.again.get(reason).is_some_and(|count| *count >= 10)
     }
 
     /// Whether a refusal of that client for this reason is told for the first time.
-    fn is_first(&self, slug: &'static str) -> bool {
-        self.told.len() < 100 && !self.told.contains(&(slug, self.client.clone()))
+    fn is_first(&self, reason: &'static str) -> bool {
+        self.told.len() < 100 && !self.told.contains(&(reason, self.client.clone()))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the plugin should do: who is logged in, and what that means for each event.
 
+mod down;
 mod failures;
 mod log;
 mod reload;
@@ -16,6 +17,7 @@ use crate::{
     secrets::is_certificate_of,
     sent::{Sent, password},
 };
+use down::Down;
 use failures::Failures;
 use iotda_core::login::verify::Detail;
 use reference_model::{ReferenceClientId, ReferenceFile, ReferenceProof, reference_client_id};
@@ -55,6 +57,7 @@ pub struct Model {
     failures: Failures,
     /// Whether a device has taken itself over so often that it is told.
     often: bool,
+    pub down: Down,
     /// Clients that are to be told during this call, for nobody was asked about them.
     unasked: usize,
 }
@@ -112,6 +115,7 @@ impl Model {
             started: steady,
             failures: Failures::default(),
             often: false,
+            down: Down::default(),
             unasked: 0,
         }
     }
@@ -174,6 +178,7 @@ impl Model {
         check!(seen.code == SUCCESS, "TICK: {seen:?}");
         self.log.check(seen);
         self.sweep_is_known = false;
+        self.down.tick();
         self.last_tick = Some(self.wall);
         let mut kicks = seen.kicks.iter();
         let news = self.news(seen, &mut kicks);
@@ -182,11 +187,12 @@ impl Model {
         news
     }
 
-    /// CONNECT, of a client that a 2.1 has let in.
-    pub fn connected(&mut self, slot: usize, known: &Known, seen: &Seen) {
+    /// CONNECT, of a client that a 2.1 has let in, with so many filters.
+    pub fn connected(&mut self, slot: usize, known: &Known, filters: usize, seen: &Seen) {
         let name = &known.sent.client_id;
         let has_logged_in = self.sessions.get(&slot).map(|session| &session.name) == name.as_ref();
         check!(seen.code == SUCCESS, "{seen:?}");
+        self.down.connected(name.as_deref().unwrap_or_default(), has_logged_in, filters);
         self.log.note_what_was_sent(&known.sent, &known.around, self.steady);
         self.log.check(seen);
         if has_logged_in || !self.is_name_of_a_device(name) {
@@ -265,10 +271,10 @@ impl Model {
             Answer::Refuse(..) => AUTH,
         };
         check!(seen.code == code, "{why:?} {said:?} {name:?} {known:?}: {seen:?}");
-        if let Answer::Refuse(slug, detail) = &said {
+        if let Answer::Refuse(reason, detail) = &said {
             self.sessions.remove(&slot);
             let is_hearsay = self.is_hearsay(known);
-            self.log.check_refusal(seen, slug, detail, sent, around, is_hearsay);
+            self.log.check_refusal(seen, reason, detail, sent, around, is_hearsay);
         } else {
             check!(!self.log.says_any_reason(seen), "{known:?}: {seen:?}");
         }
@@ -308,8 +314,8 @@ impl Model {
             said == Answer::Accept || seen.code != SUCCESS,
             "a CONNECT is let in that should not be: {said:?} {known:?}: {seen:?}"
         );
-        let mut refuse = |model: &mut Self, slug, detail: &Detail| {
-            exact.extend(model.refused(slot, slug, detail, known, seen));
+        let mut refuse = |model: &mut Self, reason, detail: &Detail| {
+            exact.extend(model.refused(slot, reason, detail, known, seen));
         };
         match said {
             // Which it is, the limiter of the plugin's own knows; this one merely counts.
@@ -317,9 +323,14 @@ impl Model {
                 refuse(self, "rate_limited", &Detail::None);
             }
             Answer::Accept => self.accepted(slot, known, seen, &mut kicks, &mut refuse),
-            Answer::Defer => check!(seen.code == DEFER, "{sent:?}: {seen:?}"),
-            Answer::Refuse(slug, detail) => {
-                refuse(self, slug, &detail);
+            Answer::Defer => {
+                check!(seen.code == DEFER, "{sent:?}: {seen:?}");
+                // The plugin may still take it for what was at its address.
+                self.doubt(slot);
+                self.down.doubt(&sent.client_id);
+            }
+            Answer::Refuse(reason, detail) => {
+                refuse(self, reason, &detail);
                 if limited && !self.log.says_any_reason(seen) {
                     exact.extend(self.connack("rate_limited", around));
                 }
@@ -328,6 +339,17 @@ impl Model {
         check!(kicks.next().is_none(), "more are ended than should be: {seen:?}");
         self.check_unasked(seen);
         exact
+    }
+
+    /// The plugin was not told what has become of the session here.
+    pub fn doubt(&mut self, slot: usize) {
+        self.down.doubt(&self.sessions.get(&slot).map(|session| session.name.clone()));
+    }
+
+    /// The device that is logged in here, or any.
+    pub fn device_of(&self, slot: usize) -> &[u8] {
+        let session = self.sessions.get(&slot).map(|session| session.device_id.as_slice());
+        session.or(self.devices.keys().next().map(Vec::as_slice)).unwrap_or(b"lamp")
     }
 
     /// What is said to a CONNECT, but for the limit of failures.
@@ -396,22 +418,23 @@ impl Model {
                         .iter()
                         .any(|(_, line)| line.ends_with(&detail))
             }
-            Answer::Refuse(slug, _) => {
+            Answer::Refuse(reason, _) => {
                 if self.log.says_any_reason(seen) {
                     !self.log.says_reason(seen, limited)
-                } else if self.log.is_thinned(slug) && self.log.is_thinned(limited) {
+                } else if self.log.is_thinned(reason) && self.log.is_thinned(limited) {
                     // Where the code does not tell either, it may be this.
-                    seen.code != self.code(limited, around) || seen.code == self.code(slug, around)
+                    seen.code != self.code(limited, around)
+                        || seen.code == self.code(reason, around)
                 } else {
-                    self.log.is_thinned(slug)
+                    self.log.is_thinned(reason)
                 }
             }
         }
     }
 
     /// The code that the broker is given for a refusal.
-    fn code(&self, slug: &str, around: &Around) -> i32 {
-        match codes(slug) {
+    fn code(&self, reason: &str, around: &Around) -> i32 {
+        match codes(reason) {
             (_, v5) if v5 != 0x87 && self.is_2_1 && around.protocol_version == 5 => i32::from(v5),
             _ => AUTH,
         }
@@ -496,28 +519,28 @@ impl Model {
     fn refused(
         &mut self,
         slot: usize,
-        slug: &'static str,
+        reason: &'static str,
         detail: &Detail,
         known: &Known,
         seen: &Seen,
     ) -> Option<Vec<u8>> {
         let Known { sent, around, .. } = known;
-        let code = self.code(slug, around);
-        check!(seen.code == code, "{slug} {detail:?} {sent:?} {around:?}: {seen:?}");
+        let code = self.code(reason, around);
+        check!(seen.code == code, "{reason} {detail:?} {sent:?} {around:?}: {seen:?}");
         check!(seen.names.is_empty(), "{seen:?}");
         self.sessions.remove(&slot);
         let is_told = self.log.says_any_reason(seen);
         let is_hearsay = self.is_hearsay(known);
         if let Some((_, seconds)) = self.wanted.failure_limit.filter(|_| !is_hearsay) {
-            self.failures.note(slug, detail, sent, around, self.steady, seconds, is_told);
+            self.failures.note(reason, detail, sent, around, self.steady, seconds, is_told);
         }
-        self.log.check_refusal(seen, slug, detail, sent, around, is_hearsay);
-        self.connack(slug, around)
+        self.log.check_refusal(seen, reason, detail, sent, around, is_hearsay);
+        self.connack(reason, around)
     }
 
     /// The CONNACK that the broker cannot be had to send.
-    fn connack(&self, slug: &str, around: &Around) -> Option<Vec<u8>> {
-        let (v3, v5) = codes(slug);
+    fn connack(&self, reason: &str, around: &Around) -> Option<Vec<u8>> {
+        let (v3, v5) = codes(reason);
         match around.protocol_version {
             5 if self.is_2_1 || v5 == 0x87 => None,
             3 | 4 => Some(vec![0x20, 2, 0, v3]),
