@@ -2,8 +2,7 @@
 
 use crate::other_clients::with_password_file;
 use iotda_core::login::SignType::Sha256;
-use std::thread::sleep;
-use std::time::Duration;
+use std::{fs, thread::sleep, time::Duration};
 use support::{
     broker::{Broker, Setup, free_port},
     device::{Device, LAMP, METER, secrets},
@@ -18,6 +17,7 @@ on_every_broker!(
     a_resumed_session_keeps_its_own,
     a_restart_doubles_nothing,
     nobody_else_gets_anything,
+    a_frozen_device_gets_nothing,
     nothing_is_kept_for_an_absent_device,
     a_device_with_two_connections_gets_it_on_both,
     nothing_comes_when_switched_off,
@@ -325,6 +325,24 @@ fn nobody_else_gets_anything(version: Version) {
     broker.wait_for_log_count("iotda-auth: reloaded", 1);
     send_down(&mut service, LAMP, "two");
     assert_eq!(all_that_came(&mut lamp, 4), expected(LAMP, "two", |_| Some(0)));
+}
+
+fn a_frozen_device_gets_nothing(version: Version) {
+    let broker = setup(version).start();
+    let mut service = service(&broker);
+    let mut lamp = connect(&broker, &login(LAMP));
+    let frozen = secrets().replace(LAMP.secret, &format!("{}:frozen", LAMP.secret));
+    fs::write(broker.secrets(), frozen).unwrap();
+    broker.reload();
+    assert!(lamp.rest().is_empty(), "{}", broker.log());
+    assert_ne!(Client::connect(&broker, &login(LAMP)).1, ACCEPTED);
+    send_down(&mut service, LAMP, "while it was frozen");
+    fs::write(broker.secrets(), secrets()).unwrap();
+    broker.reload();
+    broker.wait_for_log_count("iotda-auth: reloaded", 2);
+    let mut lamp = connect(&broker, &login(LAMP));
+    send_down(&mut service, LAMP, "one");
+    assert_eq!(all_that_came(&mut lamp, 4), expected(LAMP, "one", |_| Some(0)));
 }
 
 fn nothing_is_kept_for_an_absent_device(version: Version) {

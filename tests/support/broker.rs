@@ -9,6 +9,7 @@ use std::{
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -248,9 +249,28 @@ pub fn user_line() -> &'static str {
     if id.stdout == b"0\n" { "user root\n" } else { "" }
 }
 
-/// A port that is free now.
+/// A port that is free now, and that this process has not been given before.
+///
+/// It lies below the range from which Linux gives ports to outgoing connections (32768 and up): another test's client could
+/// otherwise take it before the broker listens.
 pub fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+    const FIRST: u32 = 12_000;
+    const COUNT: u32 = 20_000;
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let is_free = |host: &str, port: u16| match TcpListener::bind((host, port)) {
+        Ok(_) => true,
+        // A machine without IPv6 has no such address.
+        Err(error) => error.kind() != ErrorKind::AddrInUse,
+    };
+    loop {
+        // Processes begin at different places.
+        let number =
+            std::process::id().wrapping_mul(97).wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(FIRST + number % COUNT).unwrap();
+        if is_free("127.0.0.1", port) && is_free("::1", port) {
+            return port;
+        }
+    }
 }
 
 /// A running broker, killed with the value.
