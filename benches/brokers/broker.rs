@@ -34,7 +34,8 @@ impl Broker {
     pub fn start(version: Version, subject: Subject, file: Option<&Path>) -> (Self, Started) {
         let port = free_port();
         let config = format!(
-            "connection_messages false\nlistener {port} 127.0.0.1\n{}",
+            // Otherwise an acknowledgement may wait for the client's system, which delays its own.
+            "connection_messages false\nset_tcp_nodelay true\nlistener {port} 127.0.0.1\n{}",
             subject.config(version, file)
         );
         let setup = Setup::new(version).whole_config(&config, port);

@@ -35,7 +35,7 @@ impl Plan {
         Self {
             logins: (500, 120),
             hashed_logins: (200, 20),
-            messages: (10_000, 40),
+            messages: (2_000, 30),
             micro: (200, 30),
             starts: vec![(10_000, 7), (100_000, 5), (1_000_000, 3)],
             large_start: large,
