@@ -64,8 +64,8 @@ const EVENTS: [(c_int, c::iotda_callback); 9] = [
     (c::IOTDA_EVT_DISCONNECT, Some(on_gone)),
     (c::IOTDA_EVT_CLIENT_OFFLINE, Some(on_gone)),
     (c::IOTDA_EVT_CONNECT, Some(on_connect)),
-    (c::IOTDA_EVT_SUBSCRIBE, Some(on_subscribe)),
-    (c::IOTDA_EVT_UNSUBSCRIBE, Some(on_unsubscribe)),
+    (c::IOTDA_EVT_SUBSCRIBE, Some(on_filter)),
+    (c::IOTDA_EVT_UNSUBSCRIBE, Some(on_filter)),
     (c::IOTDA_EVT_MESSAGE, Some(on_message)),
     (c::IOTDA_EVT_RELOAD, Some(on_reload)),
     (c::IOTDA_EVT_TICK, Some(on_tick)),
@@ -381,49 +381,30 @@ unsafe extern "C" fn on_connect(_event: c_int, data: *mut c_void, userdata: *mut
         // SAFETY: this is the data of a CONNECT event, and what comes of it does not outlive the callback.
         let Some(client) = (unsafe { event::connected(data, broker) }) else { return };
         let peer = event::peer(&client);
-        if plugin.is_stranger(&peer) && !any_instance(|plugin| plugin.remembers(&peer)) {
-            plugin.throw_out(broker, &peer);
-        } else if plugin.remembers(&peer) {
+        if plugin.remembers(&peer) {
             plugin.connected(broker, peer.client, client.subscription_count());
+        } else if plugin.is_stranger(&peer) && !any_instance(|plugin| plugin.remembers(&peer)) {
+            plugin.throw_out(broker, &peer);
         }
     })
 }
 
-/// SUBSCRIBE, which only 2.1 has: a client is about to have a filter more.
+/// SUBSCRIBE and UNSUBSCRIBE, which only 2.1 has: a client is about to have a filter more, or less.
 ///
 /// # Safety
 ///
 /// The broker's alone to call, with the event's data and our user data.
-unsafe extern "C" fn on_subscribe(
-    _event: c_int,
-    data: *mut c_void,
-    userdata: *mut c_void,
-) -> c_int {
+unsafe extern "C" fn on_filter(event: c_int, data: *mut c_void, userdata: *mut c_void) -> c_int {
     // SAFETY: we are in a callback that was registered with this user data.
     let instance = unsafe { instance(userdata) };
     quietly(instance, |plugin, broker| {
-        // SAFETY: this is the data of a SUBSCRIBE event, and what comes of it does not outlive the callback.
+        // SAFETY: this is the data of one of these events, and what comes of it does not outlive the callback.
         let Some((client, filter)) = (unsafe { event::filter(data) }) else { return };
-        plugin.subscribing(broker, client, filter);
-    })
-}
-
-/// UNSUBSCRIBE, which only 2.1 has: a client is about to have a filter less.
-///
-/// # Safety
-///
-/// The broker's alone to call, with the event's data and our user data.
-unsafe extern "C" fn on_unsubscribe(
-    _event: c_int,
-    data: *mut c_void,
-    userdata: *mut c_void,
-) -> c_int {
-    // SAFETY: we are in a callback that was registered with this user data.
-    let instance = unsafe { instance(userdata) };
-    quietly(instance, |plugin, broker| {
-        // SAFETY: this is the data of an UNSUBSCRIBE event, and what comes of it does not outlive the callback.
-        let Some((client, filter)) = (unsafe { event::filter(data) }) else { return };
-        plugin.unsubscribing(broker, client, filter);
+        if event == c::IOTDA_EVT_SUBSCRIBE {
+            plugin.subscribing(broker, client, filter);
+        } else {
+            plugin.unsubscribing(broker, client, filter);
+        }
     })
 }
 

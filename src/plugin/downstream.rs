@@ -13,9 +13,9 @@
 //! to the device's connection as it comes, if the device has subscribed to nothing at all.
 
 use super::{Host, Level, Plugin};
-use crate::sessions::ClientHandle;
+use crate::{sessions::ClientHandle, takeovers::minute};
 use iotda_core::{
-    log::{self},
+    log,
     topics::{self, Set},
 };
 use std::ffi::{CStr, CString};
@@ -252,7 +252,7 @@ impl Plugin {
     /// A message that went down to a device has found no connection of it.
     pub fn reached_nobody(&self, host: &dyn Host, device_id: &[u8], topic: &[u8]) {
         self.counters.undelivered.add();
-        let minute = self.started.elapsed().as_secs() / 60;
+        let minute = minute(self.started.elapsed());
         let Ok(mut downstream) = self.downstream.try_borrow_mut() else { return };
         let (last, told) = downstream.told;
         let told = if last == minute { told } else { 0 };
