@@ -1,4 +1,4 @@
-//! Compares the README, the example and `./dev` with the code.
+//! Compares the documents, the example and `./dev` with the code.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -23,11 +23,29 @@ fn file(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }
 
-/// The cells of each row of the README's table with this header.
+/// The documents for users: the README and docs/.
+fn documents() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| format!("docs/{}", entry.unwrap().file_name().into_string().unwrap()))
+        .filter(|name| name.ends_with(".md"))
+        .collect();
+    names.sort();
+    names.insert(0, "README.md".into());
+    names
+}
+
+/// All documents, CONTRIBUTING.md too, as one text.
+fn prose() -> String {
+    documents().iter().map(String::as_str).chain(["CONTRIBUTING.md"]).map(file).collect()
+}
+
+/// The cells of each row of the documents' only table with this header.
 fn table(header: &str) -> Vec<Vec<String>> {
-    let readme = file("README.md");
-    let mut lines = readme.lines().skip_while(|line| *line != header);
-    assert!(lines.next().is_some(), "the README has no table {header}");
+    let prose = prose();
+    assert_eq!(prose.lines().filter(|line| *line == header).count(), 1, "{header}");
+    let lines = prose.lines().skip_while(|line| *line != header).skip(1);
     lines
         .skip(1)
         .map_while(|line| line.strip_prefix("| ")?.strip_suffix(" |"))
@@ -70,9 +88,15 @@ fn listed_verbs() -> Vec<String> {
 /// Conflict marks are easy to overlook in prose.
 #[test]
 fn documents_hold_no_marks_of_a_merge() {
-    let documents = ["README.md", "CHANGELOG.md", "SECURITY.md", "CONTRIBUTING.md"];
-    for name in documents.into_iter().chain(["mosquitto.conf.example", "mosquitto.acl.example"]) {
-        for (number, line) in (1..).zip(file(name).lines()) {
+    let others = [
+        "CHANGELOG.md",
+        "SECURITY.md",
+        "CONTRIBUTING.md",
+        "mosquitto.conf.example",
+        "mosquitto.acl.example",
+    ];
+    for name in documents().into_iter().chain(others.map(String::from)) {
+        for (number, line) in (1..).zip(file(&name).lines()) {
             let is_mark =
                 ["<<<<<<<", "=======", ">>>>>>>"].iter().any(|mark| line.starts_with(mark));
             assert!(!is_mark, "{name}:{number}: {line}");
@@ -80,8 +104,28 @@ fn documents_hold_no_marks_of_a_merge() {
     }
 }
 
+/// A link within the repository leads somewhere.
 #[test]
-fn readme_has_every_refusal_in_order() {
+fn links_of_documents_lead_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let others = ["SECURITY.md", "CONTRIBUTING.md"].map(String::from);
+    let mut found = 0;
+    for name in documents().into_iter().chain(others) {
+        let text = file(&name);
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let path = link.split('#').next().unwrap();
+            if !path.is_empty() && !link.contains("://") {
+                let target = root.join(&name).parent().unwrap().join(path);
+                assert!(target.exists(), "{name}: {link}");
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 5);
+}
+
+#[test]
+fn documents_have_every_refusal_in_order() {
     let rows = table("| reason | meaning | MQTT 3.1, 3.1.1 | MQTT 5 |");
     assert_eq!(rows.len(), Refusal::ALL.len());
     for (row, refusal) in rows.iter().zip(Refusal::ALL) {
@@ -96,7 +140,7 @@ fn readme_has_every_refusal_in_order() {
 
 /// What a client gets, by listener and broker: tests/broker/connack.rs plays the same, byte for byte.
 #[test]
-fn readme_says_what_each_broker_answers() {
+fn documents_say_what_each_broker_answers() {
     let rows = table("| listener | MQTT | Mosquitto 2.0 | Mosquitto 2.1 |");
     let answers: Vec<[&str; 3]> =
         rows.iter().map(|row| [plain(&row[1]), plain(&row[2]), plain(&row[3])]).collect();
@@ -110,7 +154,7 @@ fn readme_says_what_each_broker_answers() {
 }
 
 #[test]
-fn readme_says_what_to_do_about_every_refusal() {
+fn documents_say_what_to_do_about_every_refusal() {
     let found = table("| reason | what to do |");
     let expected: Vec<_> = Refusal::ALL
         .iter()
@@ -134,11 +178,11 @@ fn advice_names_what_there_is() {
     }
 }
 
-/// The README's CSV file is valid.
+/// The CSV file of docs/tool.md is valid.
 #[test]
-fn readme_shows_a_csv_file_that_can_be_imported() {
-    let readme = file("README.md");
-    let (_, csv) = readme.split_once("```\ndevice_id,").unwrap();
+fn a_csv_file_is_shown_that_can_be_imported() {
+    let text = file("docs/tool.md");
+    let (_, csv) = text.split_once("```\ndevice_id,").unwrap();
     let csv = format!("device_id,{}", csv.split_once("```").unwrap().0);
     let folder = support::library::temporary_directory();
     let (secrets, path) = (folder.join("docs-none.secrets"), folder.join("docs-readme.csv"));
@@ -151,7 +195,7 @@ fn readme_shows_a_csv_file_that_can_be_imported() {
 }
 
 #[test]
-fn readme_has_every_option_in_order() {
+fn documents_have_every_option_in_order() {
     let rows = table("| option (`plugin_opt_…`) | default | meaning |");
     assert_eq!(rows.len(), OPTIONS.len());
     for (row, option) in rows.iter().zip(OPTIONS) {
@@ -216,9 +260,12 @@ fn dev_lists_its_verbs() {
 }
 
 #[test]
-fn readme_names_verbs_of_dev() {
+fn documents_name_verbs_of_dev() {
     let listed: BTreeSet<_> = listed_verbs().into_iter().collect();
-    let named = words_after(&file("README.md"), "./dev ");
+    let named = words_after(&prose(), "./dev ");
+    // "`./dev` lists" and options are no verbs.
+    let named: BTreeSet<_> =
+        named.into_iter().filter(|verb| !verb.is_empty() && verb != "VERB").collect();
     assert!(named.contains("demo") && named.contains("test"), "{named:?}");
     assert!(named.is_subset(&listed), "{named:?}");
 }
@@ -284,22 +331,27 @@ fn dev_refuses_an_unknown_verb() {
 }
 
 #[test]
-fn readme_names_verbs_of_the_tool() {
+fn documents_name_verbs_of_the_tool() {
     let help = tool(["--help"]).out;
     let known: BTreeSet<_> = help
         .lines()
         .filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next())
         .map(String::from)
         .collect();
-    let mut named = words_after(&file("README.md"), "iotda-auth ");
-    named.retain(|word| !word.is_empty() && !word.starts_with('-'));
-    assert!(!named.is_empty());
-    assert!(named.is_subset(&known), "README: {named:?}\n--help: {known:?}");
+    for name in documents() {
+        // As a command, at the start of a line or in backticks.
+        let text = file(&name);
+        let mut named = words_after(&text, "`iotda-auth ");
+        named.append(&mut words_after(&text, "\niotda-auth "));
+        named.retain(|word| !word.is_empty() && !word.starts_with('-'));
+        assert!(named.is_subset(&known), "{name}: {named:?}\n--help: {known:?}");
+    }
+    assert!(words_after(&file("docs/tool.md"), "\niotda-auth ").len() > 8);
 }
 
 /// The tests' own list of what is played over which listener: tests/broker/matrix.rs plays it.
 #[test]
-fn readme_says_what_is_tested_where() {
+fn documents_say_what_is_tested_where() {
     let rows = table(&format!("| on each broker | {} |", LISTENERS.join(" | ")));
     let expected: Vec<Vec<String>> = MATRIX
         .iter()
@@ -344,9 +396,9 @@ fn security_names_tests_that_exist() {
     }
 }
 
-/// The README names the reasons that are counted together.
+/// The documents name the reasons that are counted together.
 #[test]
-fn readme_says_which_reasons_are_one_number() {
+fn documents_say_which_reasons_are_one_number() {
     let rows = table("| topic below `$SYS/broker/iotda-auth/` | value |");
     let row = rows.iter().find(|row| plain(&row[0]) == "refused/device").unwrap();
     for reason in Refusal::ALL {
@@ -355,9 +407,9 @@ fn readme_says_which_reasons_are_one_number() {
     }
 }
 
-/// Each topic that the plugin publishes has a row in the README, and no other.
+/// Each topic that the plugin publishes has a row, and no other.
 #[test]
-fn readme_has_every_topic() {
+fn documents_have_every_topic() {
     let source = file("src/plugin/stats.rs");
     let list =
         source.split("let fixed = [").nth(1).and_then(|rest| rest.split("];").next()).unwrap();

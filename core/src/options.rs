@@ -267,7 +267,7 @@ pub const OPTIONS: &[Row] = &[
         example: "1883, 1884",
         expected: "none, or ports from 1 to 65535, separated by commas",
         help: "comma-separated ports of plain MQTT listeners: there every refusal carries the \
-            exact code of the table below",
+            platform's own code",
         read: |value, options| {
             options.exact_connack_ports = no_or("none", value, ports)?.unwrap_or_default();
             Some(())

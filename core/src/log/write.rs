@@ -237,7 +237,7 @@ pub fn often(often: &Often) -> Line {
 pub fn unasked(client_id: &[u8], origin: Origin<'_>) -> Line {
     Line::of(format_args!(
         "not asked about client={} address={}: it was let in without a check, and has left; take use_identity_as_username and \
-         use_subject_as_username out of this listener, for a 2.0 asks no plugin there (README, \"Logins that no plugin is asked about\")",
+         use_subject_as_username out of this listener, for a 2.0 asks no plugin there (docs/operator.md, \"Logins that no plugin is asked about\")",
         Quoted { text: Some(client_id), limit: 160 },
         Address(origin.certain()),
     ))
