@@ -45,7 +45,7 @@ impl Example {
         example
             .replace("/etc/mosquitto/mosquitto.acl", &acl)
             .replace("listener 1883", &format!("listener {port} 127.0.0.1"))
-            .replace("/usr/lib/x86_64-linux-gnu/mosquitto_iotda_auth.so", &library)
+            .replace("plugin mosquitto_iotda_auth.so", &format!("plugin {library}"))
     }
 
     /// Replaces the value of one line that is not commented out.
