@@ -160,8 +160,8 @@ impl Stage {
                  reason=not_asked in its log), or another program logs in as this device"
             }
             _ => {
-                "without a CONNACK; check that this is an MQTT listener, and look into the broker's log (its \
-                 max_connections may be reached)"
+                "without a CONNACK; check that this is an MQTT listener and not one for WebSockets, and look into the \
+                 broker's log (its max_connections may be reached)"
             }
         }
     }

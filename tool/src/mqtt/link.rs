@@ -33,17 +33,19 @@ impl fmt::Display for Target {
 /// A connection.
 pub(crate) struct Link {
     tcp: TcpStream,
+    /// The broker's, which a connection that was reset no longer knows.
+    address: SocketAddr,
     tls: Option<(ClientConnection, Asked)>,
 }
 
 impl Link {
     /// Connects, and ends the TLS handshake if there is one.
     pub(crate) fn open(target: &Target, deadline: Instant) -> Result<Self, Fault> {
-        let tcp = connect(&addresses(target, deadline)?, deadline)?;
+        let (tcp, address) = connect(&addresses(target, deadline)?, deadline)?;
         // The packets are small, and each waits for an answer.
         tcp.set_nodelay(true).map_err(|error| Fault::Broken(error.to_string()))?;
         let tls = target.tls.as_ref().map(Tls::start).transpose()?;
-        let mut link = Self { tcp, tls };
+        let mut link = Self { tcp, address, tls };
         link.shake_hands(deadline)?;
         Ok(link)
     }
@@ -115,7 +117,7 @@ impl Link {
     /// Whether this port speaks TLS, although this connection does not: by a second connection.
     pub(crate) fn has_tls_port(&self, deadline: Instant) -> bool {
         let look = || -> Option<bool> {
-            let tcp = connect(&[self.tcp.peer_addr().ok()?], deadline).ok()?;
+            let (tcp, _) = connect(&[self.address], deadline).ok()?;
             let mut stream = Timed { tcp: &tcp, deadline };
             stream.write_all(&tls::hello()?).ok()?;
             let mut answer = [0; 2];
@@ -235,13 +237,13 @@ fn addresses(target: &Target, deadline: Instant) -> Result<Vec<SocketAddr>, Faul
 }
 
 /// Connects to the first address that answers. Each gets its share of the time that is left.
-fn connect(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, Fault> {
+fn connect(addresses: &[SocketAddr], deadline: Instant) -> Result<(TcpStream, SocketAddr), Fault> {
     let mut fault = Fault::ConnectionRefused;
     for (address, others) in addresses.iter().zip((1..=addresses.len()).rev()) {
         let share = left(deadline).map_err(|_| Fault::Timeout(Stage::Connection))?
             / u32::try_from(others).unwrap_or(u32::MAX);
         let error = match TcpStream::connect_timeout(address, share.max(Duration::from_millis(1))) {
-            Ok(tcp) => return Ok(tcp),
+            Ok(tcp) => return Ok((tcp, *address)),
             Err(error) => error,
         };
         match error.kind() {
@@ -279,7 +281,7 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let good = listener.local_addr().unwrap();
         let refusing = transport::local(free_port());
-        assert!(connect(&[refusing, good], soon()).is_ok());
+        assert_eq!(connect(&[refusing, good], soon()).unwrap().1, good);
         assert_eq!(connect(&[refusing], soon()).unwrap_err(), Fault::ConnectionRefused);
         assert_eq!(
             connect(&[good], Instant::now()).unwrap_err(),
