@@ -194,6 +194,7 @@ impl fmt::Display for Excerpt<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{fs, path::Path};
 
     #[test]
     fn an_excerpt_is_short_and_harmless() {
@@ -217,6 +218,29 @@ mod tests {
             assert!(id.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{id}");
             assert_eq!(Fault::IDS.iter().filter(|other| *other == id).count(), 1, "{id}");
         }
+    }
+
+    /// The documents' table of faults, wherever it is.
+    #[test]
+    fn the_documents_have_every_fault_in_order() {
+        let header = "| `fault` | what it is |\n";
+        let mut tables = Vec::new();
+        let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs")];
+        while let Some(folder) = folders.pop() {
+            for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let text = fs::read_to_string(path).unwrap_or_default();
+                let rows = text.split_once(header).map(|(_, rest)| rest.to_owned());
+                tables.extend(rows);
+            }
+        }
+        let [table] = &tables[..] else { panic!("expected one table, found {}", tables.len()) };
+        let rows =
+            table.lines().skip(1).map_while(|line| line.strip_prefix("| `")?.split('`').next());
+        assert_eq!(rows.collect::<Vec<_>>(), Fault::IDS);
     }
 
     #[test]
