@@ -109,8 +109,6 @@ pub(crate) fn decode(version: Version, bytes: &[u8]) -> Result<Option<(Packet, u
     let Some(length) = length(version, bytes)? else { return Ok(None) };
     let Some(whole) = bytes.get(..length) else { return Ok(None) };
     let packet = match version {
-        // A broker that does not know MQTT 5 refuses in the form that it knows, with two bytes.
-        Version::V5 if whole.len() == 4 && whole.first() == Some(&CONNACK) => packet_v3(whole),
         Version::V5 => packet_v5(whole),
         Version::V3_1 | Version::V3_1_1 => packet_v3(whole),
     }?;
@@ -158,6 +156,7 @@ fn packet_v5(whole: &[u8]) -> Result<Packet, Malformed> {
             code: packet.reason_code as u8,
             reason: packet.properties.reason_string,
         })),
+        // Also the codes of MQTT 3.1.1, from a broker that does not know MQTT 5.
         Err(v5::ErrorV5::InvalidReasonCode(v5::PacketType::Connack, code)) => {
             Ok(Packet::Connack(Connack { code, reason: None }))
         }
