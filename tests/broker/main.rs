@@ -29,6 +29,7 @@ mod not_asked;
 mod offline;
 mod one_connection;
 mod other_clients;
+mod probe;
 mod proxy;
 mod recorded;
 mod reload;

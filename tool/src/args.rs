@@ -1,15 +1,21 @@
 //! What was asked? The single definition of the command line: parsing, help, man page and completions all use it.
 
-use crate::terminal::{Answer, Failure, Harmless};
+use crate::{
+    mqtt,
+    terminal::{Answer, Failure, Harmless},
+};
 use clap::{
     CommandFactory, Parser, Subcommand, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser},
     error::{ContextKind, ContextValue, ErrorKind},
 };
 use clap_complete::Shell;
-use iotda_core::login::{SignType, timestamp::Stamp};
+use iotda_core::{
+    login::{SignType, timestamp::Stamp},
+    options::duration,
+};
 use jiff::Timestamp;
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 /// Makes and checks the logins of devices that were built for Huawei Cloud IoTDA.
 #[derive(Debug, Parser)]
@@ -29,6 +35,8 @@ struct CommandLine {
 pub(crate) enum Verb {
     /// Print what a device sends in its CONNECT: ClientId, user name and password.
     ConnectParams(ConnectParams),
+    /// Log in at a broker as a device, and say what it answers.
+    Probe(Probe),
     /// Check a secrets file: every error with its line, or the number of devices.
     Check(Check),
     /// Show how the plugin answers a login, check by check, and what to do.
@@ -59,6 +67,16 @@ pub(crate) enum Verb {
     after_help = "Without --secrets-file and --secret-stdin the secret is asked for at the terminal."
 )]
 pub(crate) struct ConnectParams {
+    #[command(flatten)]
+    pub(crate) login: Login,
+    /// How the parameters are printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+/// What a device's connection parameters are made of.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Login {
     /// The device id: 1 to 128 of A-Z a-z 0-9 _ -
     pub(crate) device_id: String,
     /// Take the secret from this secrets file
@@ -82,9 +100,64 @@ pub(crate) struct ConnectParams {
     /// The hour that the password is made with, in UTC [default: this hour]
     #[arg(long, value_name = "YYYYMMDDHH", value_parser = stamp)]
     pub(crate) timestamp: Option<Stamp>,
-    /// How the parameters are printed
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
+}
+
+/// The arguments of `probe`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit status: 0 the device is let in, 1 it is refused, 2 no broker answers, or wrong usage.\n\
+                  It logs in, waits for the answer to a PINGREQ, and leaves. While it is logged in, the device's other \
+                  connection is ended (one_connection): give a health check a device of its own.\n\
+                  Without --secrets-file, --secret-stdin and --cert the secret is asked for at the terminal."
+)]
+pub(crate) struct Probe {
+    #[command(flatten)]
+    pub(crate) login: Login,
+    /// The broker's name or address
+    #[arg(long, value_name = "HOST", default_value = "localhost")]
+    pub(crate) host: String,
+    /// The listener's port [default: 1883, or 8883 with TLS]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: Option<u16>,
+    /// Speak TLS, and trust the authorities that this system trusts
+    #[arg(long)]
+    pub(crate) tls: bool,
+    /// Speak TLS, and trust the authorities of this PEM file alone
+    #[arg(long, value_name = "FILE", conflicts_with = "tls")]
+    pub(crate) cafile: Option<PathBuf>,
+    /// The name that the broker's certificate must have [default: the host]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tls_name: Option<String>,
+    /// The device's certificate, in PEM, for a listener with require_certificate
+    #[arg(long, value_name = "CERT", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The key of that certificate, in PEM
+    #[arg(long, value_name = "KEY", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+    /// The version of MQTT
+    #[arg(long, value_name = "VERSION", value_enum, default_value_t = mqtt::Version::V3_1_1)]
+    pub(crate) mqtt: mqtt::Version,
+    /// The keep alive that is sent, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub(crate) keepalive: u16,
+    /// How long all of it may take, like 5s or 1m
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = timeout)]
+    pub(crate) timeout: Duration,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t = ProbeFormat::Text)]
+    pub(crate) format: ProbeFormat,
+    /// Print nothing if the device is let in, and one line on standard error if not
+    #[arg(long, short, conflicts_with = "format")]
+    pub(crate) quiet: bool,
+}
+
+/// How the result of `probe` is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProbeFormat {
+    /// Lines for people
+    Text,
+    /// One object
+    Json,
 }
 
 /// How connection parameters are printed.
@@ -321,6 +394,16 @@ fn stamp(text: &str) -> Result<Stamp, &'static str> {
         _ => Err("expected ten digits, YYYYMMDDHH"),
     }
 }
+
+fn timeout(text: &str) -> Result<Duration, &'static str> {
+    match duration(text).and_then(|seconds| u64::try_from(seconds).ok()) {
+        Some(seconds @ 1..=MAX_TIMEOUT) => Ok(Duration::from_secs(seconds)),
+        _ => Err("expected a time of 1s to 1h, like 5s or 1m"),
+    }
+}
+
+/// The longest time to wait, in seconds.
+const MAX_TIMEOUT: u64 = 3600;
 
 fn instant(text: &str) -> Result<Timestamp, &'static str> {
     text.parse().map_err(|_| "expected an instant like 2026-11-22T09:00:00Z")

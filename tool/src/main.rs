@@ -1,9 +1,12 @@
-//! `iotda-auth`: makes and checks credentials of IoTDA devices without a broker.
+//! `iotda-auth`: makes and checks credentials of IoTDA devices, mostly without a broker.
 //!
 //! | module | the question it answers |
 //! |---|---|
 //! | [`args`] | what was asked? The single definition of the command line |
 //! | [`connect_params`] | what does this device send in its CONNECT? |
+//! | [`probe`] | does a broker let this device in? |
+//! | [`connack`] | what does a broker's code mean? |
+//! | [`mqtt`] | how is a broker spoken to? |
 //! | [`check`] | is this secrets file in order? |
 //! | [`steps`] | how do the steps of a check look? |
 //! | [`explain`] | why is this login accepted or refused? |
@@ -23,6 +26,7 @@
 mod args;
 mod certificate;
 mod check;
+mod connack;
 mod connect_params;
 mod csv;
 mod edit;
@@ -32,6 +36,8 @@ mod explain_line;
 mod import;
 mod list;
 mod manual;
+mod mqtt;
+mod probe;
 mod secret;
 mod steps;
 mod terminal;
@@ -42,6 +48,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     terminal::exit_code(match args::parse() {
         Ok(Verb::ConnectParams(args)) => connect_params::run(&args),
+        Ok(Verb::Probe(args)) => probe::run(&args),
         Ok(Verb::Check(args)) => check::run(&args),
         Ok(Verb::Explain(args)) => match &args.log_line {
             Some(line) => explain_line::run(line),
