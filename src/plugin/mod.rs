@@ -21,7 +21,7 @@ use crate::{
 };
 use downstream::Downstream;
 use iotda_core::{
-    log::{Acceptance, Line, LogBudget, Origin},
+    log::{Acceptance, Count, Line, LogBudget, Origin},
     login::{Connect, HourKeys, Refusal},
     options::{OptionError, Options, SessionId},
     registry::{LoadError, Table},
@@ -32,10 +32,11 @@ use std::{
     cell::{Cell, RefCell},
     ffi::CStr,
     fmt, io,
+    path::PathBuf,
     sync::Arc,
     time::{Instant, SystemTime},
 };
-use tables::{Ending, Reloading, load_at_start, report_lines, shown, warn_of_others};
+use tables::{Ending, Reloading, load_at_start, report_lines, shown, warn_of};
 
 /// What the plugin needs of its broker.
 pub trait Host {
@@ -188,19 +189,36 @@ impl StartError {
     }
 }
 
-/// The options that the operator has given, in their order and words; [`Options::parse`] has accepted them. The secrets
-/// file has a separate line.
+/// The options that the operator has given and that differ from their defaults, in their order and words; [`Options::parse`]
+/// has accepted them. The secrets file has a separate line.
 struct InForce<'a>(&'a [(&'a str, &'a str)]);
 
 impl fmt::Display for InForce<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut others = self.0.iter().filter(|(name, _)| *name != "secrets_file").peekable();
+        let mut others =
+            self.0.iter().filter(|(name, value)| Options::differs(name, value)).peekable();
         if others.peek().is_none() {
             return f.write_str("the defaults");
         }
         others.try_for_each(|(name, value)| write!(f, "{name}={} ", value.trim()))?;
         f.write_str("else the defaults")
     }
+}
+
+/// Makes a relative path absolute, so that every message says which file is meant.
+fn make_absolute(host: &dyn Host, path: &mut PathBuf) {
+    if path.is_absolute() {
+        return;
+    }
+    let Ok(absolute) = std::path::absolute(&path) else { return };
+    host.log(
+        Level::Warning,
+        &Line::of(format_args!(
+            "plugin_opt_secrets_file: {path:?} is relative to the folder that the broker was started in, so it is {absolute:?}: \
+             better give that whole path"
+        )),
+    );
+    *path = absolute;
 }
 
 /// One instance of the plugin.
@@ -247,26 +265,18 @@ impl Plugin {
         host: &dyn Host,
     ) -> Result<Self, StartError> {
         let given: Vec<_> = options.into_iter().collect();
-        let options = Options::parse(given.iter().copied()).map_err(StartError::Options)?;
+        let mut options = Options::parse(given.iter().copied()).map_err(StartError::Options)?;
         if options.session_id == SessionId::Device && !host.names_sessions() {
             return Err(StartError::SessionId);
         }
+        make_absolute(host, &mut options.secrets_file);
         let file = shown(&options.secrets_file);
-        let Loaded { table, exposure, ends_in_newline, identity } =
-            load_at_start(host, &options.secrets_file)
-                .map_err(|error| StartError::Secrets { file: file.clone(), error })?;
-        warn_of_others(host, &file, &exposure);
-        if table.is_empty() {
-            host.log(
-                Level::Warning,
-                &Line::of(format_args!("secrets_file {file} holds no device")),
-            );
-        }
-        let (version, devices) = (env!("CARGO_PKG_VERSION"), table.len());
-        host.log(
-            Level::Info,
-            &Line::of(format_args!("version {version}, {devices} devices from {file}")),
-        );
+        let loaded = load_at_start(host, &options.secrets_file)
+            .map_err(|error| StartError::Secrets { file: file.clone(), error })?;
+        warn_of(host, &file, &loaded.warnings(Some(host.user())));
+        let Loaded { table, ends_in_newline, identity, .. } = loaded;
+        let (version, devices) = (env!("CARGO_PKG_VERSION"), Count(table.len(), "device"));
+        host.log(Level::Info, &Line::of(format_args!("version {version}, {devices} from {file}")));
         host.log(Level::Info, &Line::of(format_args!("options: {}", InForce(&given))));
         let now = Instant::now();
         let sessions = Sessions::new(options.session_id, options.one_connection);

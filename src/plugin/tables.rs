@@ -6,11 +6,11 @@ use crate::{
     sessions::{ClientHandle, Session},
 };
 use iotda_core::{
-    log::{self, Line, LogBudget},
+    log::{self, Count, Line, LogBudget},
     login::{Refusal, verify::must_end},
     registry::{Cancel, Changes, LoadError, Watch, read::LineErrors},
 };
-use iotda_files::{Exposure, Identity, Loaded, load_patiently};
+use iotda_files::{Identity, Loaded, Warning, load_patiently};
 use once_cell::unsync::OnceCell;
 use std::{
     io,
@@ -157,7 +157,7 @@ impl Plugin {
         self.table_since.set(Instant::now());
         // Wiping many devices takes a while, so the thread does it.
         let _ = self.with_reloader(host, |reloader| reloader.taken(before));
-        warn_of_others(host, &shown(&self.options.secrets_file), &exposure);
+        warn_of(host, &shown(&self.options.secrets_file), &exposure.warnings(Some(host.user())));
         let clients = match self.sessions.try_borrow() {
             Ok(sessions) if changes.removed + changes.changed > 0 => sessions.handles(),
             _ => Vec::new(),
@@ -211,9 +211,10 @@ impl Plugin {
         host.log(
             level,
             &Line::of(format_args!(
-                "reloaded in {:.3}s: {devices} devices, {added} added, {removed} removed, {changed} changed; \
+                "reloaded in {:.3}s: {}, {added} added, {removed} removed, {changed} changed; \
                  {} logged in, {ended} disconnected",
                 time.as_secs_f64(),
+                Count(devices, "device"),
                 self.sessions.try_borrow().map_or(0, |sessions| sessions.len()),
             )),
         );
@@ -235,9 +236,10 @@ impl Plugin {
         self.counters.failed_reloads.add();
         let file = shown(&self.options.secrets_file);
         let devices = self.table.try_borrow().map_or(0, |table| table.len());
-        let line = Line::of(format_args!(
-            "not reloaded, {devices} devices stay: secrets_file {file}: {error}"
-        ));
+        let (devices, stay) =
+            (Count(devices, "device"), if devices == 1 { "stays" } else { "stay" });
+        let line =
+            Line::of(format_args!("not reloaded, {devices} {stay}: secrets_file {file}: {error}"));
         host.log(Level::Error, &line);
         if let ReloadError::Load(LoadError::Lines(errors)) = error {
             report_lines(host, &file, errors);
@@ -315,9 +317,9 @@ pub(super) fn shown(path: &Path) -> String {
     format!("{path:?}")
 }
 
-/// Warns of users other than root and the broker's who may read or change the file.
-pub(super) fn warn_of_others(host: &dyn Host, file: &str, exposure: &Exposure) {
-    for warning in exposure.warnings(Some(host.user())) {
+/// Logs what should be fixed about the file.
+pub(super) fn warn_of(host: &dyn Host, file: &str, warnings: &[Warning]) {
+    for warning in warnings {
         host.log(Level::Warning, &Line::of(format_args!("secrets_file {file} {warning}")));
     }
 }

@@ -1,6 +1,6 @@
 //! A broker starts with a working plugin, or it does not start and says why.
 
-use iotda_core::options::Options;
+use iotda_core::options::{OPTIONS, Options};
 use std::{fs, os::unix::fs::MetadataExt, path::Path, process::Command};
 use support::{
     broker::Setup,
@@ -19,6 +19,7 @@ on_every_broker!(
     a_world_readable_file_is_warned_of,
     other_users_who_may_change_the_file_are_warned_of,
     a_broker_that_starts_says_what_it_has,
+    a_relative_path_is_told_in_full,
 );
 
 /// The plugin's own lines of a log.
@@ -132,6 +133,9 @@ fn odd_but_right_files_are_read(version: Version) {
         let broker = Setup::new(version).secrets(&content).start();
         assert_eq!(Client::connect(&broker, &LAMP.connect_now()).1, ACCEPTED, "{content:.60}");
     }
+    // It may be as its writer meant it, or cut off within the last secret.
+    let broker = Setup::new(version).secrets(secrets().trim_end()).start();
+    assert!(broker.log().contains("has no newline behind its last line"), "{}", broker.log());
     // A file without devices is valid; the log says that nobody can log in.
     let broker = Setup::new(version).secrets("# none yet\n").start();
     assert!(broker.log().contains("holds no device"), "{}", broker.log());
@@ -226,4 +230,51 @@ fn a_broker_that_starts_says_what_it_has(version: Version) {
         .start();
     let log = broker.log();
     assert_eq!(lines(&log)[1], "options: keepalive=any failure_limit=20 / 1m else the defaults");
+    // What is given and is the default anyway is not listed.
+    let mut setup = Setup::new(version).secrets("lamp:5f2b9c0e7d\n");
+    for row in OPTIONS {
+        if let Some(default) = row.default {
+            setup = setup.option(row.name, default);
+        }
+    }
+    let log = setup.start().log();
+    assert!(lines(&log)[0].contains(", 1 device from \""), "{log}");
+    assert_eq!(lines(&log)[1], "options: the defaults");
+    let log = Setup::new(version)
+        .secrets(secrets())
+        .option("sign_types", "2,1,0")
+        .option("keepalive", "60-1200")
+        .start()
+        .log();
+    assert_eq!(lines(&log)[1], "options: keepalive=60-1200 else the defaults");
+}
+
+/// A broker is started in some folder, and a service is not started in the one that a shell happened to be in.
+fn a_relative_path_is_told_in_full(version: Version) {
+    let setup = Setup::new(version).secrets(secrets()).secrets_file(Path::new("secrets"));
+    let folder = setup.scratch().path().to_path_buf();
+    let whole = folder.join("secrets");
+    let there = ["env", "-C", folder.to_str().unwrap()];
+    let log = setup.started_by(there).start().log();
+    let found = lines(&log);
+    assert_eq!(
+        found[0],
+        format!(
+            "plugin_opt_secrets_file: \"secrets\" is relative to the folder that the broker was started in, so it is {whole:?}: \
+             better give that whole path"
+        )
+    );
+    assert!(found[1].ends_with(&format!(", 2 devices from {whole:?}")), "{log}");
+
+    let setup = Setup::new(version).secrets_file(Path::new("sub/secrets"));
+    let folder = setup.scratch().path().to_path_buf();
+    let log = setup.started_by(["env", "-C", folder.to_str().unwrap()]).fail();
+    assert_eq!(
+        lines(&log)[1],
+        format!(
+            "not started: secrets_file {:?}: cannot be read: No such file or directory: there is no folder {:?}",
+            folder.join("sub/secrets"),
+            folder.join("sub")
+        )
+    );
 }

@@ -4,7 +4,10 @@ use crate::{
     args, secret,
     terminal::{self, Answer, Failure, say, shown},
 };
-use iotda_core::registry::{Cancel, LoadError, read::LineErrors};
+use iotda_core::{
+    log::Count,
+    registry::{Cancel, LoadError, read::LineErrors},
+};
 use iotda_files::{Loaded, load};
 use std::{io::Write, path::Path};
 
@@ -26,8 +29,9 @@ pub(crate) fn run(args: &args::Check) -> Result<Answer, Failure> {
 }
 
 fn accept(file: &Path, loaded: &Loaded) -> Result<Answer, Failure> {
-    secret::warn_of_others(file, &loaded.exposure);
-    terminal::write(|out| writeln!(out, "{}: {} devices", shown(file), loaded.table.len()))?;
+    secret::warn(file, &loaded.warnings(None));
+    let devices = Count(loaded.table.len(), "device");
+    terminal::write(|out| writeln!(out, "{}: {devices}", shown(file)))?;
     Ok(Answer::Yes)
 }
 
