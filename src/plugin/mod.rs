@@ -32,7 +32,6 @@ use std::{
     cell::{Cell, RefCell},
     ffi::CStr,
     fmt, io,
-    path::PathBuf,
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -153,6 +152,8 @@ pub enum StartError {
     Secrets {
         /// The file, escaped for the log.
         file: String,
+        /// Whether it was given as a relative path.
+        is_relative: bool,
         /// What is wrong with it.
         error: LoadError,
     },
@@ -166,7 +167,10 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Options(error) => error.fmt(f),
-            Self::Secrets { file, error } => write!(f, "secrets_file {file}: {error}"),
+            Self::Secrets { file, is_relative, error } => {
+                write!(f, "secrets_file {file}: {error}")?;
+                f.write_str(if *is_relative { RELATIVE } else { "" })
+            }
             Self::Thread(error) => write!(f, "no thread for plugin_opt_reload_interval: {error}"),
             Self::SessionId => f.write_str(
                 "plugin_opt_session_id: device is for Mosquitto 2.1 and later, found an earlier one, expected client: \
@@ -176,6 +180,10 @@ impl fmt::Display for StartError {
     }
 }
 
+/// What is added to the error of a file whose path is relative.
+const RELATIVE: &str =
+    "; plugin_opt_secrets_file is relative to the folder that the broker was started in";
+
 /// Its text includes the cause's text, so `source` returns nothing.
 impl std::error::Error for StartError {}
 
@@ -183,7 +191,7 @@ impl StartError {
     /// Logs one line that says what is wrong, and then the wrong lines of the file.
     pub fn report(&self, host: &dyn Host) {
         host.log(Level::Error, &Line::of(format_args!("not started: {self}")));
-        if let Self::Secrets { file, error: LoadError::Lines(errors) } = self {
+        if let Self::Secrets { file, error: LoadError::Lines(errors), .. } = self {
             report_lines(host, file, errors);
         }
     }
@@ -203,22 +211,6 @@ impl fmt::Display for InForce<'_> {
         others.try_for_each(|(name, value)| write!(f, "{name}={} ", value.trim()))?;
         f.write_str("else the defaults")
     }
-}
-
-/// Makes a relative path absolute, so that every message says which file is meant.
-fn make_absolute(host: &dyn Host, path: &mut PathBuf) {
-    if path.is_absolute() {
-        return;
-    }
-    let Ok(absolute) = std::path::absolute(&path) else { return };
-    host.log(
-        Level::Warning,
-        &Line::of(format_args!(
-            "plugin_opt_secrets_file: {path:?} is relative to the folder that the broker was started in, so it is {absolute:?}: \
-             better give that whole path"
-        )),
-    );
-    *path = absolute;
 }
 
 /// One instance of the plugin.
@@ -269,10 +261,23 @@ impl Plugin {
         if options.session_id == SessionId::Device && !host.names_sessions() {
             return Err(StartError::SessionId);
         }
-        make_absolute(host, &mut options.secrets_file);
+        // Every message says which file is meant.
+        let is_relative = options.secrets_file.is_relative();
+        if let Ok(absolute) = std::path::absolute(&options.secrets_file) {
+            options.secrets_file = absolute;
+        }
         let file = shown(&options.secrets_file);
         let loaded = load_at_start(host, &options.secrets_file)
-            .map_err(|error| StartError::Secrets { file: file.clone(), error })?;
+            .map_err(|error| StartError::Secrets { file: file.clone(), is_relative, error })?;
+        if is_relative {
+            host.log(
+                Level::Warning,
+                &Line::of(format_args!(
+                    "plugin_opt_secrets_file is relative to the folder that the broker was started in, so it is {file}: better \
+                     give this whole path"
+                )),
+            );
+        }
         warn_of(host, &file, &loaded.warnings(Some(host.user())));
         let Loaded { table, ends_in_newline, identity, .. } = loaded;
         let (version, devices) = (env!("CARGO_PKG_VERSION"), Count(table.len(), "device"));

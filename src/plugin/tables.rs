@@ -312,9 +312,19 @@ pub(super) fn report_lines(host: &dyn Host, file: &str, errors: &LineErrors) {
     }
 }
 
-/// A path as it is shown in the log.
+/// A path as it is shown in the log. The middle of a very long one is left out, so that the rest of the line has room.
 pub(super) fn shown(path: &Path) -> String {
-    format!("{path:?}")
+    const SIDE: usize = 200;
+    let text = format!("{path:?}");
+    let cut = |(at, _)| at;
+    let begin = text.char_indices().nth(SIDE).map(cut);
+    let end = text.char_indices().rev().nth(SIDE).map(cut);
+    match (begin.and_then(|at| text.get(..at)), end.and_then(|at| text.get(at..))) {
+        (Some(begin), Some(end)) if begin.len() + end.len() < text.len() => {
+            format!("{begin}...{end}")
+        }
+        _ => text,
+    }
 }
 
 /// Logs what should be fixed about the file.

@@ -260,8 +260,8 @@ fn a_relative_path_is_told_in_full(version: Version) {
     assert_eq!(
         found[0],
         format!(
-            "plugin_opt_secrets_file: \"secrets\" is relative to the folder that the broker was started in, so it is {whole:?}: \
-             better give that whole path"
+            "plugin_opt_secrets_file is relative to the folder that the broker was started in, so it is {whole:?}: better give \
+             this whole path"
         )
     );
     assert!(found[1].ends_with(&format!(", 2 devices from {whole:?}")), "{log}");
@@ -270,9 +270,10 @@ fn a_relative_path_is_told_in_full(version: Version) {
     let folder = setup.scratch().path().to_path_buf();
     let log = setup.started_by(["env", "-C", folder.to_str().unwrap()]).fail();
     assert_eq!(
-        lines(&log)[1],
+        lines(&log)[0],
         format!(
-            "not started: secrets_file {:?}: cannot be read: No such file or directory: there is no folder {:?}",
+            "not started: secrets_file {:?}: cannot be read: No such file or directory: there is no folder {:?}; \
+             plugin_opt_secrets_file is relative to the folder that the broker was started in",
             folder.join("sub/secrets"),
             folder.join("sub")
         )
