@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod acl;
+mod broken_files;
 mod certificates;
 mod clock;
 mod company;
