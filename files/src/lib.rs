@@ -4,12 +4,14 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod configuration;
 mod exposure;
 mod mounted;
 mod obstacle;
 mod user;
 
 pub use access::Access;
+pub use configuration::Configuration;
 pub use exposure::{Exposure, Warning, Who};
 pub use mounted::{CANNOT_BE_REPLACED, is_mount_point};
 pub use obstacle::{Link, Obstacle, Reason, why_not};

@@ -35,7 +35,7 @@ use std::{
     sync::Arc,
     time::{Instant, SystemTime},
 };
-use tables::{Ending, Reloading, load_at_start, report_lines, shown, warn_of};
+use tables::{AtStart, Ending, Reloading, load_at_start, report_lines, shown, warn_of};
 
 /// What the plugin needs of its broker.
 pub trait Host {
@@ -267,7 +267,7 @@ impl Plugin {
             options.secrets_file = absolute;
         }
         let file = shown(&options.secrets_file);
-        let loaded = load_at_start(host, &options.secrets_file)
+        let AtStart { loaded, configuration } = load_at_start(host, &options.secrets_file)
             .map_err(|error| StartError::Secrets { file: file.clone(), is_relative, error })?;
         if is_relative {
             host.log(
@@ -304,7 +304,7 @@ impl Plugin {
             ending: RefCell::default(),
             last_tick: Cell::new(None),
             trap_told: Cell::new(false),
-            reloader: RefCell::new(Reloading::of(identity, ends_in_newline)),
+            reloader: RefCell::new(Reloading::of(identity, ends_in_newline, configuration)),
         };
         if plugin.options.reload_interval.is_some() {
             plugin.with_reloader(host, |_| ()).map_err(StartError::Thread)?;

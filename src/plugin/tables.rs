@@ -10,7 +10,7 @@ use iotda_core::{
     login::{Refusal, verify::must_end},
     registry::{Cancel, Changes, LoadError, Watch, read::LineErrors},
 };
-use iotda_files::{Identity, Loaded, Warning, load_patiently};
+use iotda_files::{Configuration, Identity, Loaded, Warning, load_patiently};
 use once_cell::unsync::OnceCell;
 use std::{
     io,
@@ -45,14 +45,20 @@ pub(super) struct Reloading {
     /// What the thread needs to know of the file that was read at the start.
     identity: Identity,
     ends_in_newline: bool,
+    /// The broker's configuration at the start.
+    configuration: Configuration,
     /// The plugin is ending: a thread is no longer started.
     is_over: bool,
 }
 
 impl Reloading {
     /// No thread yet, only the file that was read at the start.
-    pub(super) fn of(identity: Identity, ends_in_newline: bool) -> Self {
-        Self { thread: OnceCell::new(), identity, ends_in_newline, is_over: false }
+    pub(super) fn of(
+        identity: Identity,
+        ends_in_newline: bool,
+        configuration: Configuration,
+    ) -> Self {
+        Self { thread: OnceCell::new(), identity, ends_in_newline, configuration, is_over: false }
     }
 }
 
@@ -94,6 +100,7 @@ impl Plugin {
             table: Arc::clone(&table),
             identity: reloading.identity,
             ends_in_newline: reloading.ends_in_newline,
+            configuration: reloading.configuration.clone(),
             interval: self.options.reload_interval,
         };
         let (mut source, mut started) = (Some(source), None);
@@ -135,12 +142,20 @@ impl Plugin {
         if takes_long {
             warn_of_a_long_load(host, &shown(&self.options.secrets_file));
         }
-        let Some(News { table, errors }) = news else { return };
+        let Some(News { table, errors, configuration }) = news else { return };
         for error in &errors {
             self.report(host, error);
         }
         if let Some(new) = table {
             self.put_in_force(host, new);
+        }
+        if let Some(changed) = configuration {
+            let file = shown(&changed);
+            let line = Line::of(format_args!(
+                "{file} has changed since the broker's start: a reload reads the secrets file and not the plugin's options; if you \
+                 have changed those, restart the broker"
+            ));
+            host.log(Level::Warning, &line);
         }
     }
 
@@ -247,14 +262,27 @@ impl Plugin {
     }
 }
 
+/// What is read at the start.
+pub(super) struct AtStart {
+    pub(super) loaded: Loaded,
+    pub(super) configuration: Configuration,
+}
+
+impl AtStart {
+    fn read(path: &Path, cancel: Cancel<'_>) -> Result<Self, LoadError> {
+        let loaded = load_patiently(path, PATIENCE, cancel)?;
+        Ok(Self { loaded, configuration: Configuration::current() })
+    }
+}
+
 /// Reads the file for the first time, on a separate thread, so that the broker can report a file that does not answer. If
 /// no thread can be started, the file is read here.
-pub(super) fn load_at_start(host: &dyn Host, path: &Path) -> Result<Loaded, LoadError> {
+pub(super) fn load_at_start(host: &dyn Host, path: &Path) -> Result<AtStart, LoadError> {
     let shared = Arc::new((Watch::default(), Mutex::new(None), Condvar::new()));
     let (its_path, its_shared) = (path.to_path_buf(), Arc::clone(&shared));
     let mut work = Some(move || {
         let (watch, place, done) = &*its_shared;
-        let loaded = load_patiently(&its_path, PATIENCE, Cancel::when(watch));
+        let loaded = AtStart::read(&its_path, Cancel::when(watch));
         *place.lock().unwrap_or_else(|poison| poison.into_inner()) = Some(loaded);
         done.notify_all();
     });
@@ -264,7 +292,7 @@ pub(super) fn load_at_start(host: &dyn Host, path: &Path) -> Result<Loaded, Load
             .take()
             .and_then(|work| thread::Builder::new().name("iotda-load".into()).spawn(work).ok());
     });
-    let Some(thread) = started else { return load_patiently(path, PATIENCE, Cancel::NEVER) };
+    let Some(thread) = started else { return AtStart::read(path, Cancel::NEVER) };
     let (watch, place, done) = &*shared;
     let begin = Instant::now();
     let (mut steps, mut last_step, mut is_told) = (0, begin, false);

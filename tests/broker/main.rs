@@ -29,6 +29,7 @@ mod matrix;
 mod not_asked;
 mod offline;
 mod one_connection;
+mod options_at_start;
 mod other_clients;
 mod proxy;
 mod recorded;
