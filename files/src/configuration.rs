@@ -98,7 +98,7 @@ mod tests {
                 Some("/etc/mosquitto/mosquitto.conf"),
             ),
             (b"mosquitto\0-v\0--config-file\0a b.conf\0-d\0", Some("a b.conf")),
-            (b"mosquitto\0-p\01883\0", None),
+            (b"mosquitto\0-p\0", None),
             (b"mosquitto\0-c\0", None),
             (b"", None),
         ] {
