@@ -26,6 +26,7 @@ mod instances;
 mod login;
 mod machine;
 mod matrix;
+mod mounted;
 mod not_asked;
 mod offline;
 mod one_connection;
