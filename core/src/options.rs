@@ -394,6 +394,18 @@ impl Options {
         Ok(options)
     }
 
+    /// Whether a value, which must be valid, is another one than the option's default. A required option has none, and is not
+    /// asked about.
+    #[must_use]
+    pub fn differs(name: &str, value: &str) -> bool {
+        let rule = RULES.iter().find(|rule| rule.name == name && name != "secrets_file");
+        rule.is_some_and(|rule| {
+            let mut options = Self::default();
+            (rule.read)(value.trim(), &mut options);
+            options != Self::default()
+        })
+    }
+
     /// The names of all options, without `plugin_opt_`.
     pub fn names() -> impl Iterator<Item = &'static str> {
         RULES.iter().map(|rule| rule.name)
@@ -494,6 +506,25 @@ mod tests {
         for row in OPTIONS {
             let Some(default) = row.default else { continue };
             assert_eq!(parse(&[(row.name, default)]), parse(&[]), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn an_option_that_is_given_may_be_the_default() {
+        for row in OPTIONS.iter().filter(|row| row.default.is_some()) {
+            assert!(!Options::differs(row.name, row.default.unwrap()), "{}", row.name);
+            assert!(Options::differs(row.name, row.example), "{}", row.name);
+        }
+        for (name, value, expected) in [
+            ("sign_types", "2, 1,0 ", false),
+            ("timestamp_max_age", "3900s", false),
+            ("keepalive", " 30 - 1200\t", false),
+            ("takeover_limit", "20/60", false),
+            ("takeover_limit", "20/61", true),
+            ("secrets_file", "/s", false),
+            ("unknown", "1", false),
+        ] {
+            assert_eq!(Options::differs(name, value), expected, "{name} {value}");
         }
     }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod acl;
+mod broken_files;
 mod certificates;
 mod clock;
 mod company;
@@ -25,9 +26,11 @@ mod instances;
 mod login;
 mod machine;
 mod matrix;
+mod mounted;
 mod not_asked;
 mod offline;
 mod one_connection;
+mod options_at_start;
 mod other_clients;
 mod probe;
 mod proxy;

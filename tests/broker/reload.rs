@@ -175,7 +175,7 @@ fn a_wrong_file_changes_nothing(version: Version) {
     fs::remove_file(path).unwrap();
     check("cannot be read: No such file or directory");
     fs::create_dir(path).unwrap();
-    check("expected a regular file, found something else");
+    check("expected a regular file, found a directory");
     fs::remove_dir(path).unwrap();
 
     // Earlier errors are forgotten after the file is right again.
@@ -280,7 +280,7 @@ fn notices(version: Version, per_listener_settings: bool) {
     fs::write(root.join("two/secrets"), format!("{}:{}\n", METER.id, METER.secret)).unwrap();
     let gone = wait(|| {
         let _ = Client::connect(&broker, &connect(METER));
-        broker.log().contains("1 devices, 0 added, 2 removed")
+        broker.log().contains("1 device, 0 added, 2 removed")
     });
     assert!(gone.is_some(), "{}", broker.log());
     assert!(!lamp.is_alive(), "{}", broker.log());

@@ -976,7 +976,8 @@ static void init_errors(void)
 	CHECK(strstr(lines[0].text, "kkk..."));
 	FAILS("plugin_opt_keepalive: expected any", {"keepalive", longest});
 	CHECK(strstr(lines[0].text, "kkk..."));
-	FAILS("secrets_file \"kkk", {"secrets_file", longest});
+	FAILS("kkk...kkk", {"secrets_file", longest});
+	CHECK(strstr(lines[0].text, "cannot be read: File name too long"));
 	free(longest);
 }
 

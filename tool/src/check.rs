@@ -4,7 +4,10 @@ use crate::{
     args, secret,
     terminal::{self, Answer, Failure, say, shown},
 };
-use iotda_core::registry::{Cancel, LoadError, read::LineErrors};
+use iotda_core::{
+    log::Count,
+    registry::{Cancel, LoadError, read::LineErrors},
+};
 use iotda_files::{Loaded, load};
 use std::{io::Write, path::Path};
 
@@ -26,15 +29,17 @@ pub(crate) fn run(args: &args::Check) -> Result<Answer, Failure> {
 }
 
 fn accept(file: &Path, loaded: &Loaded) -> Result<Answer, Failure> {
-    secret::warn_of_others(file, &loaded.exposure);
-    terminal::write(|out| writeln!(out, "{}: {} devices", shown(file), loaded.table.len()))?;
+    secret::warn(file, &loaded.warnings(None));
+    let devices = Count(loaded.table.len(), "device");
+    terminal::write(|out| writeln!(out, "{}: {devices}", shown(file)))?;
     Ok(Answer::Yes)
 }
 
 /// Lists the wrong lines as compilers do, for editors and grep.
 fn list(file: &Path, errors: LineErrors) -> Result<Answer, Failure> {
     terminal::write(|out| {
-        for (line, fault) in &errors.first {
+        // Not of a file that has no lines of devices at all.
+        for (line, fault) in errors.first.iter().filter(|_| errors.foreign.is_none()) {
             writeln!(out, "{}:{line}: {fault}", shown(file))?;
         }
         Ok(())

@@ -7,7 +7,7 @@ use crate::{
     terminal::{Failure, say, shown},
 };
 use iotda_core::registry::{Cancel, LoadError, Table, line};
-use iotda_files::{Exposure, load};
+use iotda_files::{Exposure, Warning, load};
 use std::{
     fs::File,
     io::{self, ErrorKind, IsTerminal, Read, Write},
@@ -63,7 +63,12 @@ pub(crate) fn to_end(input: &mut impl Read, expected: usize) -> io::Result<Zeroi
 
 /// Warns of users who may read or change the secrets. The broker's user is not known here.
 pub(crate) fn warn_of_others(file: &Path, exposure: &Exposure) {
-    for warning in exposure.warnings(None) {
+    warn(file, &exposure.warnings(None));
+}
+
+/// Says what should be fixed about a file.
+pub(crate) fn warn(file: &Path, warnings: &[Warning]) {
+    for warning in warnings {
         say(format_args!("warning: {}: {warning}", shown(file)));
     }
 }

@@ -314,11 +314,16 @@ fn counts_devices() {
     let file = folder.secrets();
     tool(&["check", &file]).is(0, &format!("{file}: 4 devices\n"), "");
     let file = folder.file("# none\n", 0o640);
-    tool(&["check", &file]).is(0, &format!("{file}: 0 devices\n"), "");
+    let none = format!("iotda-auth: warning: {file}: holds no device\n");
+    tool(&["check", &file]).is(0, &format!("{file}: 0 devices\n"), &none);
+    let file = folder.file("lamp:12345678\nmeter:12345678", 0o640);
+    let cut = "has no newline behind its last line: if it was cut off, its last device is wrong";
+    let cut = format!("iotda-auth: warning: {file}: {cut}\n");
+    tool(&["check", &file]).is(0, &format!("{file}: 2 devices\n"), &cut);
     let file = folder.file("lamp:12345678\n", 0o644);
     tool(&["check", &file]).is(
         0,
-        &format!("{file}: 1 devices\n"),
+        &format!("{file}: 1 device\n"),
         &format!(
             "iotda-auth: warning: {file}: can be read by every user of this machine (chmod o-r)\n"
         ),
@@ -353,10 +358,11 @@ fn file_must_be_the_operators() {
     tool(&["connect-params", "lamp", "--secrets-file", &file]).is_misuse(reason);
     tool(&["explain", "--secrets-file", &file]).is_misuse(reason);
 
-    let not_a_file = "expected a regular file, found something else";
     let path = folder.0.path().to_str().unwrap();
-    tool(&["check", path]).is(1, "", &format!("iotda-auth: {path}: {not_a_file}\n"));
-    tool(&["check", "/dev/null"]).is(1, "", &format!("iotda-auth: /dev/null: {not_a_file}\n"));
+    for (path, found) in [(path, "a directory"), ("/dev/null", "a device")] {
+        let reason = format!("expected a regular file, found {found}");
+        tool(&["check", path]).is(1, "", &format!("iotda-auth: {path}: {reason}\n"));
+    }
 
     let missing = folder.0.path().join("missing");
     let missing = missing.to_str().unwrap();
