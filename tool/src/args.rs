@@ -17,7 +17,8 @@ use std::{ffi::OsString, path::PathBuf};
     name = "iotda-auth",
     version,
     after_help = "Exit status: 0 yes, 1 no, 2 wrong usage or a file that cannot be read or written.\n\
-                  A secret is never taken from the command line or the environment."
+                  A secret is never taken from the command line or the environment.\n\
+                  Where no secrets file is given, it is the one that IOTDA_SECRETS_FILE in the environment names."
 )]
 struct CommandLine {
     #[command(subcommand)]
@@ -56,12 +57,12 @@ pub(crate) enum Verb {
 /// The arguments of `connect-params`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Without --secrets-file and --secret-stdin the secret is asked for at the terminal."
+    after_help = "Without --secret-stdin and a secrets file the secret is asked for at the terminal."
 )]
 pub(crate) struct ConnectParams {
     /// The device id: 1 to 128 of A-Z a-z 0-9 _ -
     pub(crate) device_id: String,
-    /// Take the secret from this secrets file
+    /// Take the secret from this secrets file [default: IOTDA_SECRETS_FILE]
     #[arg(long, value_name = "FILE", conflicts_with = "secret_stdin")]
     pub(crate) secrets_file: Option<PathBuf>,
     /// Take the secret from the first line of standard input
@@ -101,8 +102,8 @@ pub(crate) enum Format {
 /// The arguments of `check`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Check {
-    /// The secrets file
-    pub(crate) file: PathBuf,
+    /// The secrets file [default: IOTDA_SECRETS_FILE]
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// The arguments of `explain`.
@@ -113,8 +114,8 @@ pub(crate) struct Check {
                         take it with --password-stdin."
 )]
 pub(crate) struct Explain {
-    /// The secrets file
-    #[arg(long, value_name = "FILE", required_unless_present = "log_line")]
+    /// The secrets file [default: IOTDA_SECRETS_FILE]
+    #[arg(long, value_name = "FILE")]
     pub(crate) secrets_file: Option<PathBuf>,
     /// A refusal's line from the broker's log, in place of all else
     ///
@@ -147,14 +148,22 @@ pub(crate) struct Explain {
     pub(crate) options: Vec<String>,
 }
 
+/// A device of a secrets file, for the commands that change one.
+#[derive(Debug, clap::Args)]
+#[command(allow_missing_positional = true)]
+pub(crate) struct Target {
+    /// The secrets file [default: IOTDA_SECRETS_FILE]
+    pub(crate) file: Option<PathBuf>,
+    /// The device id: 1 to 128 of A-Z a-z 0-9 _ -
+    pub(crate) device_id: String,
+}
+
 /// The arguments of `remove`, `freeze` and `unfreeze`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AT_ONCE)]
 pub(crate) struct Device {
-    /// The secrets file
-    pub(crate) file: PathBuf,
-    /// The device id
-    pub(crate) device_id: String,
+    #[command(flatten)]
+    pub(crate) target: Target,
 }
 
 /// Where a new secret comes from.
@@ -172,10 +181,8 @@ pub(crate) struct NewSecret {
 #[derive(Debug, clap::Args)]
 #[command(after_help = ADDED)]
 pub(crate) struct Add {
-    /// The secrets file
-    pub(crate) file: PathBuf,
-    /// The device id: 1 to 128 of A-Z a-z 0-9 _ -
-    pub(crate) device_id: String,
+    #[command(flatten)]
+    pub(crate) target: Target,
     #[command(flatten)]
     pub(crate) secret: NewSecret,
     /// Have the device log in by a certificate, in PEM, and not by a secret
@@ -192,10 +199,8 @@ pub(crate) struct Add {
 #[derive(Debug, clap::Args)]
 #[command(after_help = MADE)]
 pub(crate) struct ResetSecret {
-    /// The secrets file
-    pub(crate) file: PathBuf,
-    /// The device id
-    pub(crate) device_id: String,
+    #[command(flatten)]
+    pub(crate) target: Target,
     /// Set the second secret, and keep the first
     #[arg(long)]
     pub(crate) secondary: bool,
@@ -210,13 +215,14 @@ pub(crate) struct ResetSecret {
                   or no, frozen=yes or no."
 )]
 pub(crate) struct List {
-    /// The secrets file
-    pub(crate) file: PathBuf,
+    /// The secrets file [default: IOTDA_SECRETS_FILE]
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// The arguments of `import`.
 #[derive(Debug, clap::Args)]
 #[command(
+    allow_missing_positional = true,
     after_help = "The first line of the CSV file names its columns, in any order: device_id, and secret or x509 (one \
                   or two fingerprints, in place of the secret) or both, and where wanted secondary and frozen (true, \
                   false, yes, no, 1, 0 or empty). Separators are commas. With --update a column that is not there changes \
@@ -224,8 +230,8 @@ pub(crate) struct List {
                   is wrong, all wrong lines are told and nothing is changed."
 )]
 pub(crate) struct Import {
-    /// The secrets file
-    pub(crate) file: PathBuf,
+    /// The secrets file [default: IOTDA_SECRETS_FILE]
+    pub(crate) file: Option<PathBuf>,
     /// The CSV file, or - for standard input
     pub(crate) csv: PathBuf,
     /// Change the devices that are there already, which else are errors

@@ -2,7 +2,7 @@
 
 use crate::{
     args::{self, Format},
-    secret,
+    secret, secrets_file,
     terminal::{self, Answer, Failure, say, shown},
 };
 use iotda_core::{
@@ -33,7 +33,8 @@ pub(crate) fn run(args: &args::ConnectParams) -> Result<Answer, Failure> {
     }
     let stamp = stamp(args.sign_type, args.timestamp)?;
     let key = HourKey::new(args.sign_type, &stamp);
-    let password = match &args.secrets_file {
+    let by_environment = || secrets_file::by_environment().filter(|_| !args.secret_stdin);
+    let password = match &args.secrets_file.clone().or_else(by_environment) {
         None => key.password(&secret::given(username, args.secret_stdin)?),
         Some(file) => match secret::table(file)?.find(username.as_bytes()) {
             Some(device) => password_of(username, device, &key),

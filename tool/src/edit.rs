@@ -4,6 +4,7 @@ use crate::{
     args, certificate,
     editing::{EditError, Editing},
     secret,
+    secrets_file::Device,
     terminal::{self, Answer, Failure, say, shown},
 };
 use iotda_core::{
@@ -11,7 +12,6 @@ use iotda_core::{
     registry::{
         LoadError,
         edit::{self, Change, Edited, Order, Problem, Proof, Settings},
-        line,
     },
 };
 use std::{
@@ -21,20 +21,20 @@ use std::{
 
 /// Adds a device.
 pub(crate) fn add(args: &args::Add) -> Result<Answer, Failure> {
-    check_device_id(&args.device_id)?;
+    let device = args.target.device()?;
     if !args.x509.is_empty() {
-        return add_by_certificate(args);
+        return add_by_certificate(args, &device);
     }
-    let new = secret::new(&args.device_id, args.secret)?;
+    let new = secret::new(device.id, args.secret)?;
     let proof = Some(Proof::Secret(&new.secret));
     let change = Change::Add(Settings { proof, ..Settings::default() });
-    change_device(&args.file, &args.device_id, args.create, change).and_then(|answer| {
+    change_device(&device, args.create, change).and_then(|answer| {
         show(&new, answer, "the device is added, but nobody has seen its secret")
     })
 }
 
 /// Adds a device that logs in by one of these certificates, and shows their fingerprints.
-fn add_by_certificate(args: &args::Add) -> Result<Answer, Failure> {
+fn add_by_certificate(args: &args::Add, device: &Device<'_>) -> Result<Answer, Failure> {
     if args.x509.len() > 2 {
         let found = args.x509.len();
         return Err(Failure::new(format!(
@@ -46,7 +46,7 @@ fn add_by_certificate(args: &args::Add) -> Result<Answer, Failure> {
     let value = fingerprints.join(",");
     let proof = Some(Proof::Certificate(value.as_bytes()));
     let change = Change::Add(Settings { proof, ..Settings::default() });
-    let answer = change_device(&args.file, &args.device_id, args.create, change)?;
+    let answer = change_device(device, args.create, change)?;
     if answer == Answer::Yes {
         terminal::write(|out| {
             fingerprints.iter().try_for_each(|digits| writeln!(out, "{digits}"))
@@ -62,25 +62,25 @@ fn fingerprint(path: &Path) -> Result<String, Failure> {
 
 /// Removes a device.
 pub(crate) fn remove(args: &args::Device) -> Result<Answer, Failure> {
-    change_device(&args.file, &args.device_id, false, Change::Remove)
+    change_device(&args.target.device()?, false, Change::Remove)
 }
 
 /// Freezes a device, or unfreezes it.
 pub(crate) fn freeze(args: &args::Device, frozen: bool) -> Result<Answer, Failure> {
     let change = Change::Set(Settings { frozen: Some(frozen), ..Settings::default() });
-    change_device(&args.file, &args.device_id, false, change)
+    change_device(&args.target.device()?, false, change)
 }
 
 /// Gives a device a new secret.
 pub(crate) fn reset_secret(args: &args::ResetSecret) -> Result<Answer, Failure> {
-    check_device_id(&args.device_id)?;
-    let new = secret::new(&args.device_id, args.secret)?;
+    let device = args.target.device()?;
+    let new = secret::new(device.id, args.secret)?;
     let settings = if args.secondary {
         Settings { secondary: Some(Some(&new.secret)), ..Settings::default() }
     } else {
         Settings { proof: Some(Proof::Secret(&new.secret)), ..Settings::default() }
     };
-    change_device(&args.file, &args.device_id, false, Change::Set(settings))
+    change_device(&device, false, Change::Set(settings))
         .and_then(|answer| show(&new, answer, "the secret is changed, but nobody has seen it"))
 }
 
@@ -97,32 +97,16 @@ fn show(new: &secret::New, answer: Answer, otherwise: &str) -> Result<Answer, Fa
     Ok(answer)
 }
 
-/// Refuses a text that cannot be a device id, before the user is asked for a secret.
-fn check_device_id(device_id: &str) -> Result<(), Failure> {
-    if line::is_device_id(device_id.as_bytes()) {
-        return Ok(());
-    }
-    // Not repeated: `id:secret` may have been pasted from a secrets file.
-    let expected = "expected 1 to 128 of A-Z a-z 0-9 _ -, found something else";
-    Err(Failure::new(format!("device id: {expected}")))
-}
-
 /// Changes one device; the answer is no if it should be there and is not, or should not be there and is.
-fn change_device(
-    file: &Path,
-    device_id: &str,
-    create: bool,
-    change: Change<'_>,
-) -> Result<Answer, Failure> {
-    check_device_id(device_id)?;
+fn change_device(device: &Device<'_>, create: bool, change: Change<'_>) -> Result<Answer, Failure> {
+    let Device { file, id } = device;
     let editing = open(file, create)?;
-    let order = Order { device_id: device_id.as_bytes(), change };
+    let order = Order { device_id: id.as_bytes(), change };
     match edit::apply(editing.content(), &[order]) {
         Ok(edited) => save(file, editing, &edited).map(|()| Answer::Yes),
-        Err(problems) => problems
-            .first
-            .first()
-            .map_or(Ok(Answer::No), |(_, problem)| refuse(file, device_id, *problem)),
+        Err(problems) => {
+            problems.first.first().map_or(Ok(Answer::No), |(_, problem)| refuse(file, id, *problem))
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which devices are there? Their kind and state, never a secret.
 
 use crate::{
-    args, secret,
+    args, secret, secrets_file,
     terminal::{self, Answer, Failure},
 };
 use iotda_core::registry::{Credential, Device, Table};
@@ -9,7 +9,7 @@ use std::io::{self, Write};
 
 /// Prints a line for each device, in the order of the file.
 pub(crate) fn run(args: &args::List) -> Result<Answer, Failure> {
-    let table = secret::table(&args.file)?;
+    let table = secret::table(&secrets_file::named(args.file.as_deref(), "FILE")?)?;
     terminal::write(|out| write(&table, out))?;
     Ok(Answer::Yes)
 }

@@ -14,6 +14,7 @@
 //! | [`csv`] | what is on the lines of a CSV file? |
 //! | [`list`] | which devices are there? |
 //! | [`manual`] | what do man page and completions look like? |
+//! | [`secrets_file`] | which secrets file, and which of its devices, does a command mean? |
 //! | [`secret`] | where does a secret come from? |
 //! | [`certificate`] | which certificate is in this file? |
 //! | [`terminal`] | what is printed where, and with which exit status? |
@@ -33,6 +34,7 @@ mod import;
 mod list;
 mod manual;
 mod secret;
+mod secrets_file;
 mod steps;
 mod terminal;
 

@@ -615,7 +615,7 @@ fn options_are_read_as_the_plugin_reads_them() {
 
 #[test]
 fn misuse_of_explain() {
-    tool(&["explain"]).is_misuse("--secrets-file <FILE>");
+    tool(&["explain"]).is_misuse("--secrets-file: expected a secrets file");
     for (args, reason) in [
         (&["--keepalive", "65536"][..], "65536"),
         (&["--keepalive", "-1"], "unexpected argument '-1'"),
@@ -838,7 +838,7 @@ fn unknown_verbs_and_options_are_misuse() {
     tool(&[]).is_misuse("expected a command, found none");
     tool(&["chekc"]).is_misuse("unrecognized subcommand 'chekc'");
     tool(&["--quiet"]).is_misuse("unexpected argument '--quiet'");
-    tool(&["check"]).is_misuse("<FILE>");
+    tool(&["check"]).is_misuse("FILE: expected a secrets file");
     tool(&["check", "--all", "file"]).is_misuse("unexpected argument '--all'");
     tool(&["connect-params"]).is_misuse("<DEVICE_ID>");
 }

@@ -267,8 +267,8 @@ fn misuse() {
     let place = Place::new(FILE);
     let file = place.file();
     for verb in ["add", "remove", "reset-secret", "freeze", "unfreeze"] {
-        tool(&[verb]).tells(2, "", "<FILE>");
-        tool(&[verb, file]).tells(2, "", "<DEVICE_ID>");
+        tool(&[verb]).tells(2, "", "<DEVICE_ID>");
+        tool(&[verb, file]).tells(2, "", "found a file alone: expected FILE DEVICE_ID");
         for device in ["", "a b", "a:topsecret", "ä", "a\nb:12345678"] {
             tool(&[verb, file, device]).tells(2, "", "device id: expected 1 to 128");
         }
@@ -290,8 +290,8 @@ fn misuse() {
         "cannot be used with",
     );
     tool(&["freeze", file, "lamp", "--secondary"]).tells(2, "", "unexpected argument");
-    tool(&["list"]).tells(2, "", "<FILE>");
-    tool(&["import", file]).tells(2, "", "<CSV>");
+    tool(&["list"]).tells(2, "", "FILE: expected a secrets file");
+    tool(&["import", file]).tells(2, "", "FILE: expected a secrets file");
     tool(&["import", file, "missing.csv"]).tells(
         2,
         "",
