@@ -114,7 +114,7 @@ fn refuse(file: &Path, device_id: &str, problem: Problem) -> Result<Answer, Fail
     let said = format!("{}: device {device_id}: {problem}", shown(file));
     match problem {
         Problem::Line(_) | Problem::Twice { .. } => Err(Failure::new(said)),
-        Problem::Present | Problem::Absent | Problem::Certificate => {
+        Problem::Present | Problem::Absent | Problem::Certificate | Problem::Secret => {
             say(format_args!("{said}"));
             Ok(Answer::No)
         }

@@ -95,7 +95,9 @@ fn describe(device_id: &[u8], problem: Problem, line: impl Fn(usize) -> u64) -> 
             format!("device {device}: given on line {} already", line(first))
         }
         Problem::Present => format!("device {device}: {problem} (--update changes it)"),
-        Problem::Absent | Problem::Certificate => format!("device {device}: {problem}"),
+        Problem::Absent | Problem::Certificate | Problem::Secret => {
+            format!("device {device}: {problem}")
+        }
     }
 }
 

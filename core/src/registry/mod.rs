@@ -6,10 +6,12 @@
 //! | [`table`] | what proves this device? |
 //! | [`cancel`] | is the work still wanted? |
 //! | [`mod@read`] | which table does this content make, or what is wrong with it? |
+//! | [`given`] | which fingerprint is meant by a text from OpenSSL? |
 //! | [`edit`] | what does the content say once some devices have changed? |
 
 pub mod cancel;
 pub mod edit;
+pub mod given;
 pub mod line;
 pub mod read;
 pub mod table;
