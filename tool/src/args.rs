@@ -2,7 +2,7 @@
 
 use crate::terminal::{Answer, Failure, Harmless};
 use clap::{
-    CommandFactory, Parser, Subcommand, ValueEnum,
+    CommandFactory, Parser, Subcommand, ValueEnum, ValueHint,
     builder::{PossibleValuesParser, TypedValueParser},
     error::{ContextKind, ContextValue, ErrorKind},
 };
@@ -16,7 +16,11 @@ use std::{ffi::OsString, path::PathBuf};
 #[command(
     name = "iotda-auth",
     version,
-    after_help = "Exit status: 0 yes, 1 no, 2 wrong usage or a file that cannot be read or written.\n\
+    after_help = "Exit status of every command:\n  \
+                  0  yes, or the change is made\n  \
+                  1  no: a device that is not there or is there already, a login that is refused, a secrets file or an \
+                  import that is not in order\n  \
+                  2  wrong usage, or a file that cannot be read, written or locked\n\n\
                   A secret is never taken from the command line or the environment.\n\
                   Where no secrets file is given, it is the one that IOTDA_SECRETS_FILE in the environment names."
 )]
@@ -40,6 +44,8 @@ pub(crate) enum Verb {
     Remove(Device),
     /// Give a device a new secret, which is shown once.
     ResetSecret(ResetSecret),
+    /// Give a device that logs in by certificate a new one, whose fingerprint is printed.
+    SetCertificate(SetCertificate),
     /// Keep a device out, until it is unfrozen.
     Freeze(Device),
     /// Let a frozen device in again.
@@ -86,6 +92,9 @@ pub(crate) struct ConnectParams {
     /// How the parameters are printed
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+    /// Do not say that a password of sign type 0 is valid for ever
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
 }
 
 /// How connection parameters are printed.
@@ -164,6 +173,16 @@ pub(crate) struct Target {
 pub(crate) struct Device {
     #[command(flatten)]
     pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) say: Say,
+}
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Say {
+    /// Do not say what was done and what remains to be done
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
 }
 
 /// Where a new secret comes from.
@@ -185,14 +204,25 @@ pub(crate) struct Add {
     pub(crate) target: Target,
     #[command(flatten)]
     pub(crate) secret: NewSecret,
-    /// Have the device log in by a certificate, in PEM, and not by a secret
+    /// Have the device log in by a certificate, and not by a secret: a PEM file, or a fingerprint
     ///
-    /// Given twice, either certificate will do. The SHA-256 fingerprints are put into the file, and printed.
-    #[arg(long, value_name = "CERT", conflicts_with_all = ["secret_stdin", "secret_prompt"])]
-    pub(crate) x509: Vec<PathBuf>,
-    /// Make the secrets file if there is none, for its owner alone
+    /// Given twice, either certificate will do. The fingerprints are put into the file, and printed: SHA-256 of a file, and
+    /// SHA-256 or SHA-1, with or without colons, if given.
+    #[arg(
+        long,
+        value_name = "CERT",
+        value_hint = ValueHint::FilePath,
+        conflicts_with_all = ["secret_stdin", "secret_prompt"]
+    )]
+    pub(crate) x509: Vec<OsString>,
+    /// Make the secrets file if there is none
+    ///
+    /// It is for its owner alone, unless root makes it in a folder of the broker's configuration: then the broker's group may
+    /// read it.
     #[arg(long)]
     pub(crate) create: bool,
+    #[command(flatten)]
+    pub(crate) say: Say,
 }
 
 /// The arguments of `reset-secret`.
@@ -204,19 +234,66 @@ pub(crate) struct ResetSecret {
     /// Set the second secret, and keep the first
     #[arg(long)]
     pub(crate) secondary: bool,
+    /// Take the second secret away, and keep the first
+    #[arg(long, conflicts_with_all = ["secondary", "secret_stdin", "secret_prompt"])]
+    pub(crate) drop_secondary: bool,
     #[command(flatten)]
     pub(crate) secret: NewSecret,
+    #[command(flatten)]
+    pub(crate) say: Say,
+}
+
+/// The arguments of `set-certificate`. Of its names, the first may be left out; the definition of a command line can say that
+/// of one of two names, but not of three.
+#[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "iotda-auth set-certificate [OPTIONS] [FILE] <DEVICE_ID> <CERT>\n       \
+                      iotda-auth set-certificate [OPTIONS] [FILE] <DEVICE_ID> --drop-secondary",
+    after_help = "A certificate is a PEM file, or a fingerprint: SHA-256 or SHA-1, with or without colons. The other of the \
+                  device's two certificates stays. The broker takes the change at its next reload."
+)]
+pub(crate) struct SetCertificate {
+    /// The secrets file [default: IOTDA_SECRETS_FILE]
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) first: Option<OsString>,
+    /// The device id: 1 to 128 of A-Z a-z 0-9 _ -
+    #[arg(value_name = "DEVICE_ID")]
+    pub(crate) second: Option<OsString>,
+    /// The certificate
+    #[arg(value_name = "CERT", value_hint = ValueHint::FilePath)]
+    pub(crate) third: Option<OsString>,
+    /// Set the second certificate, and keep the first
+    #[arg(long)]
+    pub(crate) secondary: bool,
+    /// Take the second certificate away, and keep the first
+    #[arg(long, conflicts_with = "secondary")]
+    pub(crate) drop_secondary: bool,
+    #[command(flatten)]
+    pub(crate) say: Say,
 }
 
 /// The arguments of `list`.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "A line for each device, in the order of the file: device id, secret or certificate, secondary=yes \
-                  or no, frozen=yes or no."
+                  or no, frozen=yes or no. As JSON, an array with an object for each device: device_id, credential (secret \
+                  or certificate), secondary, frozen, and the fingerprints of a certificate."
 )]
 pub(crate) struct List {
-    /// The secrets file [default: IOTDA_SECRETS_FILE]
+    /// The secrets file, or - for standard input [default: IOTDA_SECRETS_FILE]
     pub(crate) file: Option<PathBuf>,
+    /// How the devices are printed
+    #[arg(long, value_enum, default_value_t = ListFormat::Text)]
+    pub(crate) format: ListFormat,
+}
+
+/// How devices are listed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ListFormat {
+    /// A line for each device
+    Text,
+    /// An array with an object for each device
+    Json,
 }
 
 /// The arguments of `import`.
@@ -240,9 +317,14 @@ pub(crate) struct Import {
     /// Check everything and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Make the secrets file if there is none, for its owner alone
+    /// Make the secrets file if there is none
+    ///
+    /// It is for its owner alone, unless root makes it in a folder of the broker's configuration: then the broker's group may
+    /// read it.
     #[arg(long)]
     pub(crate) create: bool,
+    #[command(flatten)]
+    pub(crate) say: Say,
 }
 
 /// The arguments of `man`.

@@ -14,14 +14,7 @@ pub(crate) fn run(args: &args::Check) -> Result<Answer, Failure> {
     match load(file, usize::MAX, Cancel::NEVER) {
         Ok(loaded) => accept(file, &loaded),
         Err(LoadError::Lines(errors)) => list(file, errors),
-        // The file has errors, or could not be read.
-        Err(error @ (LoadError::Io(_) | LoadError::Changing)) => {
-            Err(Failure::new(format!("{}: {error}", shown(file))))
-        }
-        Err(error) => {
-            say(format_args!("{}: {error}", shown(file)));
-            Ok(Answer::No)
-        }
+        Err(error) => Err(secrets_file::unusable(file, &error, "")),
     }
 }
 

@@ -47,6 +47,13 @@ pub(crate) fn run(args: &args::ConnectParams) -> Result<Answer, Failure> {
     let client_id = ClientId::format(username, args.sign_type, &String::from_utf8_lossy(&stamp));
     let params = Params { client_id, username, password };
     terminal::write(|out| params.write(args.format, out))?;
+    // For people: a program that asks for another format knows what it asks for.
+    let is_for_ever = args.sign_type == SignType::Sha256 && !params.password.is_empty();
+    if is_for_ever && matches!(args.format, Format::Text) && !args.quiet {
+        say(format_args!(
+            "this password is of sign type 0 and valid for ever; with --sign-type 1 or 2 it is valid for about an hour"
+        ));
+    }
     Ok(Answer::Yes)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     args, csv,
-    edit::{open, save},
+    edit::{open, save, say_reload},
     secret, secrets_file,
     terminal::{self, Answer, Failure, Progress, say, shown},
 };
@@ -37,8 +37,11 @@ pub(crate) fn run(args: &args::Import) -> Result<Answer, Failure> {
     }
     drop(progress);
     let did = if args.dry_run { "would be " } else { "" };
-    let (file, added, changed) = (shown(file), edited.added, edited.changed);
-    terminal::write(|out| writeln!(out, "{file}: {added} {did}added, {changed} {did}changed"))?;
+    let (name, added, changed) = (shown(file), edited.added, edited.changed);
+    terminal::write(|out| writeln!(out, "{name}: {added} {did}added, {changed} {did}changed"))?;
+    if !args.dry_run && !edited.is_unchanged() && edited.devices > 0 {
+        say_reload(file, "the import is done", args.say);
+    }
     Ok(Answer::Yes)
 }
 

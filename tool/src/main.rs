@@ -10,6 +10,8 @@
 //! | [`explain_line`] | why was the login of this line of the log refused? |
 //! | [`edit`] | how is one device of a secrets file changed? |
 //! | [`editing`] | how is a secrets file replaced without losing anything? |
+//! | [`unwritable`] | why can a secrets file not be written, and what is at fault? |
+//! | [`readers`] | who may read a secrets file that is made here? |
 //! | [`import`] | which devices does a CSV file add or change? |
 //! | [`csv`] | what is on the lines of a CSV file? |
 //! | [`list`] | which devices are there? |
@@ -33,10 +35,12 @@ mod explain_line;
 mod import;
 mod list;
 mod manual;
+mod readers;
 mod secret;
 mod secrets_file;
 mod steps;
 mod terminal;
+mod unwritable;
 
 use args::Verb;
 use std::process::ExitCode;
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
         Ok(Verb::Add(args)) => edit::add(&args),
         Ok(Verb::Remove(args)) => edit::remove(&args),
         Ok(Verb::ResetSecret(args)) => edit::reset_secret(&args),
+        Ok(Verb::SetCertificate(args)) => edit::set_certificate(&args),
         Ok(Verb::Freeze(args)) => edit::freeze(&args, true),
         Ok(Verb::Unfreeze(args)) => edit::freeze(&args, false),
         Ok(Verb::List(args)) => list::run(&args),

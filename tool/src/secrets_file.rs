@@ -2,8 +2,11 @@
 //!
 //! A file on the command line comes first, then the one that the environment names.
 
-use crate::{args, terminal::Failure};
-use iotda_core::registry::line;
+use crate::{
+    args, secret,
+    terminal::{Failure, shown},
+};
+use iotda_core::registry::{Cancel, LoadError, Table, line, read::read};
 use std::{
     env,
     path::{Path, PathBuf},
@@ -23,6 +26,41 @@ pub(crate) fn named(given: Option<&Path>, what: &str) -> Result<PathBuf, Failure
         let expected = "expected a secrets file, here or in the environment as";
         Failure::new(format!("{what}: {expected} {VARIABLE}, found none"))
     })
+}
+
+/// Why a secrets file is of no use; `hint` comes behind the reason. One that could be read and is not in order is a no, for
+/// every command: only `check` is asked nothing else, but the others cannot do what they should either.
+pub(crate) fn unusable(file: &Path, error: &LoadError, hint: &str) -> Failure {
+    let reason = format!("{}: {error}{hint}", shown(file));
+    match error {
+        LoadError::Io(_)
+        | LoadError::NoMemory
+        | LoadError::Changing
+        | LoadError::NoAnswer { .. }
+        | LoadError::Cancelled => Failure::new(reason),
+        _ => Failure::no(reason),
+    }
+}
+
+/// The devices of a secrets file, or of standard input if the file is `-`.
+pub(crate) fn table(file: &Path) -> Result<Table, Failure> {
+    if file != Path::new("-") {
+        return secret::table(file);
+    }
+    let file = Path::new("standard input");
+    let content = secret::stdin().map_err(LoadError::Io);
+    content
+        .and_then(|content| read(content.as_slice(), content.len() as u64, 0, Cancel::NEVER))
+        .map(|content| content.table)
+        .map_err(|error| unusable(file, &error, check_hint(&error)))
+}
+
+/// Where wrong lines are told.
+pub(crate) fn check_hint(error: &LoadError) -> &'static str {
+    match error {
+        LoadError::Lines(_) => " (iotda-auth check tells which)",
+        _ => "",
+    }
 }
 
 /// A device of a secrets file.

@@ -2,5 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod certificates;
+mod list;
+mod new_files;
 mod place;
+mod said;
 mod secrets_file;
+mod statuses;
+mod unwritable;

@@ -18,7 +18,7 @@ pub(crate) const FILE: &str = "# devices\nlamp:lamp-secret\ncold:cold-secret:sec
                                door:x509=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b\n";
 
 pub(crate) struct Place {
-    scratch: Scratch,
+    pub(crate) scratch: Scratch,
     pub(crate) path: PathBuf,
 }
 
