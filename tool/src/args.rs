@@ -1,12 +1,15 @@
 //! What was asked? The single definition of the command line: parsing, help, man page and completions all use it.
 
-use crate::terminal::{Answer, Failure, Harmless};
+use crate::{
+    completion,
+    terminal::{Answer, Failure, Harmless},
+};
 use clap::{
     CommandFactory, Parser, Subcommand, ValueEnum, ValueHint,
     builder::{PossibleValuesParser, TypedValueParser},
     error::{ContextKind, ContextValue, ErrorKind},
 };
-use clap_complete::Shell;
+use clap_complete::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate, Shell};
 use iotda_core::login::{SignType, timestamp::Stamp};
 use jiff::Timestamp;
 use std::{ffi::OsString, path::PathBuf};
@@ -67,6 +70,7 @@ pub(crate) enum Verb {
 )]
 pub(crate) struct ConnectParams {
     /// The device id: 1 to 128 of A-Z a-z 0-9 _ -
+    #[arg(add = ArgValueCompleter::new(completion::device))]
     pub(crate) device_id: String,
     /// Take the secret from this secrets file [default: IOTDA_SECRETS_FILE]
     #[arg(long, value_name = "FILE", conflicts_with = "secret_stdin")]
@@ -162,8 +166,10 @@ pub(crate) struct Explain {
 #[command(allow_missing_positional = true)]
 pub(crate) struct Target {
     /// The secrets file [default: IOTDA_SECRETS_FILE]
+    #[arg(add = ArgValueCompleter::new(completion::file_or_device))]
     pub(crate) file: Option<PathBuf>,
     /// The device id: 1 to 128 of A-Z a-z 0-9 _ -
+    #[arg(add = ArgValueCompleter::new(completion::device))]
     pub(crate) device_id: String,
 }
 
@@ -254,10 +260,10 @@ pub(crate) struct ResetSecret {
 )]
 pub(crate) struct SetCertificate {
     /// The secrets file [default: IOTDA_SECRETS_FILE]
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "FILE", add = ArgValueCompleter::new(completion::file_or_device))]
     pub(crate) first: Option<OsString>,
     /// The device id: 1 to 128 of A-Z a-z 0-9 _ -
-    #[arg(value_name = "DEVICE_ID")]
+    #[arg(value_name = "DEVICE_ID", add = ArgValueCompleter::new(completion::device_or_certificate))]
     pub(crate) second: Option<OsString>,
     /// The certificate
     #[arg(value_name = "CERT", value_hint = ValueHint::FilePath)]
@@ -331,6 +337,7 @@ pub(crate) struct Import {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Man {
     /// One of the commands [default: the tool]
+    #[arg(add = ArgValueCandidates::new(verbs))]
     pub(crate) command: Option<String>,
 }
 
@@ -347,6 +354,11 @@ const ADDED: &str = "Without --secret-stdin, --secret-prompt and --x509 a secret
                      standard output once. The broker takes the change at its next reload.";
 const MADE: &str = "Without --secret-stdin and --secret-prompt a secret of 32 characters is made, and printed on standard \
                     output once. The broker takes the change at its next reload.";
+
+/// The names of the commands, for completions.
+fn verbs() -> Vec<CompletionCandidate> {
+    definition().get_subcommands().map(|verb| CompletionCandidate::new(verb.get_name())).collect()
+}
 
 /// The definition itself.
 pub(crate) fn definition() -> clap::Command {

@@ -15,7 +15,8 @@
 //! | [`import`] | which devices does a CSV file add or change? |
 //! | [`csv`] | what is on the lines of a CSV file? |
 //! | [`list`] | which devices are there? |
-//! | [`manual`] | what do man page and completions look like? |
+//! | [`manual`] | what do man pages look like? |
+//! | [`completion`] | what can come next on a command line that is being typed? |
 //! | [`secrets_file`] | which secrets file, and which of its devices, does a command mean? |
 //! | [`secret`] | where does a secret come from? |
 //! | [`certificate`] | which certificate is in this file? |
@@ -26,6 +27,7 @@
 mod args;
 mod certificate;
 mod check;
+mod completion;
 mod connect_params;
 mod csv;
 mod edit;
@@ -46,6 +48,9 @@ use args::Verb;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if let Some(is_answered) = completion::answer() {
+        return if is_answered { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     terminal::exit_code(match args::parse() {
         Ok(Verb::ConnectParams(args)) => connect_params::run(&args),
         Ok(Verb::Check(args)) => check::run(&args),

@@ -1,7 +1,7 @@
-//! What do man page and completions look like? Both are made from the definition of the command line.
+//! What do man pages and completions look like? Both are made from the definition of the command line.
 
 use crate::{
-    args,
+    args, completion,
     terminal::{self, Answer, Failure},
 };
 use clap_mangen::Man;
@@ -26,12 +26,8 @@ pub(crate) fn page(args: &args::Man) -> Result<Answer, Failure> {
     Ok(Answer::Yes)
 }
 
-/// Prints the completions for a shell.
+/// Prints the script that completes command lines in a shell.
 pub(crate) fn completions(args: &args::Completions) -> Result<Answer, Failure> {
-    let mut tool = args::definition();
-    // Not directly to standard output: the generator panics when it cannot write.
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut tool, "iotda-auth", &mut script);
-    terminal::write(|out| std::io::Write::write_all(out, &script))?;
+    terminal::write(|out| completion::write_script(args.shell, out))?;
     Ok(Answer::Yes)
 }

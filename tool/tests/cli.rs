@@ -813,7 +813,7 @@ fn man_pages_and_completions_name_everything() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let said = tool(&["completions", shell]);
         assert_eq!((said.status, said.err.as_str()), (0, ""), "{shell}");
-        assert!(said.out.contains("reset-secret"), "{shell}");
+        assert!(said.out.contains("IOTDA_AUTH_COMPLETE"), "{shell}");
     }
     tool(&["completions", "csh"]).is_misuse("invalid value 'csh'");
     tool(&["completions"]).is_misuse("<SHELL>");

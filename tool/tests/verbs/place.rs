@@ -8,7 +8,7 @@ use std::{
 };
 use support::{
     scratch::Scratch,
-    tool::{self, Said, command},
+    tool::{self, Said},
 };
 
 /// Parts of all secrets that are given to the tool here.
@@ -59,6 +59,8 @@ impl Place {
         command
     }
 }
+
+pub(crate) use support::tool::command;
 
 /// Runs the tool to its end, and checks that no error of it holds a secret.
 pub(crate) fn run(command: Command, input: &[u8]) -> Said {
