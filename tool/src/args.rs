@@ -1,7 +1,8 @@
 //! What was asked? The single definition of the command line: parsing, help, man page and completions all use it.
 
 use crate::{
-    completion,
+    completion, manual,
+    secrets_file::VARIABLE,
     terminal::{Answer, Failure, Harmless},
 };
 use clap::{
@@ -19,13 +20,7 @@ use std::{ffi::OsString, path::PathBuf};
 #[command(
     name = "iotda-auth",
     version,
-    after_help = "Exit status of every command:\n  \
-                  0  yes, or the change is made\n  \
-                  1  no: a device that is not there or is there already, a login that is refused, a secrets file or an \
-                  import that is not in order\n  \
-                  2  wrong usage, or a file that cannot be read, written or locked\n\n\
-                  A secret is never taken from the command line or the environment.\n\
-                  Where no secrets file is given, it is the one that IOTDA_SECRETS_FILE in the environment names."
+    after_help = after_help()
 )]
 struct CommandLine {
     #[command(subcommand)]
@@ -57,7 +52,7 @@ pub(crate) enum Verb {
     List(List),
     /// Add the devices of a CSV file, all or none.
     Import(Import),
-    /// Print the man page of the tool, or of one of its commands.
+    /// Print the man page of the tool, of one of its commands, or of the secrets file.
     Man(Man),
     /// Print the completions for a shell.
     Completions(Completions),
@@ -336,9 +331,9 @@ pub(crate) struct Import {
 /// The arguments of `man`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Man {
-    /// One of the commands [default: the tool]
-    #[arg(add = ArgValueCandidates::new(verbs))]
-    pub(crate) command: Option<String>,
+    /// One of the commands, or iotda.secrets for the file's format [default: the tool]
+    #[arg(value_name = "PAGE", add = ArgValueCandidates::new(pages))]
+    pub(crate) page: Option<String>,
 }
 
 /// The arguments of `completions`.
@@ -355,9 +350,28 @@ const ADDED: &str = "Without --secret-stdin, --secret-prompt and --x509 a secret
 const MADE: &str = "Without --secret-stdin and --secret-prompt a secret of 32 characters is made, and printed on standard \
                     output once. The broker takes the change at its next reload.";
 
-/// The names of the commands, for completions.
-fn verbs() -> Vec<CompletionCandidate> {
-    definition().get_subcommands().map(|verb| CompletionCandidate::new(verb.get_name())).collect()
+/// What each exit status means, for every command.
+pub(crate) const EXIT_STATUS: [(&str, &str); 3] = [
+    ("0", "yes, or the change is made"),
+    (
+        "1",
+        "no: a device that is not there or is there already, a login that is refused, a secrets file or an import that is not in order",
+    ),
+    ("2", "wrong usage, or a file that cannot be read, written or locked"),
+];
+
+fn after_help() -> String {
+    let statuses = EXIT_STATUS.map(|(status, meaning)| format!("  {status}  {meaning}\n")).concat();
+    format!(
+        "Exit status of every command:\n{statuses}\n\
+         A secret is never taken from the command line or the environment.\n\
+         Where no secrets file is given, it is the one that {VARIABLE} in the environment names."
+    )
+}
+
+/// The names of the man pages, for completions.
+fn pages() -> Vec<CompletionCandidate> {
+    manual::pages().into_iter().map(CompletionCandidate::new).collect()
 }
 
 /// The definition itself.

@@ -134,10 +134,10 @@ fn names(args: &args::SetCertificate) -> Result<(Device<'_>, Option<&OsStr>), Fa
         ([Some(file), Some(id), Some(certificate)], false) => (Some(file), id, Some(certificate)),
         (given, dropping) => {
             let found = given.iter().flatten().count();
-            let certificate = if dropping { "" } else { " and CERT" };
-            return Err(Failure::new(format!(
-                "expected DEVICE_ID{certificate}, and FILE before, found {found} names"
-            )));
+            let expected =
+                if dropping { "[FILE] DEVICE_ID --drop-secondary" } else { "[FILE] DEVICE_ID CERT" };
+            let s = if found == 1 { "" } else { "s" };
+            return Err(Failure::new(format!("expected {expected}, found {found} name{s}")));
         }
     };
     let id = id.to_str().unwrap_or_default();

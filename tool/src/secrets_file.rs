@@ -86,7 +86,9 @@ pub(crate) fn device<'a>(given: Option<&Path>, id: &'a str) -> Result<Device<'a>
     let may_be_file = Path::new(id).is_file() || !is_id && id.contains(['/', '.']);
     let problem = match given {
         None if !may_be_file => None,
-        None if !is_id => Some("found a file alone: expected FILE DEVICE_ID"),
+        None if !is_id || by_environment().is_none() => {
+            Some("found a file alone: expected FILE DEVICE_ID")
+        }
         None => Some(
             "found one name, which is a device id's and a file's here: expected FILE DEVICE_ID",
         ),

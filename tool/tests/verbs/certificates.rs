@@ -57,10 +57,10 @@ fn names_of_set_certificate() {
     }
     let none = "expected a secrets file, here or in the environment";
     for (env, args, reason) in [
-        (file, &[][..], "expected DEVICE_ID and CERT, and FILE before, found 0 names"),
-        (file, &["door"], "expected DEVICE_ID and CERT, and FILE before, found 1 names"),
-        (file, &["--drop-secondary"], "expected DEVICE_ID, and FILE before, found 0 names"),
-        (file, &[file, "door", OTHER, "--drop-secondary"], "expected DEVICE_ID, and FILE before"),
+        (file, &[][..], "expected [FILE] DEVICE_ID CERT, found 0 names"),
+        (file, &["door"], "expected [FILE] DEVICE_ID CERT, found 1 name\n"),
+        (file, &["--drop-secondary"], "expected [FILE] DEVICE_ID --drop-secondary, found 0 names"),
+        (file, &[file, "door", OTHER, "--drop-secondary"], "expected [FILE] DEVICE_ID --drop-secondary, found 3 names"),
         (file, &[file, "door"], "found a file alone"),
         (file, &["door", file, OTHER], "found them the other way round"),
         ("", &["door", OTHER], none),

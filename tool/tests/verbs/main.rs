@@ -5,6 +5,7 @@
 mod certificates;
 mod completions;
 mod list;
+mod manual;
 mod new_files;
 mod place;
 mod said;

@@ -108,9 +108,11 @@ fn one_name_that_may_be_two_things_is_misuse() {
     let place = Place::new(FILE);
     place.other("lamp", "iotda:topsecret\n");
     for verb in ONE_DEVICE {
-        for file in ["", place.file()] {
-            by_environment(&place, file, &[verb, "lamp"])
-                .is_misuse("found one name, which is a device id's and a file's here");
+        for (file, reason) in [
+            ("", "found a file alone"),
+            (place.file(), "found one name, which is a device id's and a file's here"),
+        ] {
+            by_environment(&place, file, &[verb, "lamp"]).is_misuse(reason);
             by_environment(&place, file, &[verb, "iotda.secrets"])
                 .is_misuse("found a file alone: expected FILE DEVICE_ID");
             by_environment(&place, file, &[verb, "./missing"]).is_misuse("found a file alone");
