@@ -1,15 +1,16 @@
 //! What was asked? The single definition of the command line: parsing, help, man page and completions all use it.
 
 use crate::{
-    mqtt,
+    completion, manual, mqtt,
+    secrets_file::VARIABLE,
     terminal::{Answer, Failure, Harmless},
 };
 use clap::{
-    CommandFactory, Parser, Subcommand, ValueEnum,
+    CommandFactory, Parser, Subcommand, ValueEnum, ValueHint,
     builder::{PossibleValuesParser, TypedValueParser},
     error::{ContextKind, ContextValue, ErrorKind},
 };
-use clap_complete::Shell;
+use clap_complete::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate, Shell};
 use iotda_core::{
     login::{SignType, timestamp::Stamp},
     options::duration,
@@ -22,8 +23,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 #[command(
     name = "iotda-auth",
     version,
-    after_help = "Exit status: 0 yes, 1 no, 2 wrong usage or a file that cannot be read or written.\n\
-                  A secret is never taken from the command line or the environment."
+    after_help = after_help()
 )]
 struct CommandLine {
     #[command(subcommand)]
@@ -47,6 +47,8 @@ pub(crate) enum Verb {
     Remove(Device),
     /// Give a device a new secret, which is shown once.
     ResetSecret(ResetSecret),
+    /// Give a device that logs in by certificate a new one, whose fingerprint is printed.
+    SetCertificate(SetCertificate),
     /// Keep a device out, until it is unfrozen.
     Freeze(Device),
     /// Let a frozen device in again.
@@ -55,7 +57,7 @@ pub(crate) enum Verb {
     List(List),
     /// Add the devices of a CSV file, all or none.
     Import(Import),
-    /// Print the man page of the tool, or of one of its commands.
+    /// Print the man page of the tool, of one of its commands, or of the secrets file.
     Man(Man),
     /// Print the completions for a shell.
     Completions(Completions),
@@ -64,7 +66,7 @@ pub(crate) enum Verb {
 /// The arguments of `connect-params`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Without --secrets-file and --secret-stdin the secret is asked for at the terminal."
+    after_help = "Without --secret-stdin and a secrets file the secret is asked for at the terminal."
 )]
 pub(crate) struct ConnectParams {
     #[command(flatten)]
@@ -72,14 +74,18 @@ pub(crate) struct ConnectParams {
     /// How the parameters are printed
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+    /// Do not say that a password of sign type 0 is valid for ever
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
 }
 
 /// What a device's connection parameters are made of.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Login {
     /// The device id: 1 to 128 of A-Z a-z 0-9 _ -
+    #[arg(add = ArgValueCompleter::new(completion::device))]
     pub(crate) device_id: String,
-    /// Take the secret from this secrets file
+    /// Take the secret from this secrets file [default: IOTDA_SECRETS_FILE]
     #[arg(long, value_name = "FILE", conflicts_with = "secret_stdin")]
     pub(crate) secrets_file: Option<PathBuf>,
     /// Take the secret from the first line of standard input
@@ -108,7 +114,7 @@ pub(crate) struct Login {
     after_help = "Exit status: 0 the device is let in, 1 it is refused, 2 no broker answers, or wrong usage.\n\
                   It logs in, waits for the answer to a PINGREQ, and leaves. While it is logged in, the device's other \
                   connection is ended (one_connection): give a health check a device of its own.\n\
-                  Without --secrets-file, --secret-stdin and --cert the secret is asked for at the terminal."
+                  Without a secrets file, --secret-stdin and --cert the secret is asked for at the terminal."
 )]
 pub(crate) struct Probe {
     #[command(flatten)]
@@ -174,8 +180,8 @@ pub(crate) enum Format {
 /// The arguments of `check`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Check {
-    /// The secrets file
-    pub(crate) file: PathBuf,
+    /// The secrets file [default: IOTDA_SECRETS_FILE]
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// The arguments of `explain`.
@@ -186,8 +192,8 @@ pub(crate) struct Check {
                         take it with --password-stdin."
 )]
 pub(crate) struct Explain {
-    /// The secrets file
-    #[arg(long, value_name = "FILE", required_unless_present = "log_line")]
+    /// The secrets file [default: IOTDA_SECRETS_FILE]
+    #[arg(long, value_name = "FILE")]
     pub(crate) secrets_file: Option<PathBuf>,
     /// A refusal's line from the broker's log, in place of all else
     ///
@@ -220,14 +226,34 @@ pub(crate) struct Explain {
     pub(crate) options: Vec<String>,
 }
 
+/// A device of a secrets file, for the commands that change one.
+#[derive(Debug, clap::Args)]
+#[command(allow_missing_positional = true)]
+pub(crate) struct Target {
+    /// The secrets file [default: IOTDA_SECRETS_FILE]
+    #[arg(add = ArgValueCompleter::new(completion::file_or_device))]
+    pub(crate) file: Option<PathBuf>,
+    /// The device id: 1 to 128 of A-Z a-z 0-9 _ -
+    #[arg(add = ArgValueCompleter::new(completion::device))]
+    pub(crate) device_id: String,
+}
+
 /// The arguments of `remove`, `freeze` and `unfreeze`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AT_ONCE)]
 pub(crate) struct Device {
-    /// The secrets file
-    pub(crate) file: PathBuf,
-    /// The device id
-    pub(crate) device_id: String,
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) say: Say,
+}
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Say {
+    /// Do not say what was done and what remains to be done
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
 }
 
 /// Where a new secret comes from.
@@ -245,51 +271,106 @@ pub(crate) struct NewSecret {
 #[derive(Debug, clap::Args)]
 #[command(after_help = ADDED)]
 pub(crate) struct Add {
-    /// The secrets file
-    pub(crate) file: PathBuf,
-    /// The device id: 1 to 128 of A-Z a-z 0-9 _ -
-    pub(crate) device_id: String,
+    #[command(flatten)]
+    pub(crate) target: Target,
     #[command(flatten)]
     pub(crate) secret: NewSecret,
-    /// Have the device log in by a certificate, in PEM, and not by a secret
+    /// Have the device log in by a certificate, and not by a secret: a PEM file, or a fingerprint
     ///
-    /// Given twice, either certificate will do. The SHA-256 fingerprints are put into the file, and printed.
-    #[arg(long, value_name = "CERT", conflicts_with_all = ["secret_stdin", "secret_prompt"])]
-    pub(crate) x509: Vec<PathBuf>,
-    /// Make the secrets file if there is none, for its owner alone
+    /// Given twice, either certificate will do. The fingerprints are put into the file, and printed: SHA-256 of a file, and
+    /// SHA-256 or SHA-1, with or without colons, if given.
+    #[arg(
+        long,
+        value_name = "CERT",
+        value_hint = ValueHint::FilePath,
+        conflicts_with_all = ["secret_stdin", "secret_prompt"]
+    )]
+    pub(crate) x509: Vec<OsString>,
+    /// Make the secrets file if there is none
+    ///
+    /// It is for its owner alone, unless root makes it in a folder of the broker's configuration: then the broker's group may
+    /// read it.
     #[arg(long)]
     pub(crate) create: bool,
+    #[command(flatten)]
+    pub(crate) say: Say,
 }
 
 /// The arguments of `reset-secret`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = MADE)]
 pub(crate) struct ResetSecret {
-    /// The secrets file
-    pub(crate) file: PathBuf,
-    /// The device id
-    pub(crate) device_id: String,
+    #[command(flatten)]
+    pub(crate) target: Target,
     /// Set the second secret, and keep the first
     #[arg(long)]
     pub(crate) secondary: bool,
+    /// Take the second secret away, and keep the first
+    #[arg(long, conflicts_with_all = ["secondary", "secret_stdin", "secret_prompt"])]
+    pub(crate) drop_secondary: bool,
     #[command(flatten)]
     pub(crate) secret: NewSecret,
+    #[command(flatten)]
+    pub(crate) say: Say,
+}
+
+/// The arguments of `set-certificate`. Of its names, the first may be left out; the definition of a command line can say that
+/// of one of two names, but not of three.
+#[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "iotda-auth set-certificate [OPTIONS] [FILE] <DEVICE_ID> <CERT>\n       \
+                      iotda-auth set-certificate [OPTIONS] [FILE] <DEVICE_ID> --drop-secondary",
+    after_help = "A certificate is a PEM file, or a fingerprint: SHA-256 or SHA-1, with or without colons. The other of the \
+                  device's two certificates stays. The broker takes the change at its next reload."
+)]
+pub(crate) struct SetCertificate {
+    /// The secrets file [default: IOTDA_SECRETS_FILE]
+    #[arg(value_name = "FILE", add = ArgValueCompleter::new(completion::file_or_device))]
+    pub(crate) first: Option<OsString>,
+    /// The device id: 1 to 128 of A-Z a-z 0-9 _ -
+    #[arg(value_name = "DEVICE_ID", add = ArgValueCompleter::new(completion::device_or_certificate))]
+    pub(crate) second: Option<OsString>,
+    /// The certificate
+    #[arg(value_name = "CERT", value_hint = ValueHint::FilePath)]
+    pub(crate) third: Option<OsString>,
+    /// Set the second certificate, and keep the first
+    #[arg(long)]
+    pub(crate) secondary: bool,
+    /// Take the second certificate away, and keep the first
+    #[arg(long, conflicts_with = "secondary")]
+    pub(crate) drop_secondary: bool,
+    #[command(flatten)]
+    pub(crate) say: Say,
 }
 
 /// The arguments of `list`.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "A line for each device, in the order of the file: device id, secret or certificate, secondary=yes \
-                  or no, frozen=yes or no."
+                  or no, frozen=yes or no. As JSON, an array with an object for each device: device_id, credential (secret \
+                  or certificate), secondary, frozen, and the fingerprints of a certificate."
 )]
 pub(crate) struct List {
-    /// The secrets file
-    pub(crate) file: PathBuf,
+    /// The secrets file, or - for standard input [default: IOTDA_SECRETS_FILE]
+    pub(crate) file: Option<PathBuf>,
+    /// How the devices are printed
+    #[arg(long, value_enum, default_value_t = ListFormat::Text)]
+    pub(crate) format: ListFormat,
+}
+
+/// How devices are listed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ListFormat {
+    /// A line for each device
+    Text,
+    /// An array with an object for each device
+    Json,
 }
 
 /// The arguments of `import`.
 #[derive(Debug, clap::Args)]
 #[command(
+    allow_missing_positional = true,
     after_help = "The first line of the CSV file names its columns, in any order: device_id, and secret or x509 (one \
                   or two fingerprints, in place of the secret) or both, and where wanted secondary and frozen (true, \
                   false, yes, no, 1, 0 or empty). Separators are commas. With --update a column that is not there changes \
@@ -297,8 +378,8 @@ pub(crate) struct List {
                   is wrong, all wrong lines are told and nothing is changed."
 )]
 pub(crate) struct Import {
-    /// The secrets file
-    pub(crate) file: PathBuf,
+    /// The secrets file [default: IOTDA_SECRETS_FILE]
+    pub(crate) file: Option<PathBuf>,
     /// The CSV file, or - for standard input
     pub(crate) csv: PathBuf,
     /// Change the devices that are there already, which else are errors
@@ -307,16 +388,22 @@ pub(crate) struct Import {
     /// Check everything and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Make the secrets file if there is none, for its owner alone
+    /// Make the secrets file if there is none
+    ///
+    /// It is for its owner alone, unless root makes it in a folder of the broker's configuration: then the broker's group may
+    /// read it.
     #[arg(long)]
     pub(crate) create: bool,
+    #[command(flatten)]
+    pub(crate) say: Say,
 }
 
 /// The arguments of `man`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Man {
-    /// One of the commands [default: the tool]
-    pub(crate) command: Option<String>,
+    /// One of the commands, or iotda.secrets for the file's format [default: the tool]
+    #[arg(value_name = "PAGE", add = ArgValueCandidates::new(pages))]
+    pub(crate) page: Option<String>,
 }
 
 /// The arguments of `completions`.
@@ -332,6 +419,30 @@ const ADDED: &str = "Without --secret-stdin, --secret-prompt and --x509 a secret
                      standard output once. The broker takes the change at its next reload.";
 const MADE: &str = "Without --secret-stdin and --secret-prompt a secret of 32 characters is made, and printed on standard \
                     output once. The broker takes the change at its next reload.";
+
+/// What each exit status means, for every command.
+pub(crate) const EXIT_STATUS: [(&str, &str); 3] = [
+    ("0", "yes, or the change is made"),
+    (
+        "1",
+        "no: a device that is not there or is there already, a login that is refused, a secrets file or an import that is not in order",
+    ),
+    ("2", "wrong usage, or a file that cannot be read, written or locked"),
+];
+
+fn after_help() -> String {
+    let statuses = EXIT_STATUS.map(|(status, meaning)| format!("  {status}  {meaning}\n")).concat();
+    format!(
+        "Exit status of every command:\n{statuses}\n\
+         A secret is never taken from the command line or the environment.\n\
+         Where no secrets file is given, it is the one that {VARIABLE} in the environment names."
+    )
+}
+
+/// The names of the man pages, for completions.
+fn pages() -> Vec<CompletionCandidate> {
+    manual::pages().into_iter().map(CompletionCandidate::new).collect()
+}
 
 /// The definition itself.
 pub(crate) fn definition() -> clap::Command {

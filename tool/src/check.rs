@@ -1,7 +1,7 @@
 //! Is this secrets file in order?
 
 use crate::{
-    args, secret,
+    args, secret, secrets_file,
     terminal::{self, Answer, Failure, say, shown},
 };
 use iotda_core::{
@@ -13,18 +13,11 @@ use std::{io::Write, path::Path};
 
 /// Prints the number of devices, or everything that is wrong.
 pub(crate) fn run(args: &args::Check) -> Result<Answer, Failure> {
-    let file = args.file.as_path();
+    let file = &secrets_file::named(args.file.as_deref(), "FILE")?;
     match load(file, usize::MAX, Cancel::NEVER) {
         Ok(loaded) => accept(file, &loaded),
         Err(LoadError::Lines(errors)) => list(file, errors),
-        // The file has errors, or could not be read.
-        Err(error @ (LoadError::Io(_) | LoadError::Changing)) => {
-            Err(Failure::new(format!("{}: {error}", shown(file))))
-        }
-        Err(error) => {
-            say(format_args!("{}: {error}", shown(file)));
-            Ok(Answer::No)
-        }
+        Err(error) => Err(secrets_file::unusable(file, &error, "")),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     args::{self, Format},
-    secret,
+    secret, secrets_file,
     terminal::{self, Answer, Failure, say, shown},
 };
 use iotda_core::{
@@ -16,7 +16,7 @@ use iotda_core::{
 use jiff::Timestamp;
 use std::{
     io::{self, Write},
-    path::Path,
+    path::PathBuf,
 };
 
 /// What a device sends.
@@ -34,13 +34,20 @@ pub(crate) fn run(args: &args::ConnectParams) -> Result<Answer, Failure> {
         return Ok(Answer::No);
     };
     terminal::write(|out| params.write(args.format, out))?;
+    // For people: a program that asks for another format knows what it asks for.
+    let is_for_ever = args.login.sign_type == SignType::Sha256 && !params.password.is_empty();
+    if is_for_ever && matches!(args.format, Format::Text) && !args.quiet {
+        say(format_args!(
+            "this password is of sign type 0 and valid for ever; with --sign-type 1 or 2 it is valid for about an hour"
+        ));
+    }
     Ok(Answer::Yes)
 }
 
 /// What is said of a device that the secrets file does not have.
 pub(crate) fn not_found(args: &args::Login) -> String {
-    let file = args.secrets_file.as_deref().unwrap_or(Path::new("-"));
-    format!("{}: device {} not found", shown(file), args.device_id)
+    let file = args.file().unwrap_or_default();
+    format!("{}: device {} not found", shown(&file), args.device_id)
 }
 
 /// The timestamp to sign: the one given, or this hour's, if the sign type takes it.
@@ -76,13 +83,22 @@ fn password_of(device_id: &str, device: Device<'_>, key: &HourKey) -> String {
     }
 }
 
+impl args::Login {
+    /// The secrets file to take the secret from: the one given, or else that of the environment, unless the secret comes from
+    /// standard input.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        let by_environment = || secrets_file::by_environment().filter(|_| !self.secret_stdin);
+        self.secrets_file.clone().or_else(by_environment)
+    }
+}
+
 impl<'a> Params<'a> {
     /// The connection parameters of a device, with its secret from wherever it comes; `None` if the device is not in the
     /// secrets file.
     pub(crate) fn of(args: &'a args::Login) -> Result<Option<Self>, Failure> {
         let (unsigned, key) = Self::unsigned(args)?;
         let username = unsigned.username;
-        let password = match &args.secrets_file {
+        let password = match &args.file() {
             None => key.password(&secret::given(username, args.secret_stdin)?),
             Some(file) => match secret::table(file)?.find(username.as_bytes()) {
                 Some(device) => password_of(username, device, &key),

@@ -3,6 +3,7 @@
 //! Under a lock, a new file is written in the same folder and then renamed, so that a crash leaves the old file or the new
 //! one.
 
+use crate::readers::{Group, admit_broker};
 use iotda_core::registry::{Cancel, LoadError, edit::Content, read::read};
 use iotda_files::{Exposure, Identity};
 use rustix::fs::{FlockOperation, XattrFlags};
@@ -94,11 +95,13 @@ pub(crate) struct Editing {
     content: Content,
     /// It was created for this edit, and is still empty.
     is_fresh: bool,
+    /// It was created for this edit, and this group may read it.
+    admitted: Option<Group>,
 }
 
 impl Editing {
     /// Waits until no other process edits the file, and reads it. With `create`, a missing file is created, with access for
-    /// its owner only. `waiting` is called if it has to wait.
+    /// its owner only or also for the broker's group. `waiting` is called if it has to wait.
     ///
     /// # Errors
     ///
@@ -108,7 +111,7 @@ impl Editing {
         create: bool,
         waiting: impl FnOnce(),
     ) -> Result<Self, EditError> {
-        let created = create && make(path)?;
+        let created = if create { make(path)? } else { None };
         let mut waiting = Some(waiting);
         let (path, file) = loop {
             let path = fs::canonicalize(path).map_err(LoadError::Io)?;
@@ -125,8 +128,9 @@ impl Editing {
         }
         let identity = Identity::from(&metadata);
         let content = Content::read(&file, metadata.len())?;
-        let is_fresh = created && content.as_ref().is_empty();
-        let editing = Self { path, file, metadata, identity, content, is_fresh };
+        let is_fresh = created.is_some() && content.as_ref().is_empty();
+        let admitted = created.flatten();
+        let editing = Self { path, file, metadata, identity, content, is_fresh, admitted };
         read(editing.content.as_ref(), editing.metadata.len(), 0, Cancel::NEVER)?;
         editing.check_unchanged()?;
         Ok(editing)
@@ -142,6 +146,11 @@ impl Editing {
     #[must_use]
     pub(crate) fn exposure(&self) -> Exposure {
         Exposure::of(&self.path, &self.metadata)
+    }
+
+    /// Which group may read it, if it was created for this edit and one may.
+    pub(crate) fn admitted(&self) -> Option<&Group> {
+        self.admitted.as_ref()
     }
 
     /// Replaces its content. Owner, mode and access list stay the same.
@@ -172,7 +181,10 @@ impl Editing {
     }
 }
 
-const CANNOT_WRITE: &str = "cannot be written";
+/// What comes before an error about the file's folder, mostly.
+pub(crate) const CANNOT_WRITE: &str = "cannot be written";
+/// The same for a new file.
+pub(crate) const CANNOT_MAKE: &str = "cannot be made";
 
 impl Drop for Editing {
     /// Removes a file that was created in vain. The lock is still held.
@@ -183,13 +195,18 @@ impl Drop for Editing {
     }
 }
 
-/// Creates an empty file, with access for its owner only. Returns whether it was missing.
-fn make(path: &Path) -> Result<bool, EditError> {
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(failing("cannot be made")(error)),
-    }
+/// Creates an empty file, with access for its owner and for the group that is returned; the outer `None` means that the file
+/// is there already.
+fn make(path: &Path) -> Result<Option<Option<Group>>, EditError> {
+    let file = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(None),
+        Err(error) => return Err(failing(CANNOT_MAKE)(error)),
+    };
+    let admitted = admit_broker(&file, path).inspect_err(|_| {
+        let _ = fs::remove_file(path);
+    });
+    admitted.map(Some).map_err(failing("cannot be given to the broker's group"))
 }
 
 /// How long to wait for another edit: one of a very large file takes a few seconds. The wait is limited because users who

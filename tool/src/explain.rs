@@ -1,7 +1,7 @@
 //! Why is this login accepted or refused? Shows the plugin's own check, step by step.
 
 use crate::{
-    args, certificate, secret,
+    args, certificate, secret, secrets_file,
     steps::{write_refusal, write_step},
     terminal::{self, Answer, Failure},
 };
@@ -30,8 +30,7 @@ use zeroize::Zeroizing;
 
 /// Prints how far a login comes; the answer is whether it is accepted.
 pub(crate) fn run(args: &args::Explain) -> Result<Answer, Failure> {
-    let file = args.secrets_file.as_deref();
-    let file = file.ok_or_else(|| Failure::new("--secrets-file: expected FILE, found none"))?;
+    let file = &secrets_file::named(args.secrets_file.as_deref(), "--secrets-file")?;
     let policy = policy(file, &args.options)?;
     let table = secret::table(file)?;
     let password = password(args)?;

@@ -2,8 +2,8 @@
 
 use crate::{
     args, csv,
-    edit::{open, save},
-    secret,
+    edit::{open, save, say_reload},
+    secret, secrets_file,
     terminal::{self, Answer, Failure, Progress, say, shown},
 };
 use iotda_core::registry::edit::{self, Change, Order, Orders, Problem, Problems, Proof, Settings};
@@ -15,12 +15,13 @@ const MAX_ERRORS: usize = edit::MAX_PROBLEMS;
 
 /// Imports a CSV file, or reports which lines are wrong.
 pub(crate) fn run(args: &args::Import) -> Result<Answer, Failure> {
+    let file = &secrets_file::named(args.file.as_deref(), "FILE")?;
     let content = read(&args.csv)?;
     let mut progress = Progress::new();
     let (rows, errors) = Rows::read(&content, args.update, &mut progress)
         .map_err(|reason| Failure::new(format!("{}: {reason}", shown(&args.csv))))?;
     progress.step("reading the secrets file");
-    let editing = open(&args.file, args.create)?;
+    let editing = open(file, args.create)?;
     progress.step("putting the devices in");
     // The other lines are checked even if some are wrong, so that all errors are reported together.
     let edited = match edit::apply(editing.content(), &rows) {
@@ -32,12 +33,15 @@ pub(crate) fn run(args: &args::Import) -> Result<Answer, Failure> {
     };
     if !args.dry_run {
         progress.step("writing the secrets file");
-        save(&args.file, editing, &edited)?;
+        save(file, editing, &edited)?;
     }
     drop(progress);
     let did = if args.dry_run { "would be " } else { "" };
-    let (file, added, changed) = (shown(&args.file), edited.added, edited.changed);
-    terminal::write(|out| writeln!(out, "{file}: {added} {did}added, {changed} {did}changed"))?;
+    let (name, added, changed) = (shown(file), edited.added, edited.changed);
+    terminal::write(|out| writeln!(out, "{name}: {added} {did}added, {changed} {did}changed"))?;
+    if !args.dry_run && !edited.is_unchanged() && edited.devices > 0 {
+        say_reload(file, "the import is done", args.say);
+    }
     Ok(Answer::Yes)
 }
 
@@ -94,7 +98,9 @@ fn describe(device_id: &[u8], problem: Problem, line: impl Fn(usize) -> u64) -> 
             format!("device {device}: given on line {} already", line(first))
         }
         Problem::Present => format!("device {device}: {problem} (--update changes it)"),
-        Problem::Absent | Problem::Certificate => format!("device {device}: {problem}"),
+        Problem::Absent | Problem::Certificate | Problem::Secret => {
+            format!("device {device}: {problem}")
+        }
     }
 }
 

@@ -13,10 +13,14 @@
 //! | [`explain_line`] | why was the login of this line of the log refused? |
 //! | [`edit`] | how is one device of a secrets file changed? |
 //! | [`editing`] | how is a secrets file replaced without losing anything? |
+//! | [`unwritable`] | why can a secrets file not be written, and what is at fault? |
+//! | [`readers`] | who may read a secrets file that is made here? |
 //! | [`import`] | which devices does a CSV file add or change? |
 //! | [`csv`] | what is on the lines of a CSV file? |
 //! | [`list`] | which devices are there? |
-//! | [`manual`] | what do man page and completions look like? |
+//! | [`manual`] | what do man pages look like? |
+//! | [`completion`] | what can come next on a command line that is being typed? |
+//! | [`secrets_file`] | which secrets file, and which of its devices, does a command mean? |
 //! | [`secret`] | where does a secret come from? |
 //! | [`certificate`] | which certificate is in this file? |
 //! | [`terminal`] | what is printed where, and with which exit status? |
@@ -27,6 +31,7 @@ mod args;
 mod certificate;
 mod check;
 mod connack;
+mod completion;
 mod connect_params;
 mod csv;
 mod edit;
@@ -38,14 +43,20 @@ mod list;
 mod manual;
 mod mqtt;
 mod probe;
+mod readers;
 mod secret;
+mod secrets_file;
 mod steps;
 mod terminal;
+mod unwritable;
 
 use args::Verb;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if let Some(is_answered) = completion::answer() {
+        return if is_answered { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     terminal::exit_code(match args::parse() {
         Ok(Verb::ConnectParams(args)) => connect_params::run(&args),
         Ok(Verb::Probe(args)) => probe::run(&args),
@@ -57,6 +68,7 @@ fn main() -> ExitCode {
         Ok(Verb::Add(args)) => edit::add(&args),
         Ok(Verb::Remove(args)) => edit::remove(&args),
         Ok(Verb::ResetSecret(args)) => edit::reset_secret(&args),
+        Ok(Verb::SetCertificate(args)) => edit::set_certificate(&args),
         Ok(Verb::Freeze(args)) => edit::freeze(&args, true),
         Ok(Verb::Unfreeze(args)) => edit::freeze(&args, false),
         Ok(Verb::List(args)) => list::run(&args),

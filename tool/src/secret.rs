@@ -3,10 +3,10 @@
 
 use crate::{
     args::NewSecret,
-    editing,
+    editing, secrets_file,
     terminal::{Failure, say, shown},
 };
-use iotda_core::registry::{Cancel, LoadError, Table, line};
+use iotda_core::registry::{Cancel, Table, line};
 use iotda_files::{Exposure, Warning, load};
 use std::{
     fs::File,
@@ -22,13 +22,8 @@ const MAX_INPUT: usize = 65_535;
 /// The devices of a secrets file without errors.
 pub(crate) fn table(file: &Path) -> Result<Table, Failure> {
     // `check` reports the wrong lines.
-    let loaded = load(file, 0, Cancel::NEVER).map_err(|error| {
-        let hint = match &error {
-            LoadError::Lines(_) => " (iotda-auth check tells which)",
-            _ => "",
-        };
-        Failure::new(format!("{}: {error}{hint}", shown(file)))
-    })?;
+    let loaded = load(file, 0, Cancel::NEVER)
+        .map_err(|error| secrets_file::unusable(file, &error, secrets_file::check_hint(&error)))?;
     warn_of_others(file, &loaded.exposure);
     Ok(loaded.table)
 }

@@ -20,20 +20,29 @@ pub(crate) enum Answer {
     No,
 }
 
-/// Why there is no answer, in one line: wrong usage, or a file that cannot be read. Exit status 2.
+/// Why a command ends before its end, in one line: mostly there is no answer because of wrong usage or a file that cannot be
+/// read, and the exit status is 2.
 #[derive(Debug)]
-pub(crate) struct Failure(String);
+pub(crate) struct Failure {
+    reason: String,
+    status: u8,
+}
 
 impl Failure {
-    /// A failure with its reason, which must not hold a secret.
+    /// No answer, with the reason, which must not hold a secret.
     pub(crate) fn new(reason: impl Into<String>) -> Self {
-        Self(reason.into())
+        Self { reason: reason.into(), status: 2 }
+    }
+
+    /// The answer is no, with the reason: exit status 1. What was given could be read, and is not as it would have to be.
+    pub(crate) fn no(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), status: 1 }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.reason)
     }
 }
 
@@ -44,7 +53,7 @@ pub(crate) fn exit_code(answer: Result<Answer, Failure>) -> ExitCode {
         Ok(Answer::No) => ExitCode::from(1),
         Err(failure) => {
             say(format_args!("{failure}"));
-            ExitCode::from(2)
+            ExitCode::from(failure.status)
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Only the lines of the devices that are asked for change; comments, order, blank lines and the ends of lines stay.
 
 use super::{
+    given,
     line::{self, Field, LineFault, MAX_DEVICE_ID, SECRET_LENGTHS},
     read::{BYTE_ORDER_MARK, LoadError},
 };
@@ -29,7 +30,7 @@ pub struct Order<'a> {
 pub enum Change<'a> {
     /// Add it; it must not be there yet.
     Add(Settings<'a>),
-    /// Change it; it must be there, and keeps its kind (secret or certificate).
+    /// Change it; it must be there. Neither a secret nor one of two certificates can be given to a device of the other kind.
     Set(Settings<'a>),
     /// Add it, or change it if it is there.
     Put(Settings<'a>),
@@ -53,8 +54,12 @@ pub struct Settings<'a> {
 pub enum Proof<'a> {
     /// A secret, 8 to 32 bytes if it is valid.
     Secret(&'a [u8]),
-    /// The text after `x509=`: one or two fingerprints.
+    /// The text after `x509=`: one or two fingerprints, also as OpenSSL writes them.
     Certificate(&'a [u8]),
+    /// A fingerprint in place of the first one; the second one stays.
+    FirstCertificate(&'a [u8]),
+    /// A fingerprint in place of the second one, or none; the first one stays.
+    SecondCertificate(Option<&'a [u8]>),
 }
 
 impl fmt::Debug for Settings<'_> {
@@ -72,6 +77,8 @@ impl fmt::Debug for Proof<'_> {
         f.write_str(match self {
             Self::Secret(_) => "Secret(***)",
             Self::Certificate(_) => "Certificate",
+            Self::FirstCertificate(_) => "FirstCertificate",
+            Self::SecondCertificate(_) => "SecondCertificate",
         })
     }
 }
@@ -81,8 +88,13 @@ impl Settings<'_> {
     fn check(&self) -> Result<(), LineFault> {
         match self.proof {
             Some(Proof::Secret(secret)) => line::check_secret(secret)?,
-            Some(Proof::Certificate(value)) => line::fingerprints(value).map(|_| ())?,
-            None => {}
+            Some(Proof::Certificate(value)) => {
+                line::fingerprints(&given::bare(value)).map(|_| ())?;
+            }
+            Some(Proof::FirstCertificate(value) | Proof::SecondCertificate(Some(value))) => {
+                given::fingerprint(value).map(|_| ())?;
+            }
+            Some(Proof::SecondCertificate(None)) | None => {}
         }
         match self.secondary.flatten() {
             Some(secret) => line::name(secret, Field::Secondary, SECRET_LENGTHS).map(|_| ()),
@@ -93,11 +105,16 @@ impl Settings<'_> {
     /// The most bytes that a line of the device may have more than before.
     fn growth(&self) -> usize {
         let proof = match self.proof {
-            Some(Proof::Secret(value) | Proof::Certificate(value)) => value.len(),
-            None => 0,
+            Some(
+                Proof::Secret(value)
+                | Proof::Certificate(value)
+                | Proof::FirstCertificate(value)
+                | Proof::SecondCertificate(Some(value)),
+            ) => value.len(),
+            Some(Proof::SecondCertificate(None)) | None => 0,
         };
         let secondary = self.secondary.flatten().map_or(0, <[u8]>::len);
-        proof + secondary + ":x509=:secondary=:frozen".len()
+        proof + secondary + ":x509=,:secondary=:frozen".len()
     }
 }
 
@@ -131,6 +148,8 @@ pub enum Problem {
     Absent,
     /// The device is to get a secret, but logs in by its certificate.
     Certificate,
+    /// One of the device's certificates is to change, but it logs in by its secret.
+    Secret,
     /// An earlier order changes the same device.
     Twice {
         /// The number of that order, from 0.
@@ -146,6 +165,7 @@ impl fmt::Display for Problem {
             Self::Present => f.write_str("is there already"),
             Self::Absent => f.write_str("not found"),
             Self::Certificate => f.write_str("logs in by its certificate: it has no secret"),
+            Self::Secret => f.write_str("logs in by its secret: it has no certificate"),
             Self::Twice { .. } => f.write_str("is asked for twice"),
             Self::Line(fault) => fault.fmt(f),
         }
@@ -398,6 +418,11 @@ impl<'a, O: Orders + ?Sized> Draft<'a, O> {
             Change::Set(settings) if asks_certificate_for_secret(body, &settings) => {
                 self.is_wrong(at, Problem::Certificate);
             }
+            Change::Set(settings) | Change::Put(settings)
+                if asks_secret_for_certificate(body, &settings) =>
+            {
+                self.is_wrong(at, Problem::Secret);
+            }
             Change::Set(settings) | Change::Put(settings) => {
                 let end = line.get(body.len()..).unwrap_or_default();
                 let start = self.write(at, body, &settings, end);
@@ -483,11 +508,22 @@ fn device_id(body: &[u8]) -> Option<&[u8]> {
 }
 
 fn asks_certificate_for_secret(body: &[u8], settings: &Settings<'_>) -> bool {
-    let has_certificate =
-        body.split(|byte| *byte == b':').nth(1).is_some_and(|proof| proof.starts_with(b"x509="));
     let asked = matches!(settings.proof, Some(Proof::Secret(_))) || settings.secondary.is_some();
-    has_certificate && asked
+    asked && has_certificate(body)
 }
+
+fn asks_secret_for_certificate(body: &[u8], settings: &Settings<'_>) -> bool {
+    let asked =
+        matches!(settings.proof, Some(Proof::FirstCertificate(_) | Proof::SecondCertificate(_)));
+    asked && !has_certificate(body)
+}
+
+fn has_certificate(body: &[u8]) -> bool {
+    body.split(|byte| *byte == b':').nth(1).is_some_and(|proof| proof.starts_with(CERTIFICATE))
+}
+
+/// What stands before fingerprints.
+const CERTIFICATE: &[u8] = b"x509=";
 
 /// Rewrites a device's line: each field stays in its place, and a new one is put where the README's format has it.
 fn render(out: &mut Vec<u8>, body: &[u8], settings: &Settings<'_>) {
@@ -495,20 +531,20 @@ fn render(out: &mut Vec<u8>, body: &[u8], settings: &Settings<'_>) {
     out.extend_from_slice(fields.next().unwrap_or_default());
     out.push(b':');
     let proof = fields.next().unwrap_or_default();
+    match settings.proof {
+        None => out.extend_from_slice(proof),
+        Some(Proof::Secret(secret)) => out.extend_from_slice(secret),
+        Some(Proof::Certificate(value)) => write_certificates(out, value, None),
+        Some(Proof::FirstCertificate(value)) => {
+            write_certificates(out, value, certificates(proof).1);
+        }
+        Some(Proof::SecondCertificate(value)) => {
+            write_certificates(out, certificates(proof).0, value);
+        }
+    }
     let is_certificate = match settings.proof {
-        None => {
-            out.extend_from_slice(proof);
-            proof.starts_with(b"x509=")
-        }
-        Some(Proof::Secret(secret)) => {
-            out.extend_from_slice(secret);
-            false
-        }
-        Some(Proof::Certificate(value)) => {
-            out.extend_from_slice(b"x509=");
-            out.extend_from_slice(value);
-            true
-        }
+        None => proof.starts_with(CERTIFICATE),
+        Some(new) => !matches!(new, Proof::Secret(_)),
     };
     let mut secondary = settings.secondary.flatten();
     let mut frozen = settings.frozen == Some(true);
@@ -530,6 +566,22 @@ fn render(out: &mut Vec<u8>, body: &[u8], settings: &Settings<'_>) {
     }
     if frozen {
         write_field(out, b"frozen");
+    }
+}
+
+/// The first and the second fingerprint of `x509=…`.
+fn certificates(proof: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let value = proof.strip_prefix(CERTIFICATE).unwrap_or_default();
+    let mut values = value.splitn(2, |byte| *byte == b',');
+    (values.next().unwrap_or_default(), values.next())
+}
+
+fn write_certificates(out: &mut Vec<u8>, first: &[u8], second: Option<&[u8]>) {
+    out.extend_from_slice(CERTIFICATE);
+    out.extend_from_slice(&given::bare(first));
+    if let Some(second) = second {
+        out.push(b',');
+        out.extend_from_slice(&given::bare(second));
     }
 }
 
@@ -643,6 +695,72 @@ mod tests {
                 assert_eq!(found, after, "{before:?}");
             }
         }
+    }
+
+    const ONE: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b";
+    const TWO: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    const NEW_ONE: &str = "0123456789012345678901234567890123456789";
+    const COLONS: &str = "01:23:45:67:89:01:23:45:67:89:01:23:45:67:89:01:23:45:67:89";
+
+    fn proof(proof: Proof<'_>) -> Settings<'_> {
+        Settings { proof: Some(proof), ..Settings::default() }
+    }
+
+    #[test]
+    fn changes_one_of_two_certificates() {
+        let second = |value| proof(Proof::SecondCertificate(value));
+        let first = proof(Proof::FirstCertificate(COLONS.as_bytes()));
+        let new = Some(COLONS.as_bytes());
+        for (before, change, after) in [
+            (ONE.into(), first, NEW_ONE.into()),
+            (format!("{ONE},{TWO}"), first, format!("{NEW_ONE},{TWO}")),
+            (ONE.into(), second(new), format!("{ONE},{NEW_ONE}")),
+            (format!("{TWO},{ONE}"), second(new), format!("{TWO},{NEW_ONE}")),
+            (format!("{TWO},{ONE}"), second(None), TWO.into()),
+            (TWO.into(), second(None), TWO.into()),
+            (
+                ONE.into(),
+                proof(Proof::Certificate(format!("{TWO},{COLONS}").leak().as_bytes())),
+                format!("{TWO},{NEW_ONE}"),
+            ),
+        ] {
+            for rest in ["\n", ":frozen \r\n"] {
+                let before = format!("d:x509={before}{rest}");
+                for change in [Change::Set(change), Change::Put(change)] {
+                    let found = edited(&before, "d", change).unwrap();
+                    assert_eq!(found, format!("d:x509={after}{rest}"), "{before}");
+                }
+            }
+        }
+        let both = Settings { frozen: Some(true), ..first };
+        let found = edited("", "d", Change::Add(both)).unwrap();
+        assert_eq!(found, format!("d:x509={NEW_ONE}:frozen\n"));
+    }
+
+    #[test]
+    fn one_of_two_certificates_is_for_a_device_with_certificates() {
+        let short = LineFault::Length { field: Field::Fingerprint, found: 4 };
+        let none = LineFault::Length { field: Field::Fingerprint, found: 0 };
+        let certificate = format!("d:x509={ONE}\n");
+        for (content, settings, problem) in [
+            ("d:old-secret\n", Proof::FirstCertificate(ONE.as_bytes()), Problem::Secret),
+            ("d:old-secret\n", Proof::SecondCertificate(None), Problem::Secret),
+            (&certificate, Proof::FirstCertificate(b"x509"), Problem::Line(short_charset())),
+            (&certificate, Proof::FirstCertificate(b"12:34"), Problem::Line(short)),
+            (&certificate, Proof::SecondCertificate(Some(b"1234")), Problem::Line(short)),
+            (&certificate, Proof::SecondCertificate(Some(b"")), Problem::Line(none)),
+        ] {
+            for change in [Change::Set(proof(settings)), Change::Put(proof(settings))] {
+                assert_eq!(edited(content, "d", change), Err(problem), "{content}");
+            }
+        }
+        // The first one must not be missing.
+        let second = proof(Proof::SecondCertificate(Some(ONE.as_bytes())));
+        assert_eq!(edited("", "d", Change::Add(second)), Err(Problem::Line(none)));
+    }
+
+    fn short_charset() -> LineFault {
+        LineFault::Charset { field: Field::Fingerprint, position: 1 }
     }
 
     #[test]
@@ -850,7 +968,8 @@ mod tests {
         for (problem, part) in [
             (Problem::Present, "there already"),
             (Problem::Absent, "not found"),
-            (Problem::Certificate, "certificate"),
+            (Problem::Certificate, "logs in by its certificate"),
+            (Problem::Secret, "logs in by its secret"),
             (Problem::Twice { first: 3 }, "twice"),
             (Problem::Line(LineFault::TooLong), "1024"),
         ] {
@@ -866,5 +985,12 @@ mod tests {
         };
         let shown = format!("{order:?} {:?}", apply(b"", &[order]).unwrap());
         assert!(!shown.contains("secret") && shown.contains("***"), "{shown}");
+        for (kind, shown) in [
+            (Proof::Certificate(OLD), "Certificate"),
+            (Proof::FirstCertificate(OLD), "FirstCertificate"),
+            (Proof::SecondCertificate(Some(OLD)), "SecondCertificate"),
+        ] {
+            assert_eq!(format!("{kind:?}"), shown);
+        }
     }
 }

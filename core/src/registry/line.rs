@@ -167,7 +167,7 @@ impl fmt::Display for LineFault {
             }
             Self::Charset { field, position } => {
                 let expected = match field {
-                    Field::Fingerprint => "hex digits",
+                    Field::Fingerprint => "hex digits without colons",
                     _ => "only A-Z a-z 0-9 _ -",
                 };
                 write!(
@@ -324,7 +324,7 @@ pub(super) fn fingerprints(value: &[u8]) -> Result<Fingerprints, LineFault> {
 }
 
 /// One fingerprint: SHA-1 or SHA-256 by its length.
-fn fingerprint(digits: &[u8]) -> Result<Fingerprint, LineFault> {
+pub(super) fn fingerprint(digits: &[u8]) -> Result<Fingerprint, LineFault> {
     let field = Field::Fingerprint;
     if let Some(at) = digits.iter().position(|byte| !byte.is_ascii_hexdigit()) {
         return Err(LineFault::Charset { field, position: at + 1 });

@@ -8,11 +8,13 @@
 //! | [`mod@read`] | which table does this content make, or what is wrong with it? |
 //! | [`load_error`] | why does a file make no table? |
 //! | [`foreign`] | what is this content, if it is no secrets file? |
+//! | [`given`] | which fingerprint is meant by a text from OpenSSL? |
 //! | [`edit`] | what does the content say once some devices have changed? |
 
 pub mod cancel;
 pub mod edit;
 pub mod foreign;
+pub mod given;
 pub mod line;
 pub mod load_error;
 pub mod read;
