@@ -15,7 +15,7 @@ use iotda_core::{
     },
 };
 use std::{
-    io::Write,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -146,7 +146,7 @@ pub(crate) fn open(file: &Path, create: bool) -> Result<Editing, Failure> {
 }
 
 /// Replaces the file's content, if it has changed.
-pub(crate) fn save(file: &Path, editing: Editing, edited: &Edited) -> Result<(), Failure> {
+fn save(file: &Path, editing: Editing, edited: &Edited) -> Result<(), Failure> {
     if edited.is_unchanged() {
         return Ok(());
     }
@@ -158,6 +158,15 @@ pub(crate) fn save(file: &Path, editing: Editing, edited: &Edited) -> Result<(),
         ));
     }
     Ok(())
+}
+
+/// Replaces the file's content by what is written, from the old content.
+pub(crate) fn save_by(
+    file: &Path,
+    editing: Editing,
+    write: impl FnOnce(&[u8], &mut dyn Write) -> io::Result<()>,
+) -> Result<(), Failure> {
+    editing.replace_by(write).map_err(|error| failure(file, &error))
 }
 
 fn failure(file: &Path, error: &EditError) -> Failure {

@@ -10,8 +10,7 @@
 //! | [`explain_line`] | why was the login of this line of the log refused? |
 //! | [`edit`] | how is one device of a secrets file changed? |
 //! | [`editing`] | how is a secrets file replaced without losing anything? |
-//! | [`import`] | which devices does a CSV file add or change? |
-//! | [`csv`] | what is on the lines of a CSV file? |
+//! | [`import`] | which devices do files from elsewhere add or change? |
 //! | [`list`] | which devices are there? |
 //! | [`manual`] | what do man page and completions look like? |
 //! | [`secret`] | where does a secret come from? |
@@ -24,7 +23,6 @@ mod args;
 mod certificate;
 mod check;
 mod connect_params;
-mod csv;
 mod edit;
 mod editing;
 mod explain;

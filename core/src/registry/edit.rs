@@ -902,7 +902,7 @@ mod tests {
             "\u{feff}".into(),
             device.into(),
             device.trim_end().into(),
-            device.repeat(1) + &"# comment\n".repeat(20_000),
+            device.to_owned() + &"# comment\n".repeat(20_000),
             format!("\u{feff}#{long}\n{device}#{long}"),
             format!("#{long}\n#{long}\r"),
         ] {
