@@ -25,16 +25,24 @@ pub(super) fn read<R: Read>(text: &mut Text<R>, intake: &mut Intake<'_>) -> Resu
     let (separator, columns) =
         header(text, named, intake.choices)?.map_err(|fault| Stop::Header(line, fault))?;
     let mut shape = Shape::new(Kind::Csv(separator), text.encoding());
-    for (name, field) in columns.names.iter().zip(&columns.fields) {
-        shape.note(name, *field);
-    }
+    let names = || columns.names.iter().zip(&columns.fields);
+    names().filter(|(_, field)| field.is_some()).for_each(|(name, field)| shape.note(name, *field));
+    shape.more_aside = columns.fields.iter().any(Option::is_none);
     let mut rows = Rows::new(separator);
     rows.next(text)?;
     while let Some(row) = rows.next(text)? {
         let place = Place { source: intake.source, line: row.first, list: List::None, element: 0 };
         match row.fault.map_or_else(|| given(&rows, &columns), Err) {
             Ok(None) => intake.skipped.empty_rows += 1,
-            Ok(Some(given)) => intake.take(place, &given)?,
+            Ok(Some(given)) => {
+                // If the end of its line is lost, the header has a row's secret among its names. So the names are shown only
+                // if there is a row that is as long.
+                if shape.more_aside && rows.count >= columns.fields.len() {
+                    shape.more_aside = false;
+                    names().for_each(|(name, field)| shape.note(name, *field));
+                }
+                intake.take(place, &given)?;
+            }
             Err(fault) => intake.errors.add(place, || {
                 let reason = fault.text(columns.fields.len());
                 if row.first == row.last {

@@ -26,6 +26,8 @@ mod report;
 mod rows;
 mod sniff;
 mod source;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub(crate) use field::Choice;

@@ -220,7 +220,7 @@ impl Group {
 }
 
 /// How a file was read, in words.
-fn described(shape: &Shape) -> String {
+pub(super) fn described(shape: &Shape) -> String {
     let Shape { kind, encoding, used, aside, more_aside } = shape;
     let mut text = match kind {
         Kind::Csv(separator) => format!("CSV in {}, separated by {separator}", encoding.name()),
@@ -236,10 +236,11 @@ fn described(shape: &Shape) -> String {
     if !used.is_empty() {
         text = format!("{text}: {}", used.join(", "));
     }
-    if aside.is_empty() {
-        return text;
+    match (aside.is_empty(), more_aside) {
+        (true, false) => text,
+        (true, true) => format!("{text}; left aside: the other columns"),
+        (false, more) => format!("{text}; left aside: {}", listed(aside.iter(), *more)),
     }
-    format!("{text}; left aside: {}", listed(aside.iter(), *more_aside))
 }
 
 /// Names out of a file, with commas; the first of them, if they are many.
