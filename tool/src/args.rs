@@ -1,7 +1,9 @@
 //! What was asked? The single definition of the command line: parsing, help, man page and completions all use it.
 
 use crate::{
-    completion, manual, mqtt,
+    completion,
+    import::Choice,
+    manual, mqtt,
     secrets_file::VARIABLE,
     terminal::{Answer, Failure, Harmless},
 };
@@ -55,7 +57,7 @@ pub(crate) enum Verb {
     Unfreeze(Device),
     /// List the devices, without their secrets.
     List(List),
-    /// Add the devices of a CSV file, all or none.
+    /// Add the devices of a CSV or JSON file, all or none.
     Import(Import),
     /// Print the man page of the tool, of one of its commands, or of the secrets file.
     Man(Man),
@@ -371,17 +373,21 @@ pub(crate) enum ListFormat {
 #[derive(Debug, clap::Args)]
 #[command(
     allow_missing_positional = true,
-    after_help = "The first line of the CSV file names its columns, in any order: device_id, and secret or x509 (one \
-                  or two fingerprints, in place of the secret) or both, and where wanted secondary and frozen (true, \
-                  false, yes, no, 1, 0 or empty). Separators are commas. With --update a column that is not there changes \
-                  nothing, and an empty secondary or frozen takes the second secret or the freeze away. If any line \
-                  is wrong, all wrong lines are told and nothing is changed."
+    after_help = "Takes CSV whose first line names the columns (commas, semicolons or tabs; UTF-8, or UTF-16 with a byte \
+                  order mark), the console's key files, and the platform's answers in JSON: one object, a list, devices: \
+                  [...], or one object after the other. Columns: device_id; secret or x509 (one or two fingerprints, in \
+                  place of the secret); where wanted secondary, secondary_fingerprint, frozen (true, false, yes, no, 1, 0 \
+                  or empty), status, auth_type, gateway_id. Their usual names are known, in any case and in Chinese; \
+                  other columns are left aside. How the file was read is told on standard error. With --update a column \
+                  that is not there changes nothing, and an empty secondary or frozen takes the second secret or the \
+                  freeze away. If any device is wrong, all wrong ones are told and nothing is changed."
 )]
 pub(crate) struct Import {
     /// The secrets file [default: IOTDA_SECRETS_FILE]
     pub(crate) file: Option<PathBuf>,
-    /// The CSV file, or - for standard input
-    pub(crate) csv: PathBuf,
+    /// A CSV or JSON file, a folder of them, or - for standard input
+    #[arg(value_name = "DEVICES")]
+    pub(crate) from: PathBuf,
     /// Change the devices that are there already, which else are errors
     #[arg(long)]
     pub(crate) update: bool,
@@ -394,8 +400,23 @@ pub(crate) struct Import {
     /// read it.
     #[arg(long)]
     pub(crate) create: bool,
+    /// Take this column, or key of JSON, as NAME: secret=psk; or leave it aside: ignore=psk
+    #[arg(long, value_name = "NAME=COLUMN")]
+    pub(crate) column: Vec<Choice>,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t = ImportFormat::Text)]
+    pub(crate) format: ImportFormat,
     #[command(flatten)]
     pub(crate) say: Say,
+}
+
+/// How the result of an import is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImportFormat {
+    /// A line with the numbers; all else on standard error
+    Text,
+    /// One object, with the errors and how the files were read
+    Json,
 }
 
 /// The arguments of `man`.

@@ -15,7 +15,7 @@ use iotda_core::registry::{
 };
 use std::{
     ffi::OsStr,
-    io::{ErrorKind, Write},
+    io::{self, ErrorKind, Write},
     path::Path,
 };
 
@@ -134,8 +134,11 @@ fn names(args: &args::SetCertificate) -> Result<(Device<'_>, Option<&OsStr>), Fa
         ([Some(file), Some(id), Some(certificate)], false) => (Some(file), id, Some(certificate)),
         (given, dropping) => {
             let found = given.iter().flatten().count();
-            let expected =
-                if dropping { "[FILE] DEVICE_ID --drop-secondary" } else { "[FILE] DEVICE_ID CERT" };
+            let expected = if dropping {
+                "[FILE] DEVICE_ID --drop-secondary"
+            } else {
+                "[FILE] DEVICE_ID CERT"
+            };
             let s = if found == 1 { "" } else { "s" };
             return Err(Failure::new(format!("expected {expected}, found {found} name{s}")));
         }
@@ -263,21 +266,32 @@ fn is_missing(file: &Path, error: &LoadError) -> bool {
 }
 
 /// Replaces the file's content, if it has changed.
-pub(crate) fn save(file: &Path, editing: Editing, edited: &Edited) -> Result<(), Failure> {
+fn save(file: &Path, editing: Editing, edited: &Edited) -> Result<(), Failure> {
     if edited.is_unchanged() {
         return Ok(());
     }
-    let admitted = editing.admitted().cloned();
-    editing.replace(&edited.content).map_err(|error| failure(file, &error))?;
-    let file = shown(file);
-    if let Some(group) = admitted {
-        say(format_args!(
-            "{file}: is made, and {group} may read it (mode 0640), so that the broker can"
-        ));
-    }
+    save_by(file, editing, |_, out| out.write_all(edited.content.as_ref()))?;
     if edited.devices == 0 {
+        let file = shown(file);
         say(format_args!(
             "warning: {file}: no device is left: a running broker keeps those it has"
+        ));
+    }
+    Ok(())
+}
+
+/// Replaces the file's content by what is written, from the old content.
+pub(crate) fn save_by(
+    file: &Path,
+    editing: Editing,
+    write: impl FnOnce(&[u8], &mut dyn Write) -> io::Result<()>,
+) -> Result<(), Failure> {
+    let admitted = editing.admitted().cloned();
+    editing.replace_by(write).map_err(|error| failure(file, &error))?;
+    if let Some(group) = admitted {
+        let file = shown(file);
+        say(format_args!(
+            "{file}: is made, and {group} may read it (mode 0640), so that the broker can"
         ));
     }
     Ok(())

@@ -158,10 +158,22 @@ impl Editing {
     /// # Errors
     ///
     /// [`EditError`].
-    pub(crate) fn replace(mut self, content: &Content) -> Result<(), EditError> {
+    pub(crate) fn replace(self, content: &Content) -> Result<(), EditError> {
+        self.replace_by(|_, out| out.write_all(content.as_ref()))
+    }
+
+    /// Replaces its content by what is written to the given file, from the old content.
+    ///
+    /// # Errors
+    ///
+    /// [`EditError`]; also if `write` returns an error.
+    pub(crate) fn replace_by(
+        mut self,
+        write: impl FnOnce(&[u8], &mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), EditError> {
         let folder = self.path.parent().unwrap_or(Path::new("/"));
         let beside = Beside::make(&self.path).map_err(failing(CANNOT_WRITE))?;
-        (&beside.file).write_all(content.as_ref()).map_err(failing(CANNOT_WRITE))?;
+        write(self.content.as_ref(), &mut &beside.file).map_err(failing(CANNOT_WRITE))?;
         take_after(&beside.file, &self.file, &self.metadata)?;
         beside.file.sync_all().map_err(failing(CANNOT_WRITE))?;
         self.check_unchanged()?;

@@ -15,8 +15,7 @@
 //! | [`editing`] | how is a secrets file replaced without losing anything? |
 //! | [`unwritable`] | why can a secrets file not be written, and what is at fault? |
 //! | [`readers`] | who may read a secrets file that is made here? |
-//! | [`import`] | which devices does a CSV file add or change? |
-//! | [`csv`] | what is on the lines of a CSV file? |
+//! | [`import`] | which devices do files from elsewhere add or change? |
 //! | [`list`] | which devices are there? |
 //! | [`manual`] | what do man pages look like? |
 //! | [`completion`] | what can come next on a command line that is being typed? |
@@ -30,10 +29,9 @@
 mod args;
 mod certificate;
 mod check;
-mod connack;
 mod completion;
+mod connack;
 mod connect_params;
-mod csv;
 mod edit;
 mod editing;
 mod explain;

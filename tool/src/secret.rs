@@ -28,9 +28,9 @@ pub(crate) fn table(file: &Path) -> Result<Table, Failure> {
     Ok(loaded.table)
 }
 
-/// All of standard input, which may hold secrets.
-pub(crate) fn stdin() -> io::Result<Zeroizing<Vec<u8>>> {
-    to_end(&mut unbuffered(io::stdin().as_fd())?, 0)
+/// Standard input, which may hold secrets, without std's buffer, which is never wiped.
+pub(crate) fn input() -> io::Result<File> {
+    unbuffered(io::stdin().as_fd())
 }
 
 /// All of an input of about this size, in bytes. Each buffer that gets too small is wiped.

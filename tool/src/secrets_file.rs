@@ -48,7 +48,8 @@ pub(crate) fn table(file: &Path) -> Result<Table, Failure> {
         return secret::table(file);
     }
     let file = Path::new("standard input");
-    let content = secret::stdin().map_err(LoadError::Io);
+    let content =
+        secret::input().and_then(|mut input| secret::to_end(&mut input, 0)).map_err(LoadError::Io);
     content
         .and_then(|content| read(content.as_slice(), content.len() as u64, 0, Cancel::NEVER))
         .map(|content| content.table)

@@ -12,7 +12,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     hash::{BuildHasher, RandomState},
-    io::Read,
+    io::{self, Read, Write},
 };
 use zeroize::Zeroize;
 
@@ -119,7 +119,12 @@ impl Settings<'_> {
 }
 
 impl Order<'_> {
-    fn check(&self) -> Result<(), LineFault> {
+    /// Checks the device id and each value by itself, without the file.
+    ///
+    /// # Errors
+    ///
+    /// [`LineFault`], with the first thing that is wrong.
+    pub fn check(&self) -> Result<(), LineFault> {
         line::name(self.device_id, Field::DeviceId, 1..=MAX_DEVICE_ID)?;
         match self.change {
             Change::Add(settings) | Change::Set(settings) | Change::Put(settings) => {
@@ -258,6 +263,25 @@ impl Edited {
     }
 }
 
+/// What is new in a content that was written elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// The number of devices added.
+    pub added: usize,
+    /// The number of existing devices changed or removed.
+    pub changed: usize,
+    /// The number of devices in the new content.
+    pub devices: usize,
+}
+
+impl Tally {
+    /// Whether the content is the same as before.
+    #[must_use]
+    pub fn is_unchanged(&self) -> bool {
+        self.added + self.changed == 0
+    }
+}
+
 /// The content of a secrets file, which is wiped when it is dropped.
 #[derive(Default)]
 pub struct Content(Vec<u8>);
@@ -305,17 +329,31 @@ impl AsRef<[u8]> for Content {
 ///
 /// [`Problems`]. An order that is wrong in two ways is reported for the first.
 pub fn apply(content: &[u8], orders: &(impl Orders + ?Sized)) -> Result<Edited, Problems> {
-    let mut draft = Draft::new(content, orders);
-    let (mark, text) = match content.strip_prefix(BYTE_ORDER_MARK) {
-        Some(text) => (BYTE_ORDER_MARK, text),
-        None => (&[][..], content),
-    };
-    draft.out.0.extend_from_slice(mark);
-    for line in text.split_inclusive(|byte| *byte == b'\n') {
-        draft.line(line);
-    }
-    draft.finish()
+    let mut draft = Draft::new(content, orders, None);
+    draft.run(content);
+    let (Tally { added, changed, devices }, content) = draft.finish()?;
+    Ok(Edited { content, added, changed, devices })
 }
+
+/// The same, for many orders: the new content is written piece by piece and is never in memory as a whole. Problems are known
+/// only at the end, so write it to [`io::sink`] first.
+///
+/// # Errors
+///
+/// The outer result has the error of `out`, the inner one [`Problems`] as from [`apply`].
+pub fn apply_to(
+    content: &[u8],
+    orders: &(impl Orders + ?Sized),
+    out: &mut dyn Write,
+) -> io::Result<Result<Tally, Problems>> {
+    let mut draft = Draft::new(content, orders, Some(out));
+    draft.run(content);
+    std::mem::replace(&mut draft.written, Ok(()))?;
+    Ok(draft.finish().map(|(tally, _)| tally))
+}
+
+/// How much of a new content is collected before it is written, in bytes.
+const PIECE: usize = 1 << 16;
 
 /// What is known of an order.
 #[derive(Clone, Copy, Debug, Default)]
@@ -327,7 +365,7 @@ struct State {
 }
 
 /// A new content while it is written.
-struct Draft<'a, O: ?Sized> {
+struct Draft<'a, 'w, O: ?Sized> {
     orders: &'a O,
     /// The numbers of the orders, by their devices.
     index: HashTable<u32>,
@@ -337,14 +375,18 @@ struct Draft<'a, O: ?Sized> {
     wrong: usize,
     /// Has its full size from the start: a vector that grows leaves copies behind.
     out: Content,
+    /// Where `out` goes piece by piece, if it is not kept.
+    writer: Option<&'w mut dyn Write>,
+    /// The first error of the writer; nothing is written after it.
+    written: io::Result<()>,
     line_end: &'static [u8],
     added: usize,
     changed: usize,
     devices: usize,
 }
 
-impl<'a, O: Orders + ?Sized> Draft<'a, O> {
-    fn new(content: &[u8], orders: &'a O) -> Self {
+impl<'a, 'w, O: Orders + ?Sized> Draft<'a, 'w, O> {
+    fn new(content: &[u8], orders: &'a O, writer: Option<&'w mut dyn Write>) -> Self {
         let count = orders.count();
         let mut draft = Self {
             orders,
@@ -354,6 +396,8 @@ impl<'a, O: Orders + ?Sized> Draft<'a, O> {
             problems: Found::default(),
             wrong: 0,
             out: Content::default(),
+            writer,
+            written: Ok(()),
             line_end: line_end(content),
             added: 0,
             changed: 0,
@@ -378,8 +422,50 @@ impl<'a, O: Orders + ?Sized> Draft<'a, O> {
                 }
             }
         }
-        draft.out.0.reserve_exact(content.len() + "\r\n".len() + growth);
+        let whole = content.len() + growth;
+        let size = if draft.writer.is_some() { whole.min(PIECE) } else { whole };
+        draft.out.0.reserve_exact(size + "\r\n".len());
         draft
+    }
+
+    /// Writes the new content.
+    fn run(&mut self, content: &[u8]) {
+        let (mark, text) = match content.strip_prefix(BYTE_ORDER_MARK) {
+            Some(text) => (BYTE_ORDER_MARK, text),
+            None => (&[][..], content),
+        };
+        self.out.0.extend_from_slice(mark);
+        for line in text.split_inclusive(|byte| *byte == b'\n') {
+            self.line(line);
+        }
+        self.new_devices();
+        if self.changed > 0 {
+            self.end_last_line();
+        }
+        self.write_piece();
+    }
+
+    /// Makes room for a number of bytes in `out`, which does not move: a vector that does leaves copies behind.
+    fn make_room(&mut self, bytes: usize) {
+        // The end of the last line decides what comes behind it, so only whole lines are written.
+        if self.out.0.len() + bytes > PIECE && self.out.0.ends_with(b"\n") {
+            self.write_piece();
+        }
+    }
+
+    /// Writes what is collected, if it is not kept.
+    fn write_piece(&mut self) {
+        let Some(writer) = &mut self.writer else { return };
+        if self.written.is_ok() {
+            self.written = writer.write_all(&self.out.0);
+        }
+        self.out.0.zeroize();
+    }
+
+    /// A line that does not change.
+    fn copy(&mut self, line: &[u8]) {
+        self.make_room(line.len());
+        self.out.0.extend_from_slice(line);
     }
 
     /// Notes why an order cannot be carried out. Only once for each order: a wrong value also makes a wrong line.
@@ -401,11 +487,11 @@ impl<'a, O: Orders + ?Sized> Draft<'a, O> {
     /// A line of the old content, with its newline.
     fn line(&mut self, line: &[u8]) {
         let body = line::trim_end(line.strip_suffix(b"\n").unwrap_or(line));
-        let Some(device_id) = device_id(body) else { return self.out.0.extend_from_slice(line) };
+        let Some(device_id) = device_id(body) else { return self.copy(line) };
         self.devices += 1;
         let orders = self.orders;
         let order = self.about(device_id).and_then(|at| Some((at, orders.get(at)?)));
-        let Some((at, order)) = order else { return self.out.0.extend_from_slice(line) };
+        let Some((at, order)) = order else { return self.copy(line) };
         if let Some(state) = self.states.get_mut(at) {
             state.is_met = true;
         }
@@ -433,6 +519,7 @@ impl<'a, O: Orders + ?Sized> Draft<'a, O> {
 
     /// Writes a line of a device and gives its beginning.
     fn write(&mut self, at: usize, body: &[u8], settings: &Settings<'_>, end: &[u8]) -> usize {
+        self.make_room(body.len() + settings.growth() + end.len());
         let start = self.out.0.len();
         render(&mut self.out.0, body, settings);
         self.out.0.extend_from_slice(end);
@@ -444,7 +531,7 @@ impl<'a, O: Orders + ?Sized> Draft<'a, O> {
     }
 
     /// Adds the devices that are not in the old content.
-    fn finish(mut self) -> Result<Edited, Problems> {
+    fn new_devices(&mut self) {
         let orders = self.orders;
         for at in 0..orders.count() {
             let Some(order) = orders.get(at) else { continue };
@@ -463,15 +550,18 @@ impl<'a, O: Orders + ?Sized> Draft<'a, O> {
                 Change::Set(_) | Change::Remove => self.is_wrong(at, Problem::Absent),
             }
         }
+    }
+
+    /// The result: the numbers, and the new content if it is kept.
+    fn finish(self) -> Result<(Tally, Content), Problems> {
         if self.wrong > 0 {
-            let first = std::mem::take(&mut self.problems.0).into_iter().collect();
-            return Err(Problems { first, total: self.wrong });
+            return Err(Problems {
+                first: self.problems.0.into_iter().collect(),
+                total: self.wrong,
+            });
         }
-        if self.changed > 0 {
-            self.end_last_line();
-        }
-        let Self { out: content, added, changed, devices, .. } = self;
-        Ok(Edited { content, added, changed, devices })
+        let Self { out, added, changed, devices, .. } = self;
+        Ok((Tally { added, changed, devices }, out))
     }
 
     fn end_last_line(&mut self) {
@@ -910,16 +1000,56 @@ mod tests {
             b"lamp-a:old-secret\r\nlamp-b:old-secret",
             long.as_bytes(),
         ] {
-            let mut draft = Draft::new(content, &orders);
+            let mut draft = Draft::new(content, &orders, None);
             let before = draft.out.0.as_ptr();
             // Lines are at most 64 bytes long here.
             assert!(draft.out.0.capacity() <= content.len() + 3 * 64);
-            for line in content.split_inclusive(|byte| *byte == b'\n') {
-                draft.line(line);
-            }
-            let after = draft.finish().unwrap().content;
+            draft.run(content);
+            let (_, after) = draft.finish().unwrap();
             assert_eq!(before, after.0.as_ptr());
         }
+    }
+
+    #[test]
+    fn a_content_that_is_written_in_pieces_is_the_same() {
+        let many: Vec<String> = (0..4000).map(|n| format!("new-{n}")).collect();
+        let long = "x".repeat(3 * PIECE);
+        let device = "lamp-a:old-secret\r\n";
+        for content in [
+            String::new(),
+            "\u{feff}".into(),
+            device.into(),
+            device.trim_end().into(),
+            device.to_owned() + &"# comment\n".repeat(20_000),
+            format!("\u{feff}#{long}\n{device}#{long}"),
+            format!("#{long}\n#{long}\r"),
+        ] {
+            for count in [0, 1, many.len()] {
+                let changed = ["lamp-a".to_owned()];
+                let ids = changed.iter().filter(|_| count > 0).chain(many.iter().take(count));
+                let put = Change::Put(secret(NEW));
+                let orders: Vec<Order<'_>> =
+                    ids.map(|id| Order { device_id: id.as_bytes(), change: put }).collect();
+                let kept = apply(content.as_bytes(), &orders).unwrap();
+                let mut written = Vec::new();
+                let tally = apply_to(content.as_bytes(), &orders, &mut written).unwrap().unwrap();
+                assert!(written == kept.content.as_ref(), "{} {count}", content.len());
+                let Edited { added, changed, devices, .. } = kept;
+                assert_eq!(tally, Tally { added, changed, devices });
+                assert_eq!(tally.is_unchanged(), count == 0);
+            }
+        }
+        let twice = [Order { device_id: b"d", change: Change::Remove }; 2];
+        let problems = apply_to(b"", &twice, &mut Vec::new()).unwrap().unwrap_err();
+        assert_eq!(problems, apply(b"", &twice).unwrap_err());
+    }
+
+    #[test]
+    fn a_write_that_fails_is_told() {
+        let order = Order { device_id: b"d", change: Change::Add(secret(NEW)) };
+        let mut room = [0; 4];
+        let written = apply_to(b"", &[order], &mut &mut room[..]);
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::WriteZero);
     }
 
     #[test]
