@@ -262,7 +262,7 @@ impl Plugin {
                 &Line::of(format_args!("secrets_file {file} holds no device")),
             );
         }
-        let (version, devices) = (env!("CARGO_PKG_VERSION"), table.len());
+        let (version, devices) = (iotda_core::VERSION, table.len());
         host.log(
             Level::Info,
             &Line::of(format_args!("version {version}, {devices} devices from {file}")),

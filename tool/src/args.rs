@@ -15,7 +15,7 @@ use std::{ffi::OsString, path::PathBuf};
 #[derive(Debug, Parser)]
 #[command(
     name = "iotda-auth",
-    version,
+    version = iotda_core::VERSION,
     after_help = "Exit status: 0 yes, 1 no, 2 wrong usage or a file that cannot be read or written.\n\
                   A secret is never taken from the command line or the environment."
 )]
