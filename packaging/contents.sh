@@ -42,12 +42,10 @@ lay_out() {
     done
     lay_out_tree docs "$docs/docs"
     put 644 mosquitto.acl.example "$examples/mosquitto.acl.example"
-    sed "s|/usr/lib/x86_64-linux-gnu/mosquitto_iotda_auth.so|$plugins/mosquitto_iotda_auth.so|" mosquitto.conf.example \
-        >"$work/mosquitto.conf.example"
-    as_conf_d "$work/mosquitto.conf.example" >"$work/iotda-auth.conf"
-    grep -q "^plugin $plugins/mosquitto_iotda_auth.so$" "$work/iotda-auth.conf" && ! grep -q '^ *#*listener' "$work/iotda-auth.conf" ||
+    as_conf_d mosquitto.conf.example >"$work/iotda-auth.conf"
+    grep -q '^plugin .*mosquitto_iotda_auth.so$' "$work/iotda-auth.conf" && ! grep -q '^#*listener' "$work/iotda-auth.conf" ||
         fail "the conf.d file that packaging/contents.sh makes of mosquitto.conf.example names no plugin, or has a listener"
-    put 644 "$work/mosquitto.conf.example" "$examples/mosquitto.conf.example"
+    put 644 mosquitto.conf.example "$examples/mosquitto.conf.example"
     put 644 "$work/iotda-auth.conf" "$examples/conf.d/iotda-auth.conf"
     lay_out_tree packaging/fail2ban "$examples/fail2ban"
     lay_out_tree packaging/systemd "$examples/systemd"
