@@ -31,6 +31,7 @@ is_here() {
     ca-certificates) [[ -e /etc/ssl/certs/ca-certificates.crt ]] ;;
     bash-completion) [[ -e /usr/share/bash-completion/bash_completion ]] ;;
     binutils) command -v nm ;;
+    python3-pip) python3 -m pip --version 2>/dev/null ;;
     procps) type -P kill ;; # the shell's own kill is of no use to a test
     python3) [[ -x /usr/bin/python3 ]] ;; # Debian's own, which its fail2ban is for
     *) command -v "$1" ;;

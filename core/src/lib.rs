@@ -17,3 +17,11 @@ pub mod login;
 pub mod options;
 pub mod registry;
 pub mod topics;
+
+/// The version, and the commit if `./dev package` made this: `0.1.0 (1a2b3c4d5e6f)`.
+///
+/// The commit comes from the environment, because a build from an archive has no git to ask.
+pub const VERSION: &str = match option_env!("IOTDA_VERSION") {
+    Some(version) => version,
+    None => env!("CARGO_PKG_VERSION"),
+};

@@ -280,7 +280,7 @@ impl Plugin {
         }
         warn_of(host, &file, &loaded.warnings(Some(host.user())));
         let Loaded { table, ends_in_newline, identity, .. } = loaded;
-        let (version, devices) = (env!("CARGO_PKG_VERSION"), Count(table.len(), "device"));
+        let (version, devices) = (iotda_core::VERSION, Count(table.len(), "device"));
         host.log(Level::Info, &Line::of(format_args!("version {version}, {devices} from {file}")));
         host.log(Level::Info, &Line::of(format_args!("options: {}", InForce(&given))));
         let now = Instant::now();

@@ -24,7 +24,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 #[derive(Debug, Parser)]
 #[command(
     name = "iotda-auth",
-    version,
+    version = iotda_core::VERSION,
     after_help = after_help()
 )]
 struct CommandLine {

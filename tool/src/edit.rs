@@ -287,7 +287,7 @@ pub(crate) fn save_by(
     write: impl FnOnce(&[u8], &mut dyn Write) -> io::Result<()>,
 ) -> Result<(), Failure> {
     let admitted = editing.admitted().cloned();
-    editing.replace_by(write).map_err(|error| failure(file, &error))?;
+    editing.replace(write).map_err(|error| failure(file, &error))?;
     if let Some(group) = admitted {
         let file = shown(file);
         say(format_args!(

@@ -153,21 +153,13 @@ impl Editing {
         self.admitted.as_ref()
     }
 
-    /// Replaces its content. Owner, mode and access list stay the same.
-    ///
-    /// # Errors
-    ///
-    /// [`EditError`].
-    pub(crate) fn replace(self, content: &Content) -> Result<(), EditError> {
-        self.replace_by(|_, out| out.write_all(content.as_ref()))
-    }
-
-    /// Replaces its content by what is written to the given file, from the old content.
+    /// Replaces its content by what is written to the given file, from the old content. Owner, mode and access list stay the
+    /// same.
     ///
     /// # Errors
     ///
     /// [`EditError`]; also if `write` returns an error.
-    pub(crate) fn replace_by(
+    pub(crate) fn replace(
         mut self,
         write: impl FnOnce(&[u8], &mut dyn Write) -> io::Result<()>,
     ) -> Result<(), EditError> {

@@ -254,6 +254,7 @@ mod tests {
                 None => None,
                 Some(Proof::Secret(value)) => Some((false, value.to_vec())),
                 Some(Proof::Certificate(value)) => Some((true, value.to_vec())),
+                Some(_) => panic!("an import has no such order"),
             };
             assert_eq!(proof(found), proof(expected));
             assert_eq!((found.secondary, found.frozen), (expected.secondary, expected.frozen));

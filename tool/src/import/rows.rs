@@ -263,6 +263,7 @@ mod tests {
             None => "-".into(),
             Some(Proof::Secret(secret)) => text(secret).to_owned(),
             Some(Proof::Certificate(value)) => format!("x509={}", text(value)),
+            Some(_) => panic!("an import has no such order"),
         };
         let secondary = settings.secondary.map(|value| value.map(text));
         Ok(format!("{} {proof} {secondary:?} {:?}", text(device_id), settings.frozen))
