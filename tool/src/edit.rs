@@ -134,8 +134,11 @@ fn names(args: &args::SetCertificate) -> Result<(Device<'_>, Option<&OsStr>), Fa
         ([Some(file), Some(id), Some(certificate)], false) => (Some(file), id, Some(certificate)),
         (given, dropping) => {
             let found = given.iter().flatten().count();
-            let expected =
-                if dropping { "[FILE] DEVICE_ID --drop-secondary" } else { "[FILE] DEVICE_ID CERT" };
+            let expected = if dropping {
+                "[FILE] DEVICE_ID --drop-secondary"
+            } else {
+                "[FILE] DEVICE_ID CERT"
+            };
             let s = if found == 1 { "" } else { "s" };
             return Err(Failure::new(format!("expected {expected}, found {found} name{s}")));
         }

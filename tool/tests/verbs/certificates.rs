@@ -60,7 +60,11 @@ fn names_of_set_certificate() {
         (file, &[][..], "expected [FILE] DEVICE_ID CERT, found 0 names"),
         (file, &["door"], "expected [FILE] DEVICE_ID CERT, found 1 name\n"),
         (file, &["--drop-secondary"], "expected [FILE] DEVICE_ID --drop-secondary, found 0 names"),
-        (file, &[file, "door", OTHER, "--drop-secondary"], "expected [FILE] DEVICE_ID --drop-secondary, found 3 names"),
+        (
+            file,
+            &[file, "door", OTHER, "--drop-secondary"],
+            "expected [FILE] DEVICE_ID --drop-secondary, found 3 names",
+        ),
         (file, &[file, "door"], "found a file alone"),
         (file, &["door", file, OTHER], "found them the other way round"),
         ("", &["door", OTHER], none),
