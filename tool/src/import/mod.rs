@@ -128,7 +128,7 @@ fn described(
             format!("device {device}: given{earlier} already")
         }
         Problem::Present => format!("device {device}: {problem} (--update changes it)"),
-        Problem::Absent | Problem::Certificate => format!("device {device}: {problem}"),
+        problem => format!("device {device}: {problem}"),
     }
 }
 
