@@ -33,7 +33,7 @@ mod text;
 pub(crate) use field::Choice;
 
 use crate::{
-    args,
+    args::{self, ImportFormat},
     edit::{open, save_by, say_reload},
     secrets_file,
     terminal::{Answer, Failure, Progress},
@@ -86,7 +86,7 @@ pub(crate) fn run(args: &args::Import) -> Result<Answer, Failure> {
     }
     drop(progress);
     report.success(args.format, tally)?;
-    if !args.dry_run && !tally.is_unchanged() {
+    if !args.dry_run && !tally.is_unchanged() && args.format == ImportFormat::Text {
         say_reload(file, "the import is done", args.say);
     }
     Ok(Answer::Yes)
@@ -132,9 +132,7 @@ fn described(
             format!("device {device}: given{earlier} already")
         }
         Problem::Present => format!("device {device}: {problem} (--update changes it)"),
-        Problem::Absent | Problem::Certificate | Problem::Secret => {
-            format!("device {device}: {problem}")
-        }
+        problem => format!("device {device}: {problem}"),
     }
 }
 

@@ -155,8 +155,8 @@ fn pack(out: &mut Vec<u8>, device_id: &[u8], settings: &Settings<'_>) {
     let (kind, proof) = match settings.proof {
         Some(Proof::Secret(secret)) => (SECRET, secret),
         Some(Proof::Certificate(value)) => (CERTIFICATE, value),
-        // An import replaces both fingerprints or none.
-        Some(Proof::FirstCertificate(_) | Proof::SecondCertificate(_)) | None => (0, &[][..]),
+        // No import asks for another.
+        _ => (0, &[][..]),
     };
     let secondary = if settings.secondary.is_some() { SECONDARY } else { 0 };
     let frozen = match settings.frozen {

@@ -242,7 +242,11 @@ pub(super) fn described(shape: &Shape) -> String {
     }
     match (aside.is_empty(), more_aside) {
         (true, false) => text,
-        (true, true) => format!("{text}; left aside: the other columns"),
+        (true, true) => {
+            format!(
+                "{text}; left aside: columns that no row has (does the header's line end too late?)"
+            )
+        }
         (false, more) => format!("{text}; left aside: {}", listed(aside.iter(), *more)),
     }
 }

@@ -340,10 +340,24 @@ fn a_header_behind_many_empty_rows_is_read_whole_or_not_at_all() {
         match &out.shape {
             Ok(_) => assert_eq!(out.lines(), "d:topsecret:frozen\n", "{padding}"),
             Err(stop) => {
-                assert!(stop.to_string().contains("expected a header, found a line"), "{stop}")
+                assert!(stop.to_string().contains("expected a header, found a line"), "{stop}");
             }
         }
     }
     let long = format!("device_id,secret,{}frozen\n", "x,".repeat(20_000));
     assert!(import(long.as_bytes(), &[]).told().contains("more than 16 KiB"));
+}
+
+#[test]
+fn a_header_that_has_lost_its_line_end_shows_no_secret() {
+    for rows in ["", "e,topsecret\n", "e,topsecret,\n\nf,topsecret\n"] {
+        let out = import(format!("device_id,secret,noted,topsecret,\n{rows}").as_bytes(), &[]);
+        let told = out.told();
+        assert!(
+            told.contains("left aside: columns that no row has") && !told.contains("topsecret"),
+            "{told}"
+        );
+    }
+    let out = import(b"device_id,secret,note\nd,topsecret\ne,topsecret,x\n", &[]);
+    assert!(out.told().contains("left aside: \"note\""), "{}", out.told());
 }

@@ -41,6 +41,23 @@ pub(super) const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "probe",
+        &[
+            (
+                "Whether the broker of this machine lets a device in",
+                "iotda-auth probe 64a1f0c2_lamp-01 --secrets-file /etc/mosquitto/iotda.secrets",
+            ),
+            (
+                "Over TLS, from elsewhere; the secret is asked for",
+                "iotda-auth probe 64a1f0c2_lamp-01 --host mqtt.example.com --cafile ca.crt",
+            ),
+            (
+                "For a health check, with a device of its own",
+                "iotda-auth probe health-check --secrets-file /etc/mosquitto/iotda.secrets --quiet --timeout 2s",
+            ),
+        ],
+    ),
+    (
         "check",
         &[(
             "Before the broker is reloaded",
