@@ -1,10 +1,13 @@
 //! What happens to a login: the check, and everything that follows from it.
 
-use super::{Answer, Asked, Host, Level, Login, Peer, Plugin, stack::wiped_after};
+use super::{
+    Answer, Asked, Host, Level, Login, Peer, Plugin, downstream::TOLD_A_MINUTE, stack::wiped_after,
+    tables::shown,
+};
 use crate::{
     limiter::Limiter,
-    sessions::{Begun, Replaced, Session, Whence},
-    takeovers,
+    sessions::{Begun, ClientHandle, Replaced, Session, Whence},
+    takeovers::{self, minute},
 };
 use iotda_core::{
     log::{self, Acceptance, Line, Origin},
@@ -137,6 +140,46 @@ impl Plugin {
         self.tell_refusal(host, &peer.connect(), peer.origin, Refusal::NotAsked.into());
     }
 
+    /// The broker, a 2.1, has let a client in.
+    pub fn was_let_in(&self, client: ClientHandle) {
+        if self.awaited.get() == Some(client) {
+            self.awaited.set(None);
+        }
+    }
+
+    /// A client that has logged in here has left. If a 2.1 has not let it in before, the broker has turned it away although the
+    /// log says that it was accepted: for `global_max_clients`, or for its will (`connect__on_authorised` in
+    /// `handle_connect.c`, 2.1.2), and its own log does not say why.
+    pub fn left(&self, host: &dyn Host, peer: &Peer<'_>) {
+        if self.awaited.get() != Some(peer.client) {
+            return;
+        }
+        self.awaited.set(None);
+        let minute = minute(self.started.elapsed());
+        let (last, told) = self.turned_away_told.get();
+        let told = if last == minute { told } else { 0 };
+        if told < TOLD_A_MINUTE {
+            self.turned_away_told.set((minute, told + 1));
+            let id = peer.client_id.unwrap_or_default();
+            host.log(Level::Notice, &log::write::turned_away(id, peer.origin));
+        }
+    }
+
+    /// A device is let in on a listener that this instance serves, and another instance has accepted it: a 2.1 asks no further
+    /// one then.
+    pub fn was_not_asked(&self, host: &dyn Host) {
+        if !self.second_told.replace(true) {
+            let file = shown(&self.options.secrets_file);
+            host.log(
+                Level::Warning,
+                &Line::of(format_args!(
+                    "the plugin is loaded twice for one listener, and the instance with secrets_file {file} is not asked about \
+                     devices that the other accepts: take one of the two out of mosquitto.conf"
+                )),
+            );
+        }
+    }
+
     /// A client that 2.0 had let in has left, and was not remembered.
     pub fn left_unasked(&self, host: &dyn Host, peer: &Peer<'_>) {
         let Some(id) = peer.client_id.filter(|_| self.is_stranger(peer)) else { return };
@@ -188,6 +231,8 @@ impl Plugin {
         if let Some(replaced) = replaced {
             self.take_over(host, login, &replaced);
         }
+        // A 2.1 sends CONNECT next, before anything else of this client's.
+        self.awaited.set(host.names_sessions().then_some(login.client));
         let by_device = self.options.session_id == SessionId::Device;
         Answer::Accept { session_id: by_device.then_some(device_id) }
     }

@@ -227,6 +227,12 @@ pub struct Plugin {
     missed_reload_told: Cell<bool>,
     /// Whether the log has been told that the broker lets devices' ClientIds in without asking.
     unasked_told: Cell<bool>,
+    /// A client that was accepted and that the broker, a 2.1, has not let in yet.
+    awaited: Cell<Option<ClientHandle>>,
+    /// The minute since the start in which the last client was told that the broker turned away, and how many were in it.
+    turned_away_told: Cell<(u64, u32)>,
+    /// Whether the log has been told that another instance serves the same listener.
+    second_told: Cell<bool>,
     /// The sessions that are being checked against a new table.
     ending: RefCell<Option<Ending>>,
     /// When the broker sent its last TICK, by the wall clock.
@@ -301,6 +307,9 @@ impl Plugin {
             sweep_is_known: Cell::new(false),
             missed_reload_told: Cell::new(false),
             unasked_told: Cell::new(false),
+            awaited: Cell::new(None),
+            turned_away_told: Cell::new((0, 0)),
+            second_told: Cell::new(false),
             ending: RefCell::default(),
             last_tick: Cell::new(None),
             trap_told: Cell::new(false),
@@ -331,6 +340,7 @@ impl Plugin {
     /// A TICK: periodic work.
     pub fn tick(&self, host: &dyn Host) {
         self.sweep_is_known.set(false);
+        self.awaited.set(None);
         self.last_tick.set(Some(SystemTime::now()));
         self.look_for_news(host);
         self.end_of_minute(host);

@@ -45,6 +45,7 @@ mod sighup;
 mod start;
 mod stats;
 mod strangers;
+mod turned_away;
 mod twice;
 mod valgrind;
 mod wills;

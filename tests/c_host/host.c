@@ -760,7 +760,12 @@ static int right_login(mosquitto_plugin_id_t *plugin)
 {
 	struct mosquitto device = client(CLIENT_ID);
 	int code = ask(plugin, &device, DEVICE, PASSWORD);
-	gone(plugin, IOTDA_EVT_DISCONNECT, &device);
+	if(code == IOTDA_SUCCESS){
+		let_in(plugin, &device);
+		log_out(&device);
+	}else{
+		gone(plugin, IOTDA_EVT_DISCONNECT, &device);
+	}
 	return code;
 }
 
