@@ -52,6 +52,7 @@ fn other(text: &[u8], username: Option<&[u8]>) -> Kind {
 }
 
 /// Whether it ends in `_0_{digit}_{ten digits}`, whatever else may be wrong.
+#[inline(never)]
 fn ends_like_a_devices(text: &[u8]) -> bool {
     !matches!(ClientId::parse(text), Err(ClientIdError::OtherClient))
 }
