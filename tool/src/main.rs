@@ -5,9 +5,7 @@
 //! | [`args`] | what was asked? The single definition of the command line |
 //! | [`connect_params`] | what does this device send in its CONNECT? |
 //! | [`check`] | is this secrets file in order? |
-//! | [`steps`] | how do the steps of a check look? |
-//! | [`explain`] | why is this login accepted or refused? |
-//! | [`explain_line`] | why was the login of this line of the log refused? |
+//! | [`explain`] | why is this login, or the login of this line of the log, accepted or refused? |
 //! | [`edit`] | how is one device of a secrets file changed? |
 //! | [`editing`] | how is a secrets file replaced without losing anything? |
 //! | [`import`] | which devices does a CSV file add or change? |
@@ -28,12 +26,10 @@ mod csv;
 mod edit;
 mod editing;
 mod explain;
-mod explain_line;
 mod import;
 mod list;
 mod manual;
 mod secret;
-mod steps;
 mod terminal;
 
 use args::Verb;
@@ -43,10 +39,7 @@ fn main() -> ExitCode {
     terminal::exit_code(match args::parse() {
         Ok(Verb::ConnectParams(args)) => connect_params::run(&args),
         Ok(Verb::Check(args)) => check::run(&args),
-        Ok(Verb::Explain(args)) => match &args.log_line {
-            Some(line) => explain_line::run(line),
-            None => explain::run(&args),
-        },
+        Ok(Verb::Explain(args)) => explain::run(&args),
         Ok(Verb::Add(args)) => edit::add(&args),
         Ok(Verb::Remove(args)) => edit::remove(&args),
         Ok(Verb::ResetSecret(args)) => edit::reset_secret(&args),
