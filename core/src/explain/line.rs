@@ -60,3 +60,66 @@ fn has_secret(reason: Refusal) -> Option<bool> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::read;
+
+    fn of(line: &str) -> Explanation {
+        let line = format!("iotda-auth: refused {line}");
+        Explanation::of_line(&read::parse(&line).unwrap())
+    }
+
+    #[test]
+    fn each_step_has_the_outcome_that_the_line_tells() {
+        for (sign, reason, expected) in [
+            (0, "rate_limited", "F---------"),
+            (0, "wrong_password", "ppppppnF--"),
+            (1, "wrong_password", "pppppppF--"),
+            (1, "stale_timestamp", "ppppppF---"),
+            (1, "no_certificate", "ppppppnnF-"),
+            (0, "frozen", "ppppppnooF"),
+            (1, "frozen", "ppppppoooF"),
+            (1, "unknown_device", "pppppF----"),
+            (1, "internal_error", "??????????"),
+            (1, "not_asked", "??????????"),
+        ] {
+            let line =
+                format!("client=\"d_0_{sign}_2026112209\" user=\"d\" address=- reason={reason}");
+            let steps = of(&line).steps;
+            let letters = steps.iter().map(|(_, outcome)| match outcome {
+                Outcome::Passed => 'p',
+                Outcome::NotApplicable => 'n',
+                Outcome::PassedOrNotApplicable => 'o',
+                Outcome::NotReached => '-',
+                Outcome::NotKnown => '?',
+                Outcome::Failed { .. } => 'F',
+                Outcome::NotChecked => 'c',
+            });
+            assert_eq!(letters.collect::<String>(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_kind_is_the_lines_or_else_that_of_the_client_id_that_it_has() {
+        for (line, kind) in [
+            ("client=\"d\" user=\"d\" address=- reason=bad_client_id shape=tail", Some(Kind::Tail)),
+            ("client=\"d\" user=\"d\" address=- reason=bad_client_id", Some(Kind::DeviceId)),
+            ("client=\"d\" user=- address=- reason=bad_client_id", Some(Kind::OtherClient)),
+            ("client=- user=- address=- reason=bad_client_id shape=later", Some(Kind::Empty)),
+            ("client=\"d\"... user=\"d\" address=- reason=bad_client_id", None),
+            ("client=\"d\" user=\"d\"... address=- reason=bad_client_id", None),
+            ("client=\"d\" user=\"d\" address=- reason=wrong_password", None),
+            (
+                "client=\"d\" user=\"d\" address=- reason=wrong_password password=hour",
+                Some(Kind::Hour),
+            ),
+        ] {
+            let verdict = of(line).verdict;
+            assert_eq!((verdict.id(), verdict.kind()), ("refused", kind), "{line}");
+            let advice = kind.map(Kind::advice).or(verdict.reason().map(Refusal::advice));
+            assert_eq!(verdict.advice(), advice);
+        }
+    }
+}

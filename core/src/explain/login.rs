@@ -107,3 +107,203 @@ fn limit(seconds: Option<i64>) -> String {
         None => "unlimited".into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        login::{SignType, policy::OtherClients, signature::HourKey, timestamp::Hour},
+        registry::{Cancel, read::read},
+    };
+
+    const FILE: &str =
+        "lamp:s3cr3t-1\nice:s3cr3t-1:frozen\ndoor:x509=0000000000000000000000000000000000000000\n";
+
+    /// Explains a login of nine o'clock, this many seconds later, and gives the outcomes from step 2 on in letters, the
+    /// facts of the step that failed, and the answer.
+    fn explained(connect: &Connect<'_>, policy: &Policy, age: i64) -> (String, String, Answer) {
+        let table = read(FILE.as_bytes(), FILE.len() as u64, 1, Cancel::NEVER).unwrap().table;
+        let now = Hour::parse(b"2026112209").unwrap().start() + age;
+        let Explanation { logged, steps, verdict } =
+            Explanation::of_login(connect, &table, policy, now);
+        assert_eq!((logged, &steps[0].1), (None, &Outcome::NotChecked));
+        assert!(steps.iter().map(|(step, _)| *step).eq(Step::ALL));
+        let mut told = String::new();
+        let letters = steps[1..].iter().map(|(_, outcome)| match outcome {
+            Outcome::Passed => 'p',
+            Outcome::NotApplicable => 'n',
+            Outcome::NotReached => '-',
+            Outcome::Failed { reason, facts } => {
+                assert!(verdict.reason().is_none_or(|refused| refused == *reason));
+                told = facts.iter().map(|fact| format!(" {fact}")).collect();
+                'F'
+            }
+            other => panic!("{other:?}"),
+        });
+        (letters.collect(), told, verdict)
+    }
+
+    #[test]
+    fn each_step_has_its_outcome_and_its_facts() {
+        let made = |sign_type| HourKey::new(sign_type, b"2026112209").password(b"s3cr3t-1");
+        let (right, sm3) = (made(SignType::Sha256), made(SignType::Sm3Timestamp));
+        let login = |id: &'static str, name: &'static str| Connect {
+            client_id: Some(id.as_bytes()),
+            username: Some(name.as_bytes()),
+            password: Some(right.as_bytes()),
+            certificate: None,
+            keep_alive: 120,
+        };
+        let lamp = login("lamp_0_1_2026112209", "lamp");
+        let standard = Policy::default();
+        let any = Policy { keep_alive: KeepAlive::Any, ..Policy::default() };
+        let unlimited = Policy { timestamp_max_ahead: None, ..Policy::default() };
+        let refused = |kind: Kind| Answer::Refused { reason: kind.reason(), kind: Some(kind) };
+        let for_reason = |reason| Answer::Refused { reason, kind: None };
+        let door = login("door_0_1_2026112209", "door");
+        for (connect, policy, age, letters, facts, answer) in [
+            (lamp, &standard, 0, "pppppppnp", "", Answer::Accepted),
+            (
+                login("lamp_0_0_2026112209", "lamp"),
+                &any,
+                -999_999,
+                "pppppnpnp",
+                "",
+                Answer::Accepted,
+            ),
+            (lamp, &unlimited, -999_999, "pppppppnp", "", Answer::Accepted),
+            (
+                Connect { client_id: None, ..lamp },
+                &standard,
+                0,
+                "F--------",
+                " client=- shape=empty",
+                refused(Kind::Empty),
+            ),
+            (
+                login("lamp", "lamp"),
+                &standard,
+                0,
+                "F--------",
+                " client=\"lamp\" shape=deviceid",
+                refused(Kind::DeviceId),
+            ),
+            (
+                login("lamp_0_7_2026112209", "lamp"),
+                &standard,
+                0,
+                "pF-------",
+                " sign_type=7",
+                for_reason(Refusal::BadSignType),
+            ),
+            (
+                Connect { keep_alive: 0, ..lamp },
+                &standard,
+                0,
+                "ppF------",
+                " keepalive=0 accepted=30-1200",
+                for_reason(Refusal::BadKeepAlive),
+            ),
+            (
+                login("lamp_0_1_2026112209", "l\n"),
+                &standard,
+                0,
+                "pppF-----",
+                " user=\"l\\n\" device=\"lamp\"",
+                for_reason(Refusal::UserMismatch),
+            ),
+            (
+                login("lump_0_1_2026112209", "lump"),
+                &standard,
+                0,
+                "ppppF----",
+                " device=\"lump\"",
+                for_reason(Refusal::UnknownDevice),
+            ),
+            (
+                lamp,
+                &standard,
+                7200,
+                "pppppF---",
+                " age=2h password=right max_age=1h5m",
+                refused(Kind::RightButStale),
+            ),
+            (
+                Connect { password: None, ..lamp },
+                &standard,
+                7200,
+                "pppppF---",
+                " age=2h max_age=1h5m",
+                for_reason(Refusal::StaleTimestamp),
+            ),
+            (
+                lamp,
+                &standard,
+                -90_000,
+                "pppppF---",
+                " ahead=1d1h password=right max_ahead=1d",
+                refused(Kind::RightButAhead),
+            ),
+            (
+                Connect { password: Some(sm3.as_bytes()), ..lamp },
+                &standard,
+                0,
+                "ppppppF--",
+                " password=signtype",
+                refused(Kind::SignType),
+            ),
+            (
+                door,
+                &standard,
+                99_999,
+                "pppppnnF-",
+                " device=\"door\"",
+                for_reason(Refusal::NoCertificate),
+            ),
+            (
+                login("ice_0_0_2026112209", "ice"),
+                &standard,
+                0,
+                "pppppnpnF",
+                " device=\"ice\"",
+                for_reason(Refusal::Frozen),
+            ),
+        ] {
+            let found = explained(&connect, policy, age);
+            assert_eq!(found, (letters.into(), facts.into(), answer), "{connect:?}");
+        }
+        let shown = Connect { certificate: Some(b"der"), ..door };
+        let (letters, facts, answer) = explained(&shown, &standard, 0);
+        assert_eq!(
+            (letters.as_str(), answer),
+            ("pppppnnF-", for_reason(Refusal::WrongCertificate))
+        );
+        assert!(
+            facts.starts_with(" certificate=") && facts.ends_with(" device=\"door\""),
+            "{facts}"
+        );
+    }
+
+    #[test]
+    fn who_is_left_to_others_is_told_of_a_mistake_only_if_it_is_nearly_a_device() {
+        let defer = Policy { other_clients: OtherClients::Defer, ..Policy::default() };
+        for (id, nearly) in [
+            ("backend", None),
+            ("", None),
+            ("auto-5628DEB3-25A5-4E5F-8F6C-0123456789AB", None),
+            ("lamp", None),
+            ("lamp_0_1_2026112209_7", Some(Kind::Tail)),
+            ("lamp-0-1-2026112209", Some(Kind::Separators)),
+        ] {
+            let (client_id, username) = (Some(id.as_bytes()), Some(&b"lamp"[..]));
+            let connect = Connect { client_id, username, ..Connect::default() };
+            let (letters, _, answer) = explained(&connect, &defer, 0);
+            assert_eq!(
+                (letters.as_str(), answer),
+                ("F--------", Answer::Deferred { nearly }),
+                "{id}"
+            );
+            assert_eq!(answer.advice(), nearly.map(Kind::advice));
+        }
+    }
+}

@@ -28,7 +28,8 @@ use std::{
 pub const FIRST: usize = 100;
 /// How many further lines are written each minute for each reason.
 pub const AGAIN: u64 = 10;
-/// How many refusals are looked at again each minute, for all reasons together: some milliseconds of the broker's thread.
+/// How many refusals are looked at again each minute, for all reasons together: a small part of the broker's time, also on a
+/// CPU without instructions for SHA-256.
 pub const RECOGNISED: u64 = 600;
 const MINUTE: Duration = Duration::from_secs(60);
 
