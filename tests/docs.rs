@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use iotda_core::{
-    login::Refusal,
+    login::{Kind, Refusal},
     options::{OPTIONS, Options},
 };
 use std::{
@@ -163,16 +163,28 @@ fn documents_say_what_to_do_about_every_refusal() {
     assert_eq!(found, expected);
 }
 
+/// Each kind has a row in the README, and no other.
+#[test]
+fn readme_has_every_kind() {
+    let found = table("| reason | recognised as | meaning | what to do |");
+    let row = |kind: &Kind| {
+        let field = format!("`{}={}`", kind.field(), kind.id());
+        vec![format!("`{}`", kind.reason().id()), field, kind.to_string(), kind.advice().to_owned()]
+    };
+    assert_eq!(found, Kind::ALL.iter().map(row).collect::<Vec<_>>());
+}
+
 /// The commands and options that the advice names exist.
 #[test]
 fn advice_names_what_there_is() {
     let help = tool(["--help"]).out;
-    for refusal in Refusal::ALL {
-        for verb in words_after(refusal.advice(), "iotda-auth ") {
+    let advice = Refusal::ALL.map(Refusal::advice).into_iter().chain(Kind::ALL.map(Kind::advice));
+    for advice in advice {
+        for verb in words_after(advice, "iotda-auth ") {
             assert!(help.contains(&format!("\n  {verb} ")), "{verb}");
         }
-        for (at, prefix) in refusal.advice().match_indices("plugin_opt_") {
-            let rest = &refusal.advice()[at + prefix.len()..];
+        for (at, prefix) in advice.match_indices("plugin_opt_") {
+            let rest = &advice[at + prefix.len()..];
             assert!(Options::names().any(|name| rest.starts_with(name)), "{rest}");
         }
     }
@@ -418,7 +430,7 @@ fn documents_have_every_topic() {
         .filter_map(|line| line.trim().strip_prefix("(\"")?.split('"').next())
         .map(String::from)
         .collect();
-    topics.insert("refused/REASON".into());
+    topics.extend(["refused/REASON".into(), "refused/REASON/KIND".into()]);
     let rows = table("| topic below `$SYS/broker/iotda-auth/` | value |");
     assert_eq!(rows.iter().map(|row| plain(&row[0]).to_string()).collect::<BTreeSet<_>>(), topics);
 }

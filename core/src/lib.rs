@@ -9,9 +9,13 @@
 //! | [`options`] | what did the operator ask for? |
 //! | [`topics`] | which topics is a device subscribed to without asking? |
 //! | [`log`] | how does it look in the log? |
+//! | [`explain`] | why is a login accepted or refused, and what is to be done? |
+//! | [`harmless`] | how is a text from elsewhere shown to people? |
 
 #![forbid(unsafe_code)]
 
+pub mod explain;
+pub mod harmless;
 pub mod log;
 pub mod login;
 pub mod options;

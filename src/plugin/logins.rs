@@ -12,15 +12,15 @@ use crate::{
 use iotda_core::{
     log::{self, Acceptance, Line, Origin},
     login::{
-        ClientId, Connect, Refusal, Verdict,
-        client_id::ClientIdError,
-        timestamp::UnixSeconds,
-        verify,
-        verify::{Detail, Refused},
+        ClientId, Connect, Kind, Refusal, Verdict, client_id::ClientIdError, recognise::recognise,
+        timestamp::UnixSeconds, verify, verify::Refused,
     },
     options::SessionId,
 };
-use std::{ffi::CString, time::SystemTime};
+use std::{
+    ffi::CString,
+    time::{Duration, SystemTime},
+};
 
 impl Plugin {
     /// Answers a login. [`asked::SHAPES`](super::asked::SHAPES) has the result for each shape.
@@ -217,8 +217,7 @@ impl Plugin {
         let device_id = client_id.device_id;
         let replaced = match self.begin_session(login, device_id) {
             Some(Begun::TooOften) => {
-                let refused = Refused { reason: Refusal::RateLimited, detail: Detail::Takeovers };
-                return self.refuse(host, login, refused);
+                return self.refuse(host, login, Kind::Takeovers);
             }
             Some(Begun::TookOver(replaced)) => Some(replaced),
             Some(Begun::Alone) | None => None,
@@ -301,12 +300,29 @@ impl Plugin {
         origin: Origin<'_>,
         refused: Refused,
     ) {
-        self.counters.add_refusal(refused.reason);
         let now = self.started.elapsed();
+        let refused = self.recognised(connect, refused, now);
+        self.counters.add_refusal(refused.reason);
+        if let Some(kind) = refused.kind() {
+            self.counters.add_kind(kind);
+        }
         let client = connect.client_id;
         let told = self.log_budget.try_borrow_mut();
         if told.is_ok_and(|mut log_budget| log_budget.tell(refused.reason, client, now)) {
             host.log(Level::Notice, &log::write::refusal(connect, origin, refused));
+        }
+    }
+
+    /// Adds to a refusal what is wrong with its ClientId or password.
+    fn recognised(&self, connect: &Connect<'_>, refused: Refused, now: Duration) -> Refused {
+        let Ok(table) = self.table.try_borrow() else { return refused };
+        if !refused.reason.tells_of_devices() {
+            return recognise(refused, connect, &table);
+        }
+        let may_be = self.log_budget.try_borrow_mut().map(|mut budget| budget.may_recognise(now));
+        match may_be {
+            Ok(true) => wiped_after(|| recognise(refused, connect, &table)),
+            _ => refused,
         }
     }
 

@@ -23,6 +23,7 @@ mod hostile_packets;
 mod hostile_texts;
 mod http_api;
 mod instances;
+mod kinds;
 mod login;
 mod machine;
 mod matrix;

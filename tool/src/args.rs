@@ -179,6 +179,15 @@ pub(crate) enum Format {
     Shell,
 }
 
+/// How an explanation is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExplainFormat {
+    /// For people
+    Text,
+    /// One object, for programs
+    Json,
+}
+
 /// The arguments of `check`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Check {
@@ -197,10 +206,18 @@ pub(crate) struct Explain {
     /// The secrets file [default: IOTDA_SECRETS_FILE]
     #[arg(long, value_name = "FILE")]
     pub(crate) secrets_file: Option<PathBuf>,
-    /// A refusal's line from the broker's log, in place of all else
+    /// A refusal's line from the broker's log, in place of all else; - reads it from standard input
     ///
     /// The log has no password, so nothing is checked again: the steps are told as the line has them.
-    #[arg(long, value_name = "LINE", exclusive = true)]
+    #[arg(
+        long,
+        value_name = "LINE",
+        allow_hyphen_values = true,
+        conflicts_with_all = [
+            "secrets_file", "client_id", "username", "password", "password_stdin", "certificate", "keepalive", "at",
+            "options",
+        ]
+    )]
     pub(crate) log_line: Option<String>,
     /// The ClientId that is sent
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
@@ -223,6 +240,9 @@ pub(crate) struct Explain {
     /// When the login comes, like 2026-11-22T09:00:00Z [default: now]
     #[arg(long, value_name = "RFC3339", value_parser = instant)]
     pub(crate) at: Option<Timestamp>,
+    /// How the explanation is printed
+    #[arg(long, value_enum, default_value_t = ExplainFormat::Text)]
+    pub(crate) format: ExplainFormat,
     /// Options as in mosquitto.conf: plugin_opt_timestamp_max_age 2h, or timestamp_max_age=2h
     #[arg(value_name = "OPTION")]
     pub(crate) options: Vec<String>,

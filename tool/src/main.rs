@@ -8,9 +8,7 @@
 //! | [`connack`] | what does a broker's code mean? |
 //! | [`mqtt`] | how is a broker spoken to? |
 //! | [`check`] | is this secrets file in order? |
-//! | [`steps`] | how do the steps of a check look? |
-//! | [`explain`] | why is this login accepted or refused? |
-//! | [`explain_line`] | why was the login of this line of the log refused? |
+//! | [`explain`] | why is this login, or the login of this line of the log, accepted or refused? |
 //! | [`edit`] | how is one device of a secrets file changed? |
 //! | [`editing`] | how is a secrets file replaced without losing anything? |
 //! | [`unwritable`] | why can a secrets file not be written, and what is at fault? |
@@ -35,7 +33,6 @@ mod connect_params;
 mod edit;
 mod editing;
 mod explain;
-mod explain_line;
 mod import;
 mod list;
 mod manual;
@@ -44,7 +41,6 @@ mod probe;
 mod readers;
 mod secret;
 mod secrets_file;
-mod steps;
 mod terminal;
 mod unwritable;
 
@@ -59,10 +55,7 @@ fn main() -> ExitCode {
         Ok(Verb::ConnectParams(args)) => connect_params::run(&args),
         Ok(Verb::Probe(args)) => probe::run(&args),
         Ok(Verb::Check(args)) => check::run(&args),
-        Ok(Verb::Explain(args)) => match &args.log_line {
-            Some(line) => explain_line::run(line),
-            None => explain::run(&args),
-        },
+        Ok(Verb::Explain(args)) => explain::run(&args),
         Ok(Verb::Add(args)) => edit::add(&args),
         Ok(Verb::Remove(args)) => edit::remove(&args),
         Ok(Verb::ResetSecret(args)) => edit::reset_secret(&args),

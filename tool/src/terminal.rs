@@ -3,8 +3,10 @@
 //! Results go to standard output. Everything else goes to standard error, one line each, after the name of the tool. The
 //! tool goes on if nobody reads them any more.
 
+pub(crate) use iotda_core::harmless::Harmless;
+
 use std::{
-    fmt::{self, Write as _},
+    fmt,
     io::{self, BufWriter, ErrorKind, IsTerminal, StdoutLock, Write},
     path::Path,
     process::ExitCode,
@@ -61,18 +63,6 @@ pub(crate) fn exit_code(answer: Result<Answer, Failure>) -> ExitCode {
 /// A path for output: a file's name may hold control sequences for the terminal.
 pub(crate) fn shown(path: &Path) -> impl fmt::Display + '_ {
     Harmless(path.to_string_lossy())
-}
-
-/// A text from elsewhere. Control sequences and invisible characters are escaped; quotes stay as they are.
-pub(crate) struct Harmless<T>(pub(crate) T);
-
-impl<T: AsRef<str>> fmt::Display for Harmless<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.as_ref().chars().try_for_each(|char| match char {
-            '"' | '\'' | '\\' => f.write_char(char),
-            char => char.escape_debug().fmt(f),
-        })
-    }
 }
 
 /// Prints a line on standard error.

@@ -297,7 +297,7 @@ impl fmt::Display for Detail {
                 }
                 if password_right { f.write_str(" password=right") } else { Ok(()) }
             }
-            Self::Takeovers => f.write_str(" limit=takeovers"),
+            Self::Kind(kind) => write!(f, " {}={}", kind.field(), kind.id()),
             Self::Certificate(sha256) => {
                 f.write_str(" certificate=")?;
                 sha256.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
