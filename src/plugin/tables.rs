@@ -296,8 +296,11 @@ pub(super) fn load_at_start(host: &dyn Host, path: &Path) -> Result<Loaded, Load
     }
 }
 
-/// Logs which lines of a file are wrong.
+/// Logs which lines of a file are wrong, if it has lines of devices at all.
 pub(super) fn report_lines(host: &dyn Host, file: &str, errors: &LineErrors) {
+    if errors.foreign.is_some() {
+        return;
+    }
     for (line, fault) in &errors.first {
         host.log(Level::Error, &Line::of(format_args!("{file} line {line}: {fault}")));
     }

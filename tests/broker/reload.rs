@@ -175,7 +175,7 @@ fn a_wrong_file_changes_nothing(version: Version) {
     fs::remove_file(path).unwrap();
     check("cannot be read: No such file or directory");
     fs::create_dir(path).unwrap();
-    check("expected a regular file, found something else");
+    check("expected a regular file, found a directory");
     fs::remove_dir(path).unwrap();
 
     // Earlier errors are forgotten after the file is right again.

@@ -57,7 +57,9 @@ fn files_that_cannot_be_read_stop_the_broker(version: Version) {
     assert_eq!(lines(&log).len(), 1, "{log}");
     assert!(
         log.contains(&format!(
-            "not started: secrets_file {missing:?}: cannot be read: No such file"
+            "not started: secrets_file {missing:?}: cannot be read: No such file or directory: there is no \"missing\" in the \
+             folder {:?}",
+            missing.parent().unwrap()
         )),
         "{log}"
     );
@@ -65,14 +67,14 @@ fn files_that_cannot_be_read_stop_the_broker(version: Version) {
     let setup = Setup::new(version);
     let folder = setup.scratch().path().to_path_buf();
     let log = setup.secrets_file(&folder).fail();
-    assert!(log.contains("expected a regular file, found something else"), "{log}");
+    assert!(log.contains("expected a regular file, found a directory"), "{log}");
 
     // Nobody writes to the pipe, so a reader would wait forever.
     let setup = Setup::new(version);
     let pipe = setup.scratch().path().join("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let log = setup.secrets_file(&pipe).fail();
-    assert!(log.contains("expected a regular file, found something else"), "{log}");
+    assert!(log.contains("expected a regular file, found a named pipe (FIFO)"), "{log}");
 
     let setup = Setup::new(version).secrets(secrets());
     set_mode(&setup.scratch().path().join("secrets"), 0o602);
@@ -108,8 +110,8 @@ fn wrong_lines_stop_the_broker(version: Version) {
 
     for (content, expected) in [
         (vec![b'x'; 1_000_000], "line 1: expected at most 1024 bytes, found more"),
-        (b"a:5f2b9c0e7d\0\n".to_vec(), "line 1: secret: expected only A-Z a-z 0-9 _ -"),
-        (vec![0; 4096], "line 1: expected at most 1024 bytes"),
+        (b"a:5f2b9c0e7d\0\n".to_vec(), "line 1: expected text, found a NUL byte at position 13"),
+        (vec![0; 4096], "expected lines like device_id:secret, found only NUL bytes"),
         (
             b"a:5f2b9c0e7d\nb\xFF:5f2b9c0e7d\n".to_vec(),
             "line 2: device id: expected only A-Z a-z 0-9 _ -",

@@ -34,7 +34,8 @@ fn accept(file: &Path, loaded: &Loaded) -> Result<Answer, Failure> {
 /// Lists the wrong lines as compilers do, for editors and grep.
 fn list(file: &Path, errors: LineErrors) -> Result<Answer, Failure> {
     terminal::write(|out| {
-        for (line, fault) in &errors.first {
+        // Not of a file that has no lines of devices at all.
+        for (line, fault) in errors.first.iter().filter(|_| errors.foreign.is_none()) {
             writeln!(out, "{}:{line}: {fault}", shown(file))?;
         }
         Ok(())

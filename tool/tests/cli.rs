@@ -353,10 +353,11 @@ fn file_must_be_the_operators() {
     tool(&["connect-params", "lamp", "--secrets-file", &file]).is_misuse(reason);
     tool(&["explain", "--secrets-file", &file]).is_misuse(reason);
 
-    let not_a_file = "expected a regular file, found something else";
     let path = folder.0.path().to_str().unwrap();
-    tool(&["check", path]).is(1, "", &format!("iotda-auth: {path}: {not_a_file}\n"));
-    tool(&["check", "/dev/null"]).is(1, "", &format!("iotda-auth: /dev/null: {not_a_file}\n"));
+    for (path, found) in [(path, "a directory"), ("/dev/null", "a device")] {
+        let reason = format!("expected a regular file, found {found}");
+        tool(&["check", path]).is(1, "", &format!("iotda-auth: {path}: {reason}\n"));
+    }
 
     let missing = folder.0.path().join("missing");
     let missing = missing.to_str().unwrap();
