@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`args`] | what was asked? The single definition of the command line |
 //! | [`connect_params`] | what does this device send in its CONNECT? |
-//! | [`check`] | is this secrets file in order? |
+//! | [`check`] | is this secrets file, or this broker's configuration, in order? |
 //! | [`steps`] | how do the steps of a check look? |
 //! | [`explain`] | why is this login accepted or refused? |
 //! | [`explain_line`] | why was the login of this line of the log refused? |

@@ -314,11 +314,16 @@ fn counts_devices() {
     let file = folder.secrets();
     tool(&["check", &file]).is(0, &format!("{file}: 4 devices\n"), "");
     let file = folder.file("# none\n", 0o640);
-    tool(&["check", &file]).is(0, &format!("{file}: 0 devices\n"), "");
+    let none = format!("iotda-auth: warning: {file}: holds no device\n");
+    tool(&["check", &file]).is(0, &format!("{file}: 0 devices\n"), &none);
+    let file = folder.file("lamp:12345678\nmeter:12345678", 0o640);
+    let cut = "has no newline behind its last line: if it was cut off, its last device is wrong";
+    let cut = format!("iotda-auth: warning: {file}: {cut}\n");
+    tool(&["check", &file]).is(0, &format!("{file}: 2 devices\n"), &cut);
     let file = folder.file("lamp:12345678\n", 0o644);
     tool(&["check", &file]).is(
         0,
-        &format!("{file}: 1 devices\n"),
+        &format!("{file}: 1 device\n"),
         &format!(
             "iotda-auth: warning: {file}: can be read by every user of this machine (chmod o-r)\n"
         ),
@@ -839,7 +844,7 @@ fn unknown_verbs_and_options_are_misuse() {
     tool(&[]).is_misuse("expected a command, found none");
     tool(&["chekc"]).is_misuse("unrecognized subcommand 'chekc'");
     tool(&["--quiet"]).is_misuse("unexpected argument '--quiet'");
-    tool(&["check"]).is_misuse("<FILE>");
+    tool(&["check"]).is_misuse("expected a secrets file or --config, found neither");
     tool(&["check", "--all", "file"]).is_misuse("unexpected argument '--all'");
     tool(&["connect-params"]).is_misuse("<DEVICE_ID>");
 }
