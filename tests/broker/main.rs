@@ -4,6 +4,7 @@
 
 mod acl;
 mod certificates;
+mod checked;
 mod clock;
 mod company;
 mod connack;
