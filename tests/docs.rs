@@ -298,7 +298,7 @@ fn readme_names_verbs_of_the_tool() {
 }
 
 /// The documents' files below `docs`.
-fn documents() -> Vec<String> {
+fn texts_below_docs() -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders = vec![root.join("docs")];
     let mut documents = Vec::new();
@@ -319,7 +319,7 @@ fn documents() -> Vec<String> {
 #[test]
 fn the_findings_of_check_are_documented() {
     let header = "| id | | what is found | what to do |";
-    let tables: Vec<Vec<String>> = documents()
+    let tables: Vec<Vec<String>> = texts_below_docs()
         .iter()
         .filter(|document| document.lines().any(|line| line == header))
         .map(|document| {
