@@ -5,6 +5,7 @@
 mod acl;
 mod broken_files;
 mod certificates;
+mod checked;
 mod clock;
 mod company;
 mod connack;

@@ -39,7 +39,7 @@ pub(crate) enum Verb {
     ConnectParams(ConnectParams),
     /// Log in at a broker as a device, and say what it answers.
     Probe(Probe),
-    /// Check a secrets file: every error with its line, or the number of devices.
+    /// Check a secrets file, or a broker's configuration with all that belongs to it.
     Check(Check),
     /// Show how the plugin answers a login, check by check, and what to do.
     Explain(Explain),
@@ -190,9 +190,45 @@ pub(crate) enum ExplainFormat {
 
 /// The arguments of `check`.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "With --config, each finding is a line FILE:LINE: error or warning: what was found: what to do [id]. An error \
+                  keeps the broker from starting. Exit status 1 for errors, 0 for warnings alone. The configuration is read as \
+                  that version of the broker reads it; without --broker and without an installed broker as 2.0 and as 2.1, and \
+                  what is an error in one of them only is a warning.\n\
+                  Files are opened as the broker's user, if root runs this: that of --as, or else of user in the \
+                  configuration, or else mosquitto."
+)]
 pub(crate) struct Check {
-    /// The secrets file [default: IOTDA_SECRETS_FILE]
+    /// The secrets file, or - for standard input [default: IOTDA_SECRETS_FILE]
+    #[arg(conflicts_with = "config")]
     pub(crate) file: Option<PathBuf>,
+    /// Check a broker's configuration, and the secrets files that it names, as the broker would find them
+    #[arg(long, value_name = "MOSQUITTO.CONF")]
+    pub(crate) config: Option<PathBuf>,
+    /// Open the files as this user
+    #[arg(long = "as", value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// For which broker: a version like 2.0.21, or the path of the program [default: the one that is installed]
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) broker: Option<String>,
+    /// Count warnings as errors in the exit status
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Print what --config can find, and what to do about each
+    #[arg(long, exclusive = true)]
+    pub(crate) list: bool,
+    /// How the findings are printed
+    #[arg(long, value_enum, default_value_t = CheckFormat::Text)]
+    pub(crate) format: CheckFormat,
+}
+
+/// How findings are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckFormat {
+    /// A line for each, as compilers do
+    Text,
+    /// One object with findings, errors, warnings and devices
+    Json,
 }
 
 /// The arguments of `explain`.

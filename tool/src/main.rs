@@ -7,7 +7,7 @@
 //! | [`probe`] | does a broker let this device in? |
 //! | [`connack`] | what does a broker's code mean? |
 //! | [`mqtt`] | how is a broker spoken to? |
-//! | [`check`] | is this secrets file in order? |
+//! | [`check`] | is this secrets file, or this broker's configuration, in order? |
 //! | [`explain`] | why is this login, or the login of this line of the log, accepted or refused? |
 //! | [`edit`] | how is one device of a secrets file changed? |
 //! | [`editing`] | how is a secrets file replaced without losing anything? |

@@ -32,14 +32,19 @@ pub(crate) fn named(given: Option<&Path>, what: &str) -> Result<PathBuf, Failure
 /// every command: only `check` is asked nothing else, but the others cannot do what they should either.
 pub(crate) fn unusable(file: &Path, error: &LoadError, hint: &str) -> Failure {
     let reason = format!("{}: {error}{hint}", shown(file));
-    match error {
+    if could_be_read(error) { Failure::no(reason) } else { Failure::new(reason) }
+}
+
+/// Whether the file was read, and is not in order.
+pub(crate) fn could_be_read(error: &LoadError) -> bool {
+    !matches!(
+        error,
         LoadError::Io(_)
-        | LoadError::NoMemory
-        | LoadError::Changing
-        | LoadError::NoAnswer { .. }
-        | LoadError::Cancelled => Failure::new(reason),
-        _ => Failure::no(reason),
-    }
+            | LoadError::NoMemory
+            | LoadError::Changing
+            | LoadError::NoAnswer { .. }
+            | LoadError::Cancelled
+    )
 }
 
 /// The devices of a secrets file, or of standard input if the file is `-`.

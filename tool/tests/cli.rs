@@ -1030,7 +1030,7 @@ fn unknown_verbs_and_options_are_misuse() {
     tool(&[]).is_misuse("expected a command, found none");
     tool(&["chekc"]).is_misuse("unrecognized subcommand 'chekc'");
     tool(&["--quiet"]).is_misuse("unexpected argument '--quiet'");
-    tool(&["check"]).is_misuse("FILE: expected a secrets file");
+    tool(&["check"]).is_misuse("--config or FILE: expected a secrets file");
     tool(&["check", "--all", "file"]).is_misuse("unexpected argument '--all'");
     tool(&["connect-params"]).is_misuse("<DEVICE_ID>");
 }
