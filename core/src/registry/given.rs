@@ -8,7 +8,8 @@ const NAMES: [&[u8]; 2] = [b"sha256 fingerprint=", b"sha1 fingerprint="];
 
 /// Fingerprints separated by commas, as a secrets file has them: without colons and names. A text that is no fingerprint
 /// stays as it is.
-pub(super) fn bare(list: &[u8]) -> Cow<'_, [u8]> {
+#[must_use]
+pub fn bare(list: &[u8]) -> Cow<'_, [u8]> {
     if !list.iter().any(|byte| matches!(byte, b':' | b'=')) {
         return Cow::Borrowed(list);
     }

@@ -3,6 +3,7 @@
 use super::field::{Field, Given};
 use iotda_core::registry::{
     edit::{Proof, Settings},
+    given,
     line::LineFault,
 };
 use std::fmt;
@@ -207,16 +208,17 @@ fn word<T: Copy>(given: &Given<'_>, field: Field, words: &[Words<T>]) -> Result<
     }
 }
 
-/// The fingerprints as a secrets file has them: without colons and blanks, separated by a comma.
+/// The fingerprints as a secrets file has them: without colons, blanks and OpenSSL's names, separated by a comma.
 fn fingerprints(given: &Given<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
     let first = given.filled(Field::X509).ok_or(Fault::SecondFingerprintOnly)?;
     let digits = |value: &'_ [u8], out: &mut Vec<u8>| {
-        out.extend(value.iter().filter(|byte| !matches!(byte, b':' | b' ')).map(
-            |byte| match byte {
-                b';' => b',',
-                byte => *byte,
-            },
-        ));
+        for (number, one) in value.split(|byte| matches!(byte, b',' | b';')).enumerate() {
+            if number > 0 {
+                out.push(b',');
+            }
+            let bare = given::bare(one.trim_ascii());
+            out.extend(bare.iter().filter(|byte| !matches!(byte, b':' | b' ')));
+        }
     };
     digits(first, out);
     if let Some(second) = given.filled(Field::SecondaryX509) {

@@ -214,7 +214,7 @@ fn without_a_broker_both_series_are_told() {
 fn misuse_is_told() {
     let folder = Folder::new();
     let path = folder.0.path().to_str().unwrap().to_string();
-    tool(["check"]).is_misuse("expected a secrets file or --config, found neither");
+    tool(["check"]).is_misuse("--config or FILE: expected a secrets file");
     tool(["check", "--strict", "file"]).is_misuse("--strict and --broker are for --config");
     tool(["check", "--config", "x", "file"]).is_misuse("cannot be used with");
     tool(["check", "--config", &format!("{path}/missing")])

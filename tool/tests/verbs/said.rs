@@ -90,10 +90,12 @@ fn an_import_says_that_a_reload_is_due() {
     let csv = place.other("devices.csv", "device_id,secret\nnew,topsecret\n");
     let args = ["import", place.file(), &csv];
     let numbers = format!("{}: 1 would be added, 0 would be changed\n", place.file());
-    tool(&[&args[..], &["--dry-run"]].concat()).tells(0, &numbers, "");
+    tool(&[&args[..], &["--dry-run"]].concat()).tells(0, &numbers, "read as CSV");
     tool(&args).tells(0, &numbers.replace("would be ", ""), RELOAD);
     let args = [&args[..], &["--update"]].concat();
-    tool(&args).tells(0, &format!("{}: 0 added, 0 changed\n", place.file()), "");
+    tool(&args).tells(0, &format!("{}: 0 added, 0 changed\n", place.file()), "read as CSV");
+    let quiet = [&args[..], &["--quiet"]].concat();
+    tool(&quiet).is(0, &format!("{}: 0 added, 0 changed\n", place.file()), "");
 }
 
 #[test]
