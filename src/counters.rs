@@ -86,7 +86,8 @@ impl Counters {
     }
 }
 
-/// The kinds that occurred, by reason: `wrong_password: cut=1 other=7; …`.
+/// The kinds that occurred, by reason: `wrong_password: 1 cut, 7 other; …`. A count stands before its word, so that it is not
+/// taken for a counter, such as `takeovers=1`.
 #[derive(Debug)]
 pub struct Kinds<'a>(&'a Counters);
 
@@ -95,11 +96,13 @@ impl fmt::Display for Kinds<'_> {
         let mut reason = None;
         for kind in Kind::ALL.into_iter().filter(|kind| self.0.recognised(*kind) > 0) {
             let last = reason.replace(kind.reason());
-            if last != reason {
+            if last == reason {
+                f.write_str(",")?;
+            } else {
                 f.write_str(if last.is_some() { "; " } else { "" })?;
                 write!(f, "{}:", kind.reason().id())?;
             }
-            write!(f, " {}={}", kind.id(), self.0.recognised(kind))?;
+            write!(f, " {} {}", self.0.recognised(kind), kind.id())?;
         }
         Ok(())
     }
@@ -181,11 +184,11 @@ mod tests {
         assert!(counters.kinds().is_none());
         counters.add_kind(Kind::Other);
         let told = || counters.kinds().unwrap().to_string();
-        assert_eq!(told(), "wrong_password: other=1");
+        assert_eq!(told(), "wrong_password: 1 other");
         for kind in [Kind::Cut, Kind::Tail, Kind::Epoch, Kind::Tail] {
             counters.add_kind(kind);
         }
-        assert_eq!(told(), "bad_client_id: epoch=1 tail=2; wrong_password: cut=1 other=1");
+        assert_eq!(told(), "bad_client_id: 1 epoch, 2 tail; wrong_password: 1 cut, 1 other");
     }
 
     /// However large the numbers are.

@@ -22,7 +22,7 @@ impl Plugin {
     pub(super) fn tell_counters(&self, host: &dyn Host) {
         host.log(Level::Info, &Line::of(format_args!("since the start: {}", self.counters)));
         if let Some(kinds) = self.counters.kinds() {
-            host.log(Level::Info, &Line::of(format_args!("recognised since the start: {kinds}")));
+            host.log(Level::Info, &Line::of(format_args!("recognised so far: {kinds}")));
         }
     }
 
