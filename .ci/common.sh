@@ -33,6 +33,9 @@ is_here() {
     binutils) command -v nm ;;
     python3-pip) python3 -m pip --version 2>/dev/null ;;
     procps) type -P kill ;; # the shell's own kill is of no use to a test
+    iproute2) PATH=$PATH:/usr/sbin:/sbin command -v ip ;;
+    debootstrap) PATH=$PATH:/usr/sbin:/sbin command -v debootstrap ;;
+    qemu-user) command -v qemu-aarch64 ;;
     python3) [[ -x /usr/bin/python3 ]] ;; # Debian's own, which its fail2ban is for
     *) command -v "$1" ;;
     esac >/dev/null

@@ -58,6 +58,19 @@ build() {
     done
 }
 
+# build_fault TRIPLE: the library with ClientIds that make it panic, for tests. Prints where it is; the next build replaces it.
+build_fault() {
+    local triple=$1 rustflags="-C link-arg=-Wl,--build-id=sha1" options=()
+    [[ $triple != *-musl ]] || {
+        rustflags+=" -C target-feature=-crt-static"
+        options=(-Z "build-std=std,panic_unwind")
+    }
+    pinned_cargo cargo-zigbuild zigbuild --release --locked --quiet --target "$triple" "${options[@]}" \
+        --config profile.release.strip=false --config 'profile.release.debug="line-tables-only"' \
+        --package mosquitto-iotda-auth --features fault-injection >&2
+    echo "$build/${triple%.2.17}/release/libmosquitto_iotda_auth.so"
+}
+
 # The symbols go where debuggers search for them: below .build-id, by the id that the linker has made of the content.
 split_symbols() {
     local out=$1 file=$2 id

@@ -170,7 +170,8 @@ library_folders() {
 # because Debian's sh drops variables whose names it cannot use, such as cargo's CARGO_BIN_EXE_iotda-auth.
 write_wrappers() {
     local loader path="" folder program
-    loader=$(cd "$work" && find root -type f -name 'ld-linux*.so.*' -print -quit)
+    # Until Debian 11 it is a link there. The link in /lib64 is an absolute one.
+    loader=$(cd "$work" && find root ! -type d -path '*-linux-gnu*/ld-linux*.so.*' -print -quit)
     [[ -n $loader ]] || fail "no dynamic loader among the packages"
     while read -r folder; do
         path+=${path:+:}'$here/'$folder
