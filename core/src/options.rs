@@ -426,7 +426,8 @@ fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
 }
 
 /// `90`, `90s`, `15m`, `1h` or `2d`, in seconds.
-fn duration(text: &str) -> Option<i64> {
+#[must_use]
+pub fn duration(text: &str) -> Option<i64> {
     let (digits, unit) = match text.bytes().last()? {
         b's' => (text.strip_suffix('s')?, 1),
         b'm' => (text.strip_suffix('m')?, 60),

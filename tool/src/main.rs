@@ -10,6 +10,7 @@
 //! | [`explain_line`] | why was the login of this line of the log refused? |
 //! | [`edit`] | how is one device of a secrets file changed? |
 //! | [`editing`] | how is a secrets file replaced without losing anything? |
+//! | `follow` | how is a secrets file kept equal to a table in PostgreSQL? |
 //! | [`import`] | which devices does a CSV file add or change? |
 //! | [`csv`] | what is on the lines of a CSV file? |
 //! | [`list`] | which devices are there? |
@@ -29,6 +30,8 @@ mod edit;
 mod editing;
 mod explain;
 mod explain_line;
+#[cfg(feature = "follow")]
+mod follow;
 mod import;
 mod list;
 mod manual;
@@ -54,6 +57,8 @@ fn main() -> ExitCode {
         Ok(Verb::Unfreeze(args)) => edit::freeze(&args, false),
         Ok(Verb::List(args)) => list::run(&args),
         Ok(Verb::Import(args)) => import::run(&args),
+        #[cfg(feature = "follow")]
+        Ok(Verb::Follow(args)) => follow::run(&args),
         Ok(Verb::Man(args)) => manual::page(&args),
         Ok(Verb::Completions(args)) => manual::completions(&args),
         Err(error) => args::answer(error),
