@@ -179,6 +179,8 @@ fn an_emptier_primary_is_not_published(release: Release) {
     drop(first);
     // Another server that has a few of the devices, and one that has none.
     let other = Server::new(release);
+    // Its history is not older: it goes on where the first one's ended, as far as anybody can tell.
+    other.sql(LONG_HISTORY);
     place.set_dsn(&other.dsn());
     for statements in ["SELECT", &insert(1, 150)] {
         other.sql(statements);
@@ -197,6 +199,10 @@ fn an_emptier_primary_is_not_published(release: Release) {
     place.wait_until_equal(&other);
 }
 
+/// Some megabytes of write-ahead log. All servers of the tests are copies of one.
+const LONG_HISTORY: &str =
+    "CREATE TABLE other AS SELECT repeat('x', 500) FROM generate_series(1, 20000)";
+
 /// A copy of the data folder of before, as of a standby that had not replicated all.
 fn an_older_primary_is_not_published(release: Release) {
     let mut server = Server::new(release);
@@ -209,7 +215,7 @@ fn an_older_primary_is_not_published(release: Release) {
     };
     copy_folder(&data, &copy);
     server.start();
-    server.sql("CREATE TABLE other AS SELECT repeat('x', 500) FROM generate_series(1, 20000)");
+    server.sql(LONG_HISTORY);
     server.sql("UPDATE iotda.device SET frozen = true WHERE device_id = 'dev-1'");
     let place = Place::new(&server.dsn());
     let follower = place.start();
@@ -310,7 +316,8 @@ fn systemd_hears_of_it(release: Release) {
         }
         panic!("{expected} is not heard");
     };
-    let words = ["env", &variable, "WATCHDOG_USEC=300000"];
+    let script = "WATCHDOG_PID=$$ exec \"$@\"";
+    let words = ["env", &variable, "WATCHDOG_USEC=300000", "sh", "-c", script, "sh"];
     let follower = place.start_by(&words);
     heard("READY=1");
     assert_eq!(place.lines().len(), 3, "ready means that there is a file");
