@@ -99,13 +99,13 @@ impl Place {
 
     /// Starts a follower.
     #[must_use]
-    pub fn start(&self) -> Follower<'_> {
+    pub fn start(&self) -> Follower {
         self.start_by(&[])
     }
 
     /// Starts a follower by a program that executes the words behind its own.
     #[must_use]
-    pub fn start_by(&self, starter: &[&str]) -> Follower<'_> {
+    pub fn start_by(&self, starter: &[&str]) -> Follower {
         let words: Vec<OsString> = starter.iter().map(OsString::from).chain(self.words()).collect();
         let log = OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
         // What it says is to be this follower's.
@@ -117,7 +117,7 @@ impl Place {
             .stderr(log)
             .spawn()
             .unwrap();
-        Follower { place: self, child }
+        Follower { log: self.log_file(), child }
     }
 
     /// Runs a follower to its end; its exit status.
@@ -209,12 +209,16 @@ pub fn lines_of(file: &Path) -> Vec<String> {
 }
 
 /// A running follower, killed with the value.
-pub struct Follower<'a> {
-    place: &'a Place,
+pub struct Follower {
+    log: PathBuf,
     child: Child,
 }
 
-impl Follower<'_> {
+impl Follower {
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -242,17 +246,17 @@ impl Follower<'_> {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(begin.elapsed() < PATIENCE, "the follower does not end:\n{}", self.place.log());
+            assert!(begin.elapsed() < PATIENCE, "the follower does not end:\n{}", self.log());
             thread::sleep(Duration::from_millis(5));
         };
         status.code().unwrap_or(-1)
     }
 }
 
-impl Drop for Follower<'_> {
+impl Drop for Follower {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        assert!(!self.place.log().contains("panicked"), "{}", self.place.log());
+        assert!(thread::panicking() || !self.log().contains("panicked"), "{}", self.log());
     }
 }
