@@ -2,7 +2,7 @@
 
 use crate::{
     follower::{Follower, Place},
-    router::{Behind, Router},
+    router::{Behind, RELEASES, Router},
     server::Server,
 };
 use std::{path::Path, time::Duration};
@@ -82,7 +82,7 @@ impl Fleet {
             port: node.broker.port(),
             has_proxy_protocol: node.version.has_proxy_protocol(),
         };
-        let router = Router::start(&nodes.iter().map(behind).collect::<Vec<_>>());
+        let router = Router::start(RELEASES[0], &nodes.iter().map(behind).collect::<Vec<_>>());
         Self { nodes, router }
     }
 

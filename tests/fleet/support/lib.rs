@@ -15,6 +15,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
     thread,
 };
+use support::broker::cache_folder;
 
 /// A folder below the system's folder for temporary files, whose path is short enough for a Unix socket. It is removed on
 /// drop, unless the test has failed.
@@ -50,6 +51,17 @@ impl Drop for Folder {
             let _ = fs::remove_dir_all(&self.0);
         }
     }
+}
+
+/// A program of what tests/fleet/fetch-parts unpacks.
+///
+/// # Panics
+///
+/// If it is not there: a test must not pass without it.
+pub fn part(name: &str, program: &str) -> PathBuf {
+    let path = cache_folder("IOTDA_PARTS", "parts").join(name).join("bin").join(program);
+    assert!(path.exists(), "no {}: ./dev fleet brings it", path.display());
+    path
 }
 
 /// Sends a signal to a process.

@@ -1,6 +1,6 @@
 //! HAProxy in front of the brokers, with the configuration that is shipped.
 
-use crate::Folder;
+use crate::{Folder, part};
 use std::{
     fs::{self, File},
     net::TcpStream,
@@ -56,19 +56,19 @@ fn configuration(shipped: &str, port: u16, brokers: &[Behind]) -> String {
 
 impl Router {
     /// Starts HAProxy, and waits until it listens.
-    pub fn start(brokers: &[Behind]) -> Self {
+    pub fn start(release: &str, brokers: &[Behind]) -> Self {
         let (folder, port) = (Folder::new(), free_port());
         let shipped = fs::read_to_string(root().join("packaging/haproxy/haproxy.cfg")).unwrap();
         let config = folder.path().join("haproxy.cfg");
         fs::write(&config, configuration(&shipped, port, brokers)).unwrap();
         let log = File::create(folder.path().join("log")).unwrap();
-        let child = haproxy(&config)
+        let child = haproxy(release, &config)
             .arg("-db")
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
-            .expect("haproxy runs: ./dev fleet brings it");
+            .expect("haproxy runs");
         let router = Self { folder, port, child };
         let listens = || TcpStream::connect(("127.0.0.1", port)).is_ok();
         wait_within(Duration::from_secs(20), listens).unwrap_or_else(|| panic!("{}", router.log()));
@@ -94,10 +94,12 @@ impl Drop for Router {
     }
 }
 
-/// HAProxy with a configuration. It is where no user's path leads.
-pub fn haproxy(config: &Path) -> Command {
-    let program = Path::new("/usr/sbin/haproxy");
-    let mut command = Command::new(if program.exists() { program } else { Path::new("haproxy") });
+/// The releases of HAProxy that the shipped configuration is for: those of Debian 12 and 13.
+pub const RELEASES: [&str; 2] = ["haproxy-2.6", "haproxy-3.0"];
+
+/// HAProxy with a configuration.
+pub fn haproxy(release: &str, config: &Path) -> Command {
+    let mut command = Command::new(part(release, "haproxy"));
     command.arg("-f").arg(config);
     command
 }

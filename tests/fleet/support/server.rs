@@ -1,6 +1,6 @@
 //! A real PostgreSQL on a port of its own.
 
-use crate::{Folder, as_nobody, signal};
+use crate::{Folder, as_nobody, part as part_of, signal};
 use postgres::{Client, NoTls};
 use std::{
     env, fs,
@@ -12,42 +12,28 @@ use std::{
     time::Duration,
 };
 use support::{
-    broker::{cache_folder, free_port, wait_within},
+    broker::{free_port, wait_within},
     tool::tool,
 };
 
 /// Which PostgreSQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Release {
-    /// The one that is installed on this machine: 15 on Debian 12.
-    Installed,
-    /// The one that tests/fleet/fetch-postgres unpacks: 17.
-    Unpacked,
+    /// That of Debian 12.
+    V15,
+    /// That of Debian 13.
+    V17,
 }
 
 impl Release {
-    /// The folder of its programs.
-    ///
-    /// # Panics
-    ///
-    /// If it is not there: a test must not pass without its server.
-    #[must_use]
-    pub fn programs(self) -> PathBuf {
-        let found = match self {
-            Self::Installed => installed(),
-            Self::Unpacked => Some(cache_folder("IOTDA_POSTGRES", "postgres/17").join("bin")),
+    /// One of its programs.
+    pub fn program(self, name: &str) -> PathBuf {
+        let part = match self {
+            Self::V15 => "postgres-15",
+            Self::V17 => "postgres-17",
         };
-        found
-            .filter(|folder| folder.join("initdb").exists())
-            .unwrap_or_else(|| panic!("no PostgreSQL ({self:?}): ./dev fleet brings it"))
+        part_of(part, name)
     }
-}
-
-fn installed() -> Option<PathBuf> {
-    let versions = fs::read_dir("/usr/lib/postgresql").ok()?.flatten();
-    let newest =
-        versions.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()).max()?;
-    Some(format!("/usr/lib/postgresql/{newest}/bin").into())
 }
 
 /// How long a server may take for anything.
@@ -95,7 +81,7 @@ impl Server {
         let (port, folder) = (self.port, self.folder.path().display());
         let text = format!(
             "port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{folder}'\nfsync = off\n\
-             shared_buffers = 32MB\nmax_connections = 40\nmax_wal_size = 512MB\nlog_timezone = 'UTC'\n{settings}"
+             shared_buffers = 32MB\nmax_connections = 40\nmax_wal_size = 512MB\n{settings}"
         );
         fs::write(self.data().join("postgresql.conf"), text).unwrap();
     }
@@ -119,7 +105,7 @@ impl Server {
     pub fn start(&mut self) {
         let log = OpenOptions::new().create(true).append(true).open(self.folder.path().join("log"));
         let log = log.unwrap();
-        let child = as_nobody(&self.release.programs().join("postgres"))
+        let child = as_nobody(&self.release.program("postgres"))
             .arg("-D")
             .arg(self.data())
             .env("LC_ALL", "C")
@@ -238,7 +224,7 @@ fn template(release: Release) -> PathBuf {
         path
     });
     let path = base.join(format!("{release:?}"));
-    let output = as_nobody(&release.programs().join("initdb"))
+    let output = as_nobody(&release.program("initdb"))
         .arg("-D")
         .arg(&path)
         .args(["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync"])

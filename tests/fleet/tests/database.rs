@@ -149,7 +149,7 @@ fn the_rows_of_a_file_are_those_of_the_table(release: Release) {
     let sql = place.files().join("rows.sql");
     fs::write(&sql, &said.out).unwrap();
     let socket = server.folder().to_str().unwrap();
-    let psql = Command::new("psql")
+    let psql = Command::new(release.program("psql"))
         .args([
             "-h",
             socket,
@@ -165,7 +165,7 @@ fn the_rows_of_a_file_are_those_of_the_table(release: Release) {
         .arg(&sql)
         .arg("iot")
         .output()
-        .expect("psql runs: ./dev fleet brings it");
+        .expect("psql runs");
     assert!(psql.status.success(), "{}", String::from_utf8_lossy(&psql.stderr));
     assert_eq!(place.run(), 0);
     assert_eq!(

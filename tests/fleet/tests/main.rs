@@ -14,11 +14,11 @@
 /// A module for each PostgreSQL, with a test for each function.
 macro_rules! on_each_server {
     ($($name:ident),* $(,)?) => {
-        mod on_installed {
-            $(#[test] fn $name() { super::$name(fleet::server::Release::Installed); })*
+        mod on_15 {
+            $(#[test] fn $name() { super::$name(fleet::server::Release::V15); })*
         }
-        mod on_unpacked {
-            $(#[test] fn $name() { super::$name(fleet::server::Release::Unpacked); })*
+        mod on_17 {
+            $(#[test] fn $name() { super::$name(fleet::server::Release::V17); })*
         }
     };
 }

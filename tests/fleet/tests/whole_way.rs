@@ -3,7 +3,7 @@
 use fleet::{
     brokers::Fleet,
     follower::Place,
-    router::haproxy,
+    router::{RELEASES, haproxy},
     server::{Release, Server},
 };
 use iotda_core::login::{SignType, timestamp::HOUR};
@@ -50,7 +50,7 @@ fn is_ended(client: &mut Client, within: Duration) -> bool {
 
 #[test]
 fn a_device_is_registered_moves_and_is_frozen_everywhere() {
-    let (server, mut fleet) = fleet(Release::Installed);
+    let (server, mut fleet) = fleet(Release::V17);
     let devices: Vec<Device> = (0..24).map(device).collect();
     let (_, answer) = fleet.connect(&devices[0].connect_now());
     assert_eq!(answer, not_authorized(4));
@@ -142,7 +142,7 @@ fn a_device_is_registered_moves_and_is_frozen_everywhere() {
 /// What is no CONNECT does not come to a broker.
 #[test]
 fn what_is_no_connect_is_turned_away() {
-    let (_server, fleet) = fleet(Release::Installed);
+    let (_server, fleet) = fleet(Release::V17);
     let mut client =
         Client::over(support::transport::tcp(support::transport::local(fleet.router.port())));
     client.send(b"GET / HTTP/1.1\r\nHost: broker\r\n\r\n");
@@ -155,10 +155,12 @@ fn what_is_no_connect_is_turned_away() {
 
 #[test]
 fn the_shipped_configuration_is_valid() {
-    let output = haproxy(&root().join("packaging/haproxy/haproxy.cfg")).arg("-c").output();
-    let output = output.expect("haproxy runs: ./dev fleet brings it");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(!String::from_utf8_lossy(&output.stderr).contains("WARNING"), "{output:?}");
+    for release in RELEASES {
+        let config = root().join("packaging/haproxy/haproxy.cfg");
+        let output = haproxy(release, &config).arg("-c").output().expect("haproxy runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !said.contains("WARNING"), "{release}: {said}");
+    }
 }
 
 /// The unit names options that there are, and what it names is consistent.
