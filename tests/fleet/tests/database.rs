@@ -222,6 +222,10 @@ fn what_is_missing_is_said(release: Release) {
         place.wait_for_log("the whole table is read every 1 s");
         place.wait_until_equal(&server);
         server.sql(mend);
+        if !said.starts_with("SQLSTATE") {
+            // It is noticed that there is a change feed now.
+            place.wait_for_log("each change is taken as it comes");
+        }
     }
     // What keeps from reading.
     for (break_it, mend, status, said) in [

@@ -68,6 +68,11 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
+    /// The table's number in the change feed.
+    pub(crate) fn oid(&self) -> u32 {
+        self.oid
+    }
+
     /// Why there is no change feed of it, if so.
     pub(crate) fn hindrance(&self, publication: &str) -> Option<String> {
         Some(match self.kind.as_str() {
@@ -351,10 +356,6 @@ impl Database {
                 Err(_) => return Err(no_answer(self.patience)),
             }
         }
-    }
-
-    pub(crate) fn oid(shape: &Shape) -> u32 {
-        shape.oid
     }
 }
 

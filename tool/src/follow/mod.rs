@@ -11,6 +11,7 @@
 //! | [`database`] | what is asked of the database? |
 //! | [`dsn`], [`tls`] | which database is it, and how is the way to it protected? |
 //! | [`pgoutput`] | what does a message of the change feed say? |
+//! | [`rows`] | which rows are there, right and wrong ones? |
 //! | [`row`] | which line does a row make, or what is wrong with it? |
 //! | [`wrong`] | which rows are wrong? |
 //! | [`table`] | which devices are there? |
@@ -26,6 +27,7 @@ mod output;
 mod pace;
 mod pgoutput;
 mod row;
+mod rows;
 mod session;
 pub(crate) mod sql;
 mod status;
@@ -46,7 +48,7 @@ use output::{Limits, Output};
 use pace::Attempts;
 use session::{Followed, Settings};
 use status::State;
-use std::io;
+use std::{io, time::Duration};
 use tls::{Security, Tls};
 use tokio::{
     runtime,
@@ -109,6 +111,9 @@ pub(crate) fn run(args: &args::Follow) -> Result<Answer, Failure> {
     })
 }
 
+/// How long to wait before a table is read again that has changed.
+const AGAIN: Duration = Duration::from_millis(500);
+
 /// The process.
 struct Follower {
     target: Target,
@@ -142,6 +147,8 @@ impl Follower {
                 }
                 Trouble::Again(reason) => {
                     journal.write(Level::Info, &format!("the table is read again: {reason}"));
+                    // If it goes on like this, not in a hurry.
+                    self.followed.rest(AGAIN).await;
                 }
                 Trouble::Lost(reason) => {
                     self.followed.trouble(State::Connecting, &reason);

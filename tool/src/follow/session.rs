@@ -6,14 +6,12 @@ use super::{
     journal::{Journal, Level, now},
     output::{Moment, NotPublished, Output},
     pace::{Attempts, Pace},
-    pgoutput::{self, Change, Columns, Unreadable},
-    row::{Row, RowFault},
+    rows::{Reader, Rows},
     sql::TableName,
     status::{State, Status},
-    table::{Full, Table},
+    table::Table,
     tls::Tls,
     watchdog,
-    wrong::{TooMany, Wrong},
 };
 use crate::terminal::shown;
 use std::{
@@ -53,113 +51,11 @@ pub(crate) struct Followed {
     is_ready: bool,
 }
 
-/// The rows of the table: right ones and wrong ones.
-struct Rows {
-    table: Table,
-    wrong: Wrong,
-    line: Vec<u8>,
-}
-
-impl From<Full> for Trouble {
-    fn from(Full: Full) -> Self {
-        Self::Refused("the table has more than 4 GB, which no broker can load".into())
-    }
-}
-
-impl From<TooMany> for Trouble {
-    fn from(TooMany: TooMany) -> Self {
-        Self::Refused("more than 10000 rows are wrong: is it the right table?".into())
-    }
-}
-
-impl Rows {
-    fn clear(&mut self) {
-        self.table.clear();
-        self.wrong.clear();
-    }
-
-    /// A row of a table that is being read: each device comes once.
-    fn read(&mut self, row: Row<'_>) -> Result<(), Trouble> {
-        if self.put(row)? {
-            self.wrong.add(row.device_id(), RowFault::Twice)?;
-        }
-        Ok(())
-    }
-
-    /// The row of a device; returns whether the device had one.
-    fn put(&mut self, row: Row<'_>) -> Result<bool, Trouble> {
-        self.line.clear();
-        match row.write_line(&mut self.line) {
-            Ok(()) => {
-                self.wrong.remove(row.device_id());
-                Ok(self.table.put(&self.line)?)
-            }
-            Err(fault) => {
-                self.table.remove(row.device_id())?;
-                self.wrong.add(row.device_id(), fault)?;
-                Ok(false)
-            }
-        }
-    }
-
-    fn remove(&mut self, device_id: &[u8]) -> Result<(), Trouble> {
-        self.wrong.remove(device_id);
-        self.table.remove(device_id)?;
-        Ok(())
-    }
-
-    /// Makes a change of the feed.
-    fn change(&mut self, change: Change<'_>) -> Result<(), Trouble> {
-        match change {
-            Change::Nothing | Change::Columns(_) => Ok(()),
-            Change::Insert(row) | Change::Update(None, row) => self.put(row).map(|_| ()),
-            Change::Update(Some(before), row) => {
-                if before != row.device_id() {
-                    self.remove(before)?;
-                }
-                self.put(row).map(|_| ())
-            }
-            Change::Delete(device_id) => self.remove(device_id),
-            Change::Truncate => {
-                self.clear();
-                Ok(())
-            }
-        }
-    }
-}
-
-/// Reads the messages of a feed into the rows.
-struct Reader<'a> {
-    rows: &'a mut Rows,
-    table: u32,
-    columns: Option<Columns>,
-    changes: u64,
-}
-
-impl Reader<'_> {
-    fn message(&mut self, message: &[u8]) -> Result<(), Trouble> {
-        let change =
-            pgoutput::read(message, self.table, self.columns).map_err(|error| match error {
-                Unreadable::NoColumn(name) => {
-                    Trouble::Refused(format!("the table no longer has the column {name}"))
-                }
-                Unreadable::LeftOut => Trouble::Again("a value was left out of a change".into()),
-                Unreadable::Format => Trouble::Lost("a change cannot be read".into()),
-            })?;
-        match change {
-            Change::Nothing => return Ok(()),
-            Change::Columns(columns) => self.columns = Some(columns),
-            change => {
-                self.changes += 1;
-                self.rows.change(change)?;
-            }
-        }
-        Ok(())
-    }
-}
-
 /// How long a change that the feed does not tell of may stay unseen, while there are others.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How often a change feed is tried again that the server could not make.
+const TRY_AGAIN: Duration = Duration::from_secs(600);
 
 /// How often the log tells at most that the file was written.
 const TELL: Duration = Duration::from_secs(60);
@@ -175,7 +71,7 @@ impl Followed {
     ) -> Self {
         let mut status = Status::new(status);
         status.facts.devices = output.devices();
-        let rows = Rows { table, wrong: Wrong::default(), line: Vec::with_capacity(512) };
+        let rows = Rows::new(table);
         let pace = Pace::new(min_interval);
         Self {
             settings,
@@ -302,6 +198,7 @@ impl Followed {
         } else {
             shape.hindrance(publication)
         };
+        let may_change = hindrance.is_none();
         let slot = match hindrance {
             Some(hindrance) => Err(hindrance),
             None => database.make_slot(|| self.say_what_it_waits_for()).await?,
@@ -326,7 +223,7 @@ impl Followed {
                 );
                 let level = if self.settings.only_snapshots { Level::Info } else { Level::Warning };
                 self.journal.write(level, &text);
-                self.snapshots(&database, shape).await
+                self.snapshots(&database, shape, may_change).await
             }
         }
     }
@@ -419,8 +316,7 @@ impl Followed {
         shape: &Shape,
         slot: &Slot,
     ) -> Result<bool, Trouble> {
-        let table = Database::oid(shape);
-        let mut reader = Reader { rows: &mut self.rows, table, columns: None, changes: 0 };
+        let mut reader = Reader::new(&mut self.rows, shape.oid());
         database.take(slot, |message| reader.message(message)).await?;
         let has_changed = reader.changes > 0;
         if has_changed {
@@ -448,18 +344,28 @@ impl Followed {
         self.publish(&moment)
     }
 
-    /// Reads the table again and again.
-    async fn snapshots(&mut self, database: &Database, shape: Shape) -> Result<(), Trouble> {
-        let mut shape = shape;
+    /// Reads the table again and again. If it had a change feed but for something that may pass, that is tried again.
+    async fn snapshots(
+        &mut self,
+        database: &Database,
+        shape: Shape,
+        may_change: bool,
+    ) -> Result<(), Trouble> {
+        let (mut shape, start) = (shape, Instant::now());
+        let before = shape.hindrance(&self.settings.publication);
         loop {
             let begin = Instant::now();
             self.snapshot(database, &shape).await?;
             self.status.facts.state = State::Snapshots;
-            // Only the file is needed until the next time.
-            let took = begin.elapsed();
-            let pause = self.settings.snapshot_interval.max(took * 5);
+            let pause = self.settings.snapshot_interval.max(begin.elapsed() * 5);
             self.rest(pause).await;
             shape = database.shape().await?;
+            let is_mended =
+                before.is_some() && shape.hindrance(&self.settings.publication).is_none();
+            let is_time = may_change && start.elapsed() >= TRY_AGAIN;
+            if (is_mended || is_time) && !self.settings.only_snapshots {
+                return Err(Trouble::Again("there may be a change feed of it now".into()));
+            }
         }
     }
 
