@@ -267,7 +267,8 @@ fn readme_shows_the_example() {
 
 #[test]
 fn dev_lists_its_verbs() {
-    let verbs = ["demo", "test", "bench", "fuzz", "mutants", "bindings", "package", "lint"];
+    let verbs =
+        ["demo", "test", "fleet", "bench", "fuzz", "mutants", "bindings", "package", "lint"];
     assert_eq!(listed_verbs(), verbs);
 }
 

@@ -1,5 +1,10 @@
 //! What was asked? The single definition of the command line: parsing, help, man page and completions all use it.
 
+#[cfg(feature = "follow")]
+use crate::follow::{
+    journal::LogFormat,
+    sql::{TableName, name as sql_name, table_name},
+};
 use crate::{
     completion,
     import::Choice,
@@ -59,6 +64,9 @@ pub(crate) enum Verb {
     List(List),
     /// Add the devices of a CSV or JSON file, all or none.
     Import(Import),
+    /// Keep the secrets file equal to a table in PostgreSQL.
+    #[cfg(feature = "follow")]
+    Follow(Follow),
     /// Print the man page of the tool, of one of its commands, or of the secrets file.
     Man(Man),
     /// Print the completions for a shell.
@@ -475,6 +483,84 @@ pub(crate) enum ImportFormat {
     Json,
 }
 
+/// The arguments of `follow`.
+#[cfg(feature = "follow")]
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The connection string is PostgreSQL's own, with the password: postgresql://USER:PASSWORD@HOST/DATABASE, or \
+                  host=… user=… password=…; several hosts are tried in turn. sslmode is verify-full, or disable; \
+                  verify-full is the default for a host that is not this machine. sslrootcert names the authority's \
+                  file, and else the system's authorities count. TIME is 90, 90s, 15m or 1h.\n\
+                  Exit status: 1 if the table must not be published until somebody has looked at it."
+)]
+pub(crate) struct Follow {
+    /// The file with the connection string
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present_any = ["print_sql", "print_rows"]
+    )]
+    pub(crate) dsn_file: Option<PathBuf>,
+    /// The secrets file that is kept
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present_any = ["print_sql", "print_rows"]
+    )]
+    pub(crate) out: Option<PathBuf>,
+    /// The table or view with the devices
+    #[arg(long, value_name = "SCHEMA.TABLE", default_value = "iotda.device", value_parser = table_name)]
+    pub(crate) table: TableName,
+    /// The publication that the table is in
+    #[arg(long, value_name = "NAME", default_value = "iotda_auth", value_parser = sql_name)]
+    pub(crate) publication: String,
+    /// Read the table once, and end
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Read the whole table at an interval, although the changes could be had
+    #[arg(long)]
+    pub(crate) snapshots: bool,
+    /// Where only the whole table can be had: how often it is read
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = time)]
+    pub(crate) snapshot_interval: Duration,
+    /// The least pause between two writes of the file
+    ///
+    /// The pause grows with the table, so that the brokers are not kept busy: 1.2 s at a million devices.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
+    pub(crate) min_interval: Duration,
+    /// How far the number of devices may fall at once, in percent
+    ///
+    /// Ten devices may always go. Nothing is published if more do, or all.
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        default_value = "10",
+        value_parser = clap::value_parser!(u64).range(0..=100)
+    )]
+    pub(crate) max_shrink: u64,
+    /// Give a connection up if the database does not answer for this long
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = time)]
+    pub(crate) answer_timeout: Duration,
+    /// Replace a secrets file that a follower has not made
+    #[arg(long)]
+    pub(crate) adopt: bool,
+    /// Publish from a server whose history ends before that of the file
+    #[arg(long)]
+    pub(crate) accept_older: bool,
+    /// Keep this file equal to the state of the follower, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) status: Option<PathBuf>,
+    /// How the lines of the log look
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+    /// Print the SQL that sets a database up
+    #[arg(long, conflicts_with = "print_rows")]
+    pub(crate) print_sql: bool,
+    /// Print the devices of a secrets file as SQL, for psql
+    #[arg(long, value_name = "FILE")]
+    pub(crate) print_rows: Option<PathBuf>,
+}
+
 /// The arguments of `man`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Man {
@@ -592,6 +678,12 @@ fn timeout(text: &str) -> Result<Duration, &'static str> {
 
 /// The longest time to wait, in seconds.
 const MAX_TIMEOUT: u64 = 3600;
+
+#[cfg(feature = "follow")]
+fn time(text: &str) -> Result<Duration, &'static str> {
+    let seconds = duration(text).and_then(|seconds| u64::try_from(seconds).ok());
+    seconds.map(Duration::from_secs).ok_or("expected a time like 90s, 15m or 1h")
+}
 
 fn instant(text: &str) -> Result<Timestamp, &'static str> {
     text.parse().map_err(|_| "expected an instant like 2026-11-22T09:00:00Z")

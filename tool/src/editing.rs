@@ -33,6 +33,8 @@ pub(crate) enum EditError {
         /// The process id, if the system tells it.
         process: Option<u32>,
     },
+    /// `iotda-auth follow` keeps it equal to a table of a database.
+    Followed,
     /// It has other names (hard links), which would keep the old content.
     Linked {
         /// How many names it has.
@@ -60,6 +62,10 @@ impl fmt::Display for EditError {
                 }
                 write!(f, ", for {seconds} s and more: nothing is done")
             }
+            Self::Followed => f.write_str(
+                "is kept by iotda-auth follow: nothing is done; change the device in the database. To edit the file again, end \
+                 the follower and remove the file's first line",
+            ),
             Self::Linked { names } => write!(
                 f,
                 "has {names} names (hard links), and an edit would change one of them alone: nothing is done; make the \
@@ -77,6 +83,9 @@ impl From<LoadError> for EditError {
         Self::Load(error)
     }
 }
+
+/// How a file begins that `iotda-auth follow` keeps: an edit would be overwritten.
+pub(crate) const FOLLOWED: &[u8] = b"# iotda-auth follow:";
 
 /// Adds to a system error what could not be done.
 fn failing(what: &'static str) -> impl Fn(io::Error) -> EditError {
@@ -128,6 +137,9 @@ impl Editing {
         }
         let identity = Identity::from(&metadata);
         let content = Content::read(&file, metadata.len())?;
+        if content.as_ref().starts_with(FOLLOWED) {
+            return Err(EditError::Followed);
+        }
         let is_fresh = created.is_some() && content.as_ref().is_empty();
         let admitted = created.flatten();
         let editing = Self { path, file, metadata, identity, content, is_fresh, admitted };
@@ -235,12 +247,16 @@ fn lock(file: &File, waiting: &mut Option<impl FnOnce()>) -> Result<(), EditErro
             waiting();
         }
         if begin.elapsed() >= LOCK_PATIENCE {
-            let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
-            let metadata = file.metadata().map_err(cannot)?;
-            return Err(EditError::Locked { process: holder(&locks, metadata.ino()) });
+            return Err(EditError::Locked { process: locked_by(file).map_err(cannot)? });
         }
         thread::sleep(LOCK_PAUSE);
     }
+}
+
+/// Which process holds a lock of this kind on a file; `None` if the system does not tell.
+pub(crate) fn locked_by(file: &File) -> io::Result<Option<u32>> {
+    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+    Ok(holder(&locks, file.metadata()?.ino()))
 }
 
 /// Which process holds a lock of this kind on a file, from proc_locks(5). Device numbers are not compared: file systems
@@ -269,15 +285,16 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
 }
 
 /// A new file that is to replace another one in the same folder. It is removed on drop if it did not.
-struct Beside {
+pub(crate) struct Beside {
     path: PathBuf,
-    file: File,
+    /// The file, open for writing.
+    pub(crate) file: File,
     renamed: bool,
 }
 
 impl Beside {
     /// Creates it, with access for its owner only.
-    fn make(target: &Path) -> io::Result<Self> {
+    pub(crate) fn make(target: &Path) -> io::Result<Self> {
         let prefix = prefix(target);
         let folder = target.parent().unwrap_or(Path::new("/"));
         remove_leftovers(folder, &prefix)?;
@@ -288,7 +305,8 @@ impl Beside {
         Ok(Self { path, file, renamed: false })
     }
 
-    fn rename(mut self, target: &Path) -> io::Result<()> {
+    /// Moves it into the other file's place.
+    pub(crate) fn rename(mut self, target: &Path) -> io::Result<()> {
         fs::rename(&self.path, target)?;
         self.renamed = true;
         Ok(())
@@ -343,7 +361,11 @@ pub(crate) fn random_hex<const DIGITS: usize>() -> io::Result<Zeroizing<[u8; DIG
 }
 
 /// Gives a new file the owner, the mode and the extended attributes of an old one.
-fn take_after(new: &File, old: &File, was: &Metadata) -> Result<(), EditError> {
+///
+/// # Errors
+///
+/// [`EditError::Io`].
+pub(crate) fn take_after(new: &File, old: &File, was: &Metadata) -> Result<(), EditError> {
     let is = new.metadata().map_err(failing(CANNOT_WRITE))?;
     if (is.uid(), is.gid()) != (was.uid(), was.gid()) {
         std::os::unix::fs::fchown(new, Some(was.uid()), Some(was.gid()))

@@ -13,6 +13,7 @@
 //! | [`editing`] | how is a secrets file replaced without losing anything? |
 //! | [`unwritable`] | why can a secrets file not be written, and what is at fault? |
 //! | [`readers`] | who may read a secrets file that is made here? |
+//! | `follow` | how is a secrets file kept equal to a table in PostgreSQL? |
 //! | [`import`] | which devices do files from elsewhere add or change? |
 //! | [`list`] | which devices are there? |
 //! | [`manual`] | what do man pages look like? |
@@ -33,6 +34,8 @@ mod connect_params;
 mod edit;
 mod editing;
 mod explain;
+#[cfg(feature = "follow")]
+mod follow;
 mod import;
 mod list;
 mod manual;
@@ -64,6 +67,8 @@ fn main() -> ExitCode {
         Ok(Verb::Unfreeze(args)) => edit::freeze(&args, false),
         Ok(Verb::List(args)) => list::run(&args),
         Ok(Verb::Import(args)) => import::run(&args),
+        #[cfg(feature = "follow")]
+        Ok(Verb::Follow(args)) => follow::run(&args),
         Ok(Verb::Man(args)) => manual::page(&args),
         Ok(Verb::Completions(args)) => manual::completions(&args),
         Err(error) => args::answer(error),

@@ -311,6 +311,19 @@ pub fn check_secret(bytes: &[u8]) -> Result<(), LineFault> {
     name(bytes, Field::Secret, SECRET_LENGTHS).map(|_| ())
 }
 
+/// Whether a text can be the value of a field.
+///
+/// # Errors
+///
+/// [`LineFault`], which says what is wrong and does not repeat the text.
+pub fn check_field(bytes: &[u8], field: Field) -> Result<(), LineFault> {
+    match field {
+        Field::DeviceId => name(bytes, field, 1..=MAX_DEVICE_ID).map(|_| ()),
+        Field::Secret | Field::Secondary => name(bytes, field, SECRET_LENGTHS).map(|_| ()),
+        Field::Fingerprint => fingerprint(bytes).map(|_| ()),
+    }
+}
+
 /// The value of `x509=`.
 pub(super) fn fingerprints(value: &[u8]) -> Result<Fingerprints, LineFault> {
     let mut values = value.split(|byte| *byte == b',').map(fingerprint);

@@ -58,6 +58,23 @@ pub(super) const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "follow",
+        &[
+            (
+                "What the database's administrator runs once",
+                "iotda-auth follow --print-sql | psql registry",
+            ),
+            (
+                "Keep the broker's secrets file equal to the table",
+                "iotda-auth follow --dsn-file /etc/mosquitto/registry.dsn --out /etc/mosquitto/iotda/iotda.secrets",
+            ),
+            (
+                "Once, for cron",
+                "iotda-auth follow --dsn-file registry.dsn --out iotda.secrets --once",
+            ),
+        ],
+    ),
+    (
         "check",
         &[(
             "Before the broker is reloaded",
