@@ -50,6 +50,32 @@ make_older() {
     }
 }
 
+# run_in_root SUITE SCRIPT [ARGUMENT...]: as root, with a network of its own that has nothing but the loopback.
+run_in_root() {
+    local root=$work/$1
+    as_root cp packaging/try/{unit.sh,"$2"} "$root/"
+    shift
+    as_root unshare --mount --pid --net --fork bash -c '
+        root=$1
+        shift
+        PATH=$PATH:/usr/sbin:/sbin
+        ip link set lo up
+        mount -t proc proc "$root/proc"
+        mount --bind /dev "$root/dev"
+        exec chroot "$root" /bin/bash -c "cd /root && exec \"/\$0\" \"\$@\"" "$@"' - "$root" "$@" || fail "Debian ${root##*/}: see above"
+}
+
+# The README's commands, in a root in which nothing was done yet.
+try_readme() {
+    local suite=$1
+    as_root cp -a "$cache/roots/$suite" "$work/$suite-readme"
+    as_root mkdir -p "$work/$suite-readme/root/target/package"
+    as_root cp "$2" "$work/$suite-readme/root/target/package/"
+    as_root cp README.md "$work/$suite-readme/root/"
+    run_in_root "$suite-readme" readme-in-root
+    echo "Debian $suite: the README's commands, word for word: a device is logged in"
+}
+
 try_debian() {
     local work older suite deb
     deb=$(package '*_amd64.deb')
@@ -57,17 +83,11 @@ try_debian() {
     scratch
     for suite in bookworm trixie; do
         root_of "$suite"
+        try_readme "$suite" "$deb"
         as_root cp -a "$cache/roots/$suite" "$work/$suite"
         as_root cp "$deb" "$work/$suite/new.deb"
         as_root cp "$older" "$work/$suite/old.deb"
-        as_root cp packaging/try/in-root "$work/$suite/in-root"
-        as_root unshare --mount --pid --net --fork bash -c '
-            PATH=$PATH:/usr/sbin:/sbin
-            ip link set lo up
-            mount -t proc proc "$1/proc"
-            mount --bind /dev "$1/dev"
-            exec chroot "$1" /in-root "$2"' - "$work/$suite" "$version_in_library" ||
-            fail "Debian $suite: see above"
+        run_in_root "$suite" in-root "$version_in_library"
         echo "Debian $suite: installed, configured, logged in, reloaded, upgraded, purged"
     done
 }
