@@ -45,8 +45,7 @@ const FOUND: &[(&str, &str, &[&str])] = &[
     ("2.0.11 2.1.2", "key\0file 1\nnonsense", &["6 config-not-read"]),
     // Files of the broker.
     ("2.0.11 2.1.2", "password_file $/missing", &["6 broker-file"]),
-    ("2.0.11", "password_file $/conf.d", &[]),
-    ("2.0.21 2.1.2", "password_file $/conf.d", &["6 broker-file"]),
+    ("2.0.11 2.0.21 2.1.2", "password_file $/conf.d", &["6 broker-file"]),
     ("2.0.11 2.0.21", "password_file $/link", &[]),
     ("2.1.2", "password_file $/link", &["6 broker-file-link"]),
     (
