@@ -77,6 +77,15 @@ proptest! {
     }
 
     #[test]
+    fn an_hour_is_written_as_it_is_read(hours in -17_268_000..=70_389_000i64) {
+        let hour = Hour::parse(b"1970010100").unwrap().plus(hours);
+        let stamp = hour.stamp();
+        prop_assert_eq!(stamp.and_then(|stamp| Hour::parse(&stamp)), stamp.map(|_| hour));
+        prop_assert_eq!(stamp.and_then(|stamp| reference_date(&stamp)), stamp.map(|_| hour.start()));
+        prop_assert_eq!(stamp.is_some(), (-62_167_219_200..=253_402_297_200).contains(&hour.start()));
+    }
+
+    #[test]
     fn any_ten_bytes_are_a_timestamp_or_not(stamp: [u8; 10], now: i64) {
         if let Some(hour) = Hour::parse(&stamp) {
             prop_assert_eq!(hour.age(now), now.saturating_sub(hour.start()));

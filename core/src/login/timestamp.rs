@@ -42,6 +42,27 @@ impl Hour {
         now.saturating_sub(self.0)
     }
 
+    /// The hour that begins this many hours later; earlier if negative.
+    #[must_use]
+    pub fn plus(self, hours: i64) -> Self {
+        Self(self.0.saturating_add(hours.saturating_mul(HOUR)))
+    }
+
+    /// The hour as `YYYYMMDDHH`, with an hour of 00 to 23; `None` before the year 0000 and after 9999.
+    #[must_use]
+    pub fn stamp(self) -> Option<Stamp> {
+        let (year, month, day) = date(self.0.div_euclid(DAY));
+        let hour = self.0.rem_euclid(DAY) / HOUR;
+        let mut rest =
+            (0..=9999).contains(&year).then(|| ((year * 100 + month) * 100 + day) * 100 + hour)?;
+        let mut stamp = [b'0'; 10];
+        for digit in stamp.iter_mut().rev() {
+            *digit += u8::try_from(rest % 10).unwrap_or_default();
+            rest /= 10;
+        }
+        Some(stamp)
+    }
+
     /// The hour's first second.
     #[must_use]
     pub fn start(self) -> UnixSeconds {
@@ -69,12 +90,31 @@ fn days_in_month(year: i64, month: i64) -> Option<i64> {
     }
 }
 
+/// Days from 0000-03-01 to 1970-01-01.
+const TO_1970: i64 = 719_468;
+
 /// Days from 1970-01-01 to a date. Counted with March as the first month, so that the leap day is the year's last.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    const TO_1970: i64 = 719_468; // days from 0000-03-01
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
     year * 365 + leap_days + (month * 153 + 2) / 5 + day - 1 - TO_1970
+}
+
+/// The year, month and day of a number of days since 1970-01-01: the inverse of [`days_since_1970`].
+fn date(days: i64) -> (i64, i64, i64) {
+    const FOUR_CENTURIES: i64 = 146_097; // days; the calendar repeats after them
+    let days = days.saturating_add(TO_1970);
+    let (eras, day) = (days.div_euclid(FOUR_CENTURIES), days.rem_euclid(FOUR_CENTURIES));
+    // Without the leap days before it, each day is in a year of 365 days.
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (year * 365 + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let first = (month * 153 + 2) / 5;
+    let (year, month) = match month {
+        ..10 => (year, month + 3),
+        _ => (year + 1, month - 9),
+    };
+    (eras * 400 + year, month, day - first + 1)
 }
 
 #[cfg(test)]
@@ -131,6 +171,30 @@ mod tests {
             "2026 12209",
         ] {
             assert_eq!(start(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn is_written_as_it_is_read() {
+        for (text, hours, written) in [
+            ("2018072417", 0, Some("2018072417")),
+            ("2026112224", 0, Some("2026112300")),
+            ("2026123123", 1, Some("2027010100")),
+            ("2027010100", -1, Some("2026123123")),
+            ("2028022823", 1, Some("2028022900")),
+            ("2100022823", 1, Some("2100030100")),
+            ("2000022923", 1, Some("2000030100")),
+            ("1970010100", -1, Some("1969123123")),
+            ("0000010100", 0, Some("0000010100")),
+            ("0000010100", -1, None),
+            ("9999123123", 0, Some("9999123123")),
+            ("9999123123", 1, None),
+            ("2018072417", i64::MAX, None),
+            ("2018072417", i64::MIN, None),
+        ] {
+            let hour = Hour::parse(text.as_bytes().try_into().unwrap()).unwrap().plus(hours);
+            let stamp = hour.stamp().map(|stamp| String::from_utf8(stamp.to_vec()).unwrap());
+            assert_eq!(stamp.as_deref(), written, "{text} {hours}");
         }
     }
 
