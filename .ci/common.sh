@@ -20,7 +20,7 @@ readonly bindings_packages=("${build_packages[@]}" libclang1)
 # fetch-brokers unpacks the brokers, and their headers with them.
 # Not fail2ban either, which would watch this machine's own ssh: fetch-fail2ban unpacks it.
 # shellcheck disable=SC2034
-readonly test_packages=("${build_packages[@]}" binutils openssl procps python3 valgrind)
+readonly test_packages=("${build_packages[@]}" bash-completion binutils fish openssl procps python3 valgrind zsh)
 
 # Whether the thing that a package is needed for is there, from any source.
 is_here() {
@@ -29,8 +29,13 @@ is_here() {
     libc6-dev) [[ -e /usr/include/stdio.h ]] ;;
     libclang1) has_libclang ;;
     ca-certificates) [[ -e /etc/ssl/certs/ca-certificates.crt ]] ;;
+    bash-completion) [[ -e /usr/share/bash-completion/bash_completion ]] ;;
     binutils) command -v nm ;;
+    python3-pip) python3 -m pip --version 2>/dev/null ;;
     procps) type -P kill ;; # the shell's own kill is of no use to a test
+    iproute2) PATH=$PATH:/usr/sbin:/sbin command -v ip ;;
+    debootstrap) PATH=$PATH:/usr/sbin:/sbin command -v debootstrap ;;
+    qemu-user) command -v qemu-aarch64 ;;
     python3) [[ -x /usr/bin/python3 ]] ;; # Debian's own, which its fail2ban is for
     *) command -v "$1" ;;
     esac >/dev/null

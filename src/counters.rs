@@ -1,6 +1,6 @@
 //! What has happened since the start, in numbers.
 
-use iotda_core::login::Refusal;
+use iotda_core::login::{Kind, Refusal};
 use std::{cell::Cell, fmt};
 
 /// The counters of one instance of the plugin. They only grow, and stop at the largest number.
@@ -12,6 +12,8 @@ pub struct Counters {
     pub deferred: Counter,
     /// CONNECTs that were refused, by reason.
     refused: [Counter; Refusal::ALL.len()],
+    /// Those of them of which more is known, by kind.
+    recognised: [Counter; Kind::ALL.len()],
     /// Sessions that the broker asked about again.
     pub rechecked: Counter,
     /// Connections that were ended: by a reload, by a new login of the device, or because the plugin was not asked about
@@ -52,6 +54,25 @@ impl Counters {
         }
     }
 
+    /// Counts what a refusal was recognised as.
+    pub fn add_kind(&self, kind: Kind) {
+        if let Some(counter) = self.recognised.get(kind as usize) {
+            counter.add();
+        }
+    }
+
+    /// CONNECTs that were refused and recognised as this.
+    #[must_use]
+    pub fn recognised(&self, kind: Kind) -> u64 {
+        self.recognised.get(kind as usize).map_or(0, Counter::get)
+    }
+
+    /// What the refusals were recognised as, in a text for the log; `None` if nothing was.
+    #[must_use]
+    pub fn kinds(&self) -> Option<Kinds<'_>> {
+        self.recognised.iter().any(|counter| counter.get() > 0).then_some(Kinds(self))
+    }
+
     /// CONNECTs that were refused for a reason.
     #[must_use]
     pub fn refused(&self, reason: Refusal) -> u64 {
@@ -62,6 +83,28 @@ impl Counters {
     #[must_use]
     pub fn refused_in_all(&self) -> u64 {
         self.refused.iter().map(Counter::get).fold(0, u64::saturating_add)
+    }
+}
+
+/// The kinds that occurred, by reason: `wrong_password: 1 cut, 7 other; …`. A count stands before its word, so that it is not
+/// taken for a counter, such as `takeovers=1`.
+#[derive(Debug)]
+pub struct Kinds<'a>(&'a Counters);
+
+impl fmt::Display for Kinds<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut reason = None;
+        for kind in Kind::ALL.into_iter().filter(|kind| self.0.recognised(*kind) > 0) {
+            let last = reason.replace(kind.reason());
+            if last == reason {
+                f.write_str(",")?;
+            } else {
+                f.write_str(if last.is_some() { "; " } else { "" })?;
+                write!(f, "{}:", kind.reason().id())?;
+            }
+            write!(f, " {} {}", self.0.recognised(kind), kind.id())?;
+        }
+        Ok(())
     }
 }
 
@@ -133,5 +176,30 @@ mod tests {
             counters.to_string(),
             "accepted=1 deferred=0 refused=1 wrong_password=1 rechecked=0 disconnected=0 takeovers=0 undelivered=0 reloads=0 failed_reloads=0"
         );
+    }
+
+    #[test]
+    fn kinds_are_told_by_reason() {
+        let counters = Counters::default();
+        assert!(counters.kinds().is_none());
+        counters.add_kind(Kind::Other);
+        let told = || counters.kinds().unwrap().to_string();
+        assert_eq!(told(), "wrong_password: 1 other");
+        for kind in [Kind::Cut, Kind::Tail, Kind::Epoch, Kind::Tail] {
+            counters.add_kind(kind);
+        }
+        assert_eq!(told(), "bad_client_id: 1 epoch, 2 tail; wrong_password: 1 cut, 1 other");
+    }
+
+    /// However large the numbers are.
+    #[test]
+    fn all_kinds_fit_into_a_line() {
+        let counters = Counters::default();
+        for kind in Kind::ALL {
+            counters.add_kind(kind);
+            assert_eq!(counters.recognised(kind), 1);
+        }
+        let digits = Kind::ALL.len() * "9999999999".len();
+        assert!(counters.kinds().unwrap().to_string().len() + digits < 900);
     }
 }

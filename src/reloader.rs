@@ -10,7 +10,7 @@
 //! it has not changed for [`STILL`]. A file that was moved into place is complete, and is read at once.
 
 use iotda_core::registry::{Cancel, Changes, LoadError, Table, Watch, read::MAX_ERRORS};
-use iotda_files::{Exposure, Identity, Loaded, PAUSE, TRIES, load};
+use iotda_files::{Configuration, Exposure, Identity, Loaded, PAUSE, TRIES, load};
 use std::{
     fmt, io,
     path::PathBuf,
@@ -94,6 +94,8 @@ pub struct News {
     pub table: Option<NewTable>,
     /// What went wrong since the last report, newest last. Bounded, in case the broker does not look for long.
     pub errors: Vec<ReloadError>,
+    /// A file of the broker's configuration that has changed since the last report, or since the start.
+    pub configuration: Option<PathBuf>,
 }
 
 /// The most errors that wait to be reported.
@@ -110,6 +112,8 @@ pub struct Source {
     pub identity: Identity,
     /// Whether that content ends in a newline.
     pub ends_in_newline: bool,
+    /// The broker's configuration at the start.
+    pub configuration: Configuration,
     /// How often to check whether the file has changed; `None` for never.
     pub interval: Option<Duration>,
 }
@@ -195,11 +199,12 @@ impl Reloader {
     pub fn start(source: Source) -> io::Result<Self> {
         let (orders, received) = mpsc::channel();
         let shared = Arc::new(Shared::new());
-        let Source { path, table, identity, ends_in_newline, interval } = source;
+        let Source { path, table, identity, ends_in_newline, configuration, interval } = source;
         let worker = Worker {
             path,
             interval,
             ends_in_newline,
+            configuration,
             last_read: Some(identity),
             look_again: look_again(&identity),
             moving: None,
@@ -302,6 +307,8 @@ struct Worker {
     interval: Option<Duration>,
     /// Whether the content in force, or the one offered, ends in a newline.
     ends_in_newline: bool,
+    /// The broker's configuration as it was reported last.
+    configuration: Configuration,
     shared: Arc<Shared>,
     orders: Receiver<Order>,
     /// The table that the broker uses, as far as the thread knows.
@@ -352,6 +359,7 @@ impl Worker {
                         return;
                     }
                     self.load(Why::Request);
+                    self.look_at_the_configuration();
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     if let Some(why) = self.look() {
@@ -548,6 +556,17 @@ impl Worker {
         }
     }
 
+    /// Reports a change of the broker's configuration, whose plugin options are read at the start only. After a request, the
+    /// operator may think otherwise.
+    fn look_at_the_configuration(&mut self) {
+        let now = self.shared.at_the_file(|_| Configuration::current());
+        if let Some(changed) = now.changed_since(&self.configuration) {
+            self.configuration = now;
+            self.shared.news().configuration = Some(changed);
+            self.shared.fresh.store(true, Ordering::Relaxed);
+        }
+    }
+
     fn report(&self, error: ReloadError) {
         let mut news = self.shared.news();
         if news.errors.len() == MAX_WAITING_ERRORS {
@@ -595,8 +614,16 @@ mod tests {
             load(&path, MAX_ERRORS, Cancel::NEVER).unwrap();
         let mut in_force = Arc::new(table);
         let table = Arc::clone(&in_force);
-        let source =
-            Source { path: path.clone(), table, identity, ends_in_newline, interval: None };
+        let configuration = Configuration::default();
+        let path_too = path.clone();
+        let source = Source {
+            path: path_too,
+            table,
+            identity,
+            ends_in_newline,
+            configuration,
+            interval: None,
+        };
         let reloader = Reloader::start(source).unwrap();
         for _ in 0..3 {
             reloader.request().unwrap();

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use iotda_core::{
-    login::Refusal,
+    login::{Kind, Refusal},
     options::{OPTIONS, Options},
 };
 use std::{
@@ -163,16 +163,28 @@ fn documents_say_what_to_do_about_every_refusal() {
     assert_eq!(found, expected);
 }
 
+/// Each kind has a row in the README, and no other.
+#[test]
+fn readme_has_every_kind() {
+    let found = table("| reason | recognised as | meaning | what to do |");
+    let row = |kind: &Kind| {
+        let field = format!("`{}={}`", kind.field(), kind.id());
+        vec![format!("`{}`", kind.reason().id()), field, kind.to_string(), kind.advice().to_owned()]
+    };
+    assert_eq!(found, Kind::ALL.iter().map(row).collect::<Vec<_>>());
+}
+
 /// The commands and options that the advice names exist.
 #[test]
 fn advice_names_what_there_is() {
     let help = tool(["--help"]).out;
-    for refusal in Refusal::ALL {
-        for verb in words_after(refusal.advice(), "iotda-auth ") {
+    let advice = Refusal::ALL.map(Refusal::advice).into_iter().chain(Kind::ALL.map(Kind::advice));
+    for advice in advice {
+        for verb in words_after(advice, "iotda-auth ") {
             assert!(help.contains(&format!("\n  {verb} ")), "{verb}");
         }
-        for (at, prefix) in refusal.advice().match_indices("plugin_opt_") {
-            let rest = &refusal.advice()[at + prefix.len()..];
+        for (at, prefix) in advice.match_indices("plugin_opt_") {
+            let rest = &advice[at + prefix.len()..];
             assert!(Options::names().any(|name| rest.starts_with(name)), "{rest}");
         }
     }
@@ -255,7 +267,8 @@ fn readme_shows_the_example() {
 
 #[test]
 fn dev_lists_its_verbs() {
-    let verbs = ["demo", "test", "bench", "fuzz", "mutants", "bindings", "package", "lint"];
+    let verbs =
+        ["demo", "test", "fleet", "bench", "fuzz", "mutants", "bindings", "package", "lint"];
     assert_eq!(listed_verbs(), verbs);
 }
 
@@ -349,6 +362,46 @@ fn documents_name_verbs_of_the_tool() {
     assert!(words_after(&file("docs/tool.md"), "\niotda-auth ").len() > 8);
 }
 
+/// The documents' files below `docs`.
+fn texts_below_docs() -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = vec![root.join("docs")];
+    let mut documents = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                documents.push(fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    documents
+}
+
+/// The table of what `check --config` can find is the tool's own.
+#[test]
+fn the_findings_of_check_are_documented() {
+    let header = "| id | | what is found | what to do |";
+    let tables: Vec<Vec<String>> = texts_below_docs()
+        .iter()
+        .filter(|document| document.lines().any(|line| line == header))
+        .map(|document| {
+            let rows = document.lines().skip_while(|line| *line != header).skip(2);
+            rows.map_while(|row| row.strip_prefix("| ")?.strip_suffix(" |"))
+                .map(|row| {
+                    let cells: Vec<&str> = row.split(" | ").collect();
+                    format!("{}: {}", plain(cells[0]), cells[1..].join(": "))
+                })
+                .collect()
+        })
+        .collect();
+    let listed: Vec<String> = tool(["check", "--list"]).out.lines().map(String::from).collect();
+    assert!(listed.len() > 30);
+    assert_eq!(tables, [listed]);
+}
+
 /// The tests' own list of what is played over which listener: tests/broker/matrix.rs plays it.
 #[test]
 fn documents_say_what_is_tested_where() {
@@ -418,7 +471,7 @@ fn documents_have_every_topic() {
         .filter_map(|line| line.trim().strip_prefix("(\"")?.split('"').next())
         .map(String::from)
         .collect();
-    topics.insert("refused/REASON".into());
+    topics.extend(["refused/REASON".into(), "refused/REASON/KIND".into()]);
     let rows = table("| topic below `$SYS/broker/iotda-auth/` | value |");
     assert_eq!(rows.iter().map(|row| plain(&row[0]).to_string()).collect::<BTreeSet<_>>(), topics);
 }

@@ -371,32 +371,114 @@ impl Options {
     pub fn parse<'a>(
         given: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, OptionError> {
-        let mut options = Self::default();
-        let mut seen = [false; OPTIONS.len()];
+        let mut reading = Reading::default();
         for (name, value) in given {
-            let found = RULES.iter().zip(&mut seen).find(|(rule, _)| rule.name == name);
-            let Some((&Rule { name, expected, read }, seen)) = found else {
-                return Err(OptionError::Unknown { name: name.into() });
-            };
-            if std::mem::replace(seen, true) {
-                return Err(OptionError::Repeated { name });
+            reading.take(name, value)?;
+        }
+        reading.end()
+    }
+
+    /// Reads the options like [`Options::parse`], and goes on after an error.
+    ///
+    /// # Errors
+    ///
+    /// Every [`OptionError`], each with the position of the option among the given ones; `None` for one that is missing.
+    /// Without the options that are wrong, the others are still read.
+    pub fn parse_all<'a>(
+        given: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> (Self, Vec<(Option<usize>, OptionError)>) {
+        let mut reading = Reading::default();
+        let mut errors = Vec::new();
+        for (position, (name, value)) in given.into_iter().enumerate() {
+            if let Err(error) = reading.take(name, value) {
+                errors.push((Some(position), error));
             }
-            let value = value.trim();
-            read(value, &mut options).ok_or_else(|| OptionError::Malformed {
-                name,
-                found: value.into(),
-                expected,
+        }
+        let options = reading.options.clone();
+        if let Err(error) = reading.end() {
+            // An option that is given with a wrong value is not missing too.
+            let is_given = |(_, told): &(_, OptionError)| match (told, &error) {
+                (OptionError::Malformed { name, .. }, OptionError::Missing { name: missing }) => {
+                    name == missing
+                }
+                _ => false,
+            };
+            if !errors.iter().any(is_given) {
+                errors.push((None, error));
+            }
+        }
+        (options, errors)
+    }
+
+    /// Whether a value, which must be valid, is another one than the option's default. A required option has none, and is not
+    /// asked about.
+    #[must_use]
+    pub fn differs(name: &str, value: &str) -> bool {
+        let rule = RULES.iter().find(|rule| rule.name == name && name != "secrets_file");
+        rule.is_some_and(|rule| {
+            let mut options = Self::default();
+            (rule.read)(value.trim(), &mut options);
+            options != Self::default()
+        })
+    }
+
+    /// Reads options as people write them: `timestamp_max_age=2h`, or `plugin_opt_timestamp_max_age` and then `2h`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, in one line.
+    pub fn parse_words<'a>(
+        secrets_file: &'a str,
+        words: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, String> {
+        let mut given = vec![("secrets_file", secrets_file)];
+        let mut words = words.into_iter();
+        while let Some(word) = words.next() {
+            let pair = word.split_once('=').or_else(|| Some((word, words.next()?)));
+            let (name, value) = pair.ok_or_else(|| {
+                format!("{}: expected a value, found none", word.escape_debug())
             })?;
+            given.push((name.strip_prefix("plugin_opt_").unwrap_or(name), value));
         }
-        if options.secrets_file.as_os_str().is_empty() {
-            return Err(OptionError::Missing { name: "secrets_file" });
-        }
-        Ok(options)
+        Self::parse(given).map_err(|error| error.to_string())
     }
 
     /// The names of all options, without `plugin_opt_`.
     pub fn names() -> impl Iterator<Item = &'static str> {
         RULES.iter().map(|rule| rule.name)
+    }
+}
+
+/// The options that have been read so far.
+#[derive(Default)]
+struct Reading {
+    options: Options,
+    /// Which options were given, in the order of [`OPTIONS`].
+    seen: [bool; OPTIONS.len()],
+}
+
+impl Reading {
+    fn take(&mut self, name: &str, value: &str) -> Result<(), OptionError> {
+        let found = RULES.iter().zip(&mut self.seen).find(|(rule, _)| rule.name == name);
+        let Some((&Rule { name, expected, read }, seen)) = found else {
+            return Err(OptionError::Unknown { name: name.into() });
+        };
+        if std::mem::replace(seen, true) {
+            return Err(OptionError::Repeated { name });
+        }
+        let value = value.trim();
+        read(value, &mut self.options).ok_or_else(|| OptionError::Malformed {
+            name,
+            found: value.into(),
+            expected,
+        })
+    }
+
+    fn end(self) -> Result<Options, OptionError> {
+        if self.options.secrets_file.as_os_str().is_empty() {
+            return Err(OptionError::Missing { name: "secrets_file" });
+        }
+        Ok(self.options)
     }
 }
 
@@ -425,8 +507,9 @@ fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
 }
 
-/// `90`, `90s`, `15m`, `1h` or `2d`, in seconds.
-fn duration(text: &str) -> Option<i64> {
+/// `90`, `90s`, `15m`, `1h` or `2d`, in seconds; `None` for any other text.
+#[must_use]
+pub fn duration(text: &str) -> Option<i64> {
     let (digits, unit) = match text.bytes().last()? {
         b's' => (text.strip_suffix('s')?, 1),
         b'm' => (text.strip_suffix('m')?, 60),
@@ -493,6 +576,25 @@ mod tests {
         for row in OPTIONS {
             let Some(default) = row.default else { continue };
             assert_eq!(parse(&[(row.name, default)]), parse(&[]), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn an_option_that_is_given_may_be_the_default() {
+        for row in OPTIONS.iter().filter(|row| row.default.is_some()) {
+            assert!(!Options::differs(row.name, row.default.unwrap()), "{}", row.name);
+            assert!(Options::differs(row.name, row.example), "{}", row.name);
+        }
+        for (name, value, expected) in [
+            ("sign_types", "2, 1,0 ", false),
+            ("timestamp_max_age", "3900s", false),
+            ("keepalive", " 30 - 1200\t", false),
+            ("takeover_limit", "20/60", false),
+            ("takeover_limit", "20/61", true),
+            ("secrets_file", "/s", false),
+            ("unknown", "1", false),
+        ] {
+            assert_eq!(Options::differs(name, value), expected, "{name} {value}");
         }
     }
 
@@ -647,6 +749,39 @@ mod tests {
             Options::parse([("secrets_file", " ")]),
             Err(OptionError::Malformed { .. })
         ));
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told_in_order() {
+        let given =
+            [("keepalive", "0"), ("sign_type", "1"), ("sign_types", "1"), ("sign_types", "2")];
+        let (options, errors) = Options::parse_all(given);
+        let expected = Options::parse(given[..1].iter().copied()).unwrap_err();
+        assert_eq!(errors[0], (Some(0), expected));
+        assert_eq!(errors[1], (Some(1), OptionError::Unknown { name: "sign_type".into() }));
+        assert_eq!(errors[2], (Some(3), OptionError::Repeated { name: "sign_types" }));
+        assert_eq!(errors[3], (None, OptionError::Missing { name: "secrets_file" }));
+        assert_eq!(errors.len(), 4);
+        assert!(!options.policy.sign_types.contains(SignType::Sha256));
+        // A wrong value is not a missing one.
+        let (_, errors) = Options::parse_all([("secrets_file", " ")]);
+        assert!(matches!(errors[..], [(Some(0), OptionError::Malformed { .. })]), "{errors:?}");
+    }
+
+    proptest::proptest! {
+        /// The first error is that of [`Options::parse`], and without an error the options are the same.
+        #[test]
+        fn parse_all_agrees_with_parse(
+            given in proptest::collection::vec(
+                (proptest::sample::select(vec!["secrets_file", "keepalive", "sign_types", "stats"]),
+                 proptest::sample::select(vec!["any", "0,1", "", " /x "])), 0..5)
+        ) {
+            let (options, errors) = Options::parse_all(given.iter().copied());
+            match Options::parse(given.iter().copied()) {
+                Ok(parsed) => proptest::prop_assert_eq!((parsed, errors), (options, vec![])),
+                Err(error) => proptest::prop_assert_eq!(&errors[0].1, &error),
+            }
+        }
     }
 
     #[test]

@@ -5,8 +5,13 @@
 
 use iotda_core::{
     login::{
-        ClientId, Connect, HourKeys, Policy, Refusal, SignType, Verdict, client_id::ClientIdError,
-        signature::HourKey, timestamp::Hour, verify, verify::Refused,
+        ClientId, Connect, HourKeys, Kind, Policy, Refusal, SignType, Verdict,
+        client_id::ClientIdError,
+        recognise::{self, recognise},
+        signature::HourKey,
+        timestamp::Hour,
+        verify,
+        verify::Refused,
     },
     options::Options,
     registry::{Cancel, LoadError, Table, line, read::read},
@@ -14,6 +19,7 @@ use iotda_core::{
 use proptest::prelude::*;
 use reference_model::{
     ReferenceClientId, ReferenceDevice, reference_client_id, reference_date, reference_file,
+    reference_hmac, reference_password, reference_shape,
 };
 
 /// Bytes that are sometimes random, sometimes close to a ClientId.
@@ -23,6 +29,31 @@ fn client_ids() -> impl Strategy<Value = Vec<u8>> {
         "[a-z_0-9-]{0,20}(_[0-3]){0,3}(_[0-9]{9,11}){0,2}".prop_map(String::into_bytes),
         "[a-z_0-9]{1,250}_0_[0-9]_[0-9]{10}".prop_map(String::into_bytes),
     ]
+}
+
+/// ClientIds of a device, with a mistake or two.
+fn bad_client_ids() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "(auto-|x)?[0-9A-F]{8}-[0-9A-F]{4}-[0-9A-F]{4}-[0-9A-F]{4}-[0-9A-F]{12}",
+        "[ \"'\t]{0,2}[a-c_]{0,3}_0_[0-2]_[12][0-9]{8,12}[ \"'_x0-9]{0,3}",
+        "[a-c_]{0,3}_[0-3]{0,2}_[0-3]{0,2}_20261122[0-9]{0,3}",
+        "[a-c_]{0,2}(_0_[a-c0-9]{0,2})?_[0-9]_2026112209",
+        "[a-c]{0,2}[_.:-][0-3][_.:-][0-3][_.:-]2026112209",
+        "[a-c]{0,2}(_0)?(_[0-3])?_?",
+    ]
+}
+
+/// What may be done to a password on its way from the device.
+fn spoilt(right: &str, how: usize) -> String {
+    let spoilt = match how / 8 {
+        0 => right.to_string(),
+        1 => right[..how % 8 * 8].to_string(),
+        2 => right[..64 - how % 8].to_string(),
+        3 => format!("{right}{}", "0a \n".get(..how % 5).unwrap_or("_2026112209")),
+        4 => format!("\"{right}\""),
+        _ => format!(" {right}"),
+    };
+    if how % 2 == 0 { spoilt } else { spoilt.to_uppercase() }
 }
 
 /// The lines of a secrets file: sometimes right, sometimes almost right, sometimes random.
@@ -152,6 +183,56 @@ proptest! {
         }
         // Either of two secrets will do.
         prop_assert_eq!(answer(&format!("{device_id}:{other}:secondary={secret}\n"), &connect, now), None);
+    }
+
+    #[test]
+    fn a_bad_client_id_is_recognised_as_the_reference_model_does(
+        text in prop_oneof![bad_client_ids().prop_map(String::into_bytes), client_ids()],
+        username in prop_oneof![Just(None), Just(Some(true)), Just(Some(false))],
+    ) {
+        if ClientId::parse(&text).is_ok() {
+            return Ok(());
+        }
+        let username = username.map(|is_same| if is_same { &text[..] } else { b"abc" });
+        let connect = Connect { client_id: Some(&text), username, ..Connect::default() };
+        let kind = recognise::client_id(&connect);
+        prop_assert_eq!((kind.reason(), kind.field()), (Refusal::BadClientId, "shape"));
+        prop_assert_eq!(kind.id(), reference_shape(&text, username), "{}", text.escape_ascii());
+    }
+
+    #[test]
+    fn a_wrong_password_is_recognised_as_the_reference_model_does(
+        sign_type in prop::sample::select(vec![SignType::Sha256, SignType::Sha256Timestamp, SignType::Sm3Timestamp]),
+        stamp in prop::sample::select(vec!["2026112209", "2026112224", "2027010100", "0000010103", "9999123120"]),
+        hours in -16..=16i64,
+        secret in prop::sample::select(vec!["s3cr3t-1", "s3cr3t-2", "s3cr3t-3"]),
+        made in 0..8usize,
+        how in 0..48usize,
+    ) {
+        let file = "lamp:s3cr3t-1:secondary=s3cr3t-2\n";
+        let secrets = [b"s3cr3t-1".to_vec(), b"s3cr3t-2".to_vec()];
+        let client_id = ClientId::format("lamp", sign_type, stamp);
+        let other_hour = Hour::parse(stamp.as_bytes().try_into().unwrap()).unwrap().plus(hours).stamp();
+        let (digit, key) = (sign_type.digit(), other_hour.unwrap_or(*b"2026112209"));
+        let right = match made {
+            0..4 => reference_hmac(digit, stamp.as_bytes(), secret.as_bytes()),
+            4 => reference_hmac(digit, secret.as_bytes(), stamp.as_bytes()),
+            5 => reference_hmac(digit ^ 3, stamp.as_bytes(), secret.as_bytes()),
+            _ => reference_hmac(digit, &key, secret.as_bytes()),
+        };
+        let sent = if made == 0 { spoilt(&right, how).replace(&right, secret) } else { spoilt(&right, how) };
+        let connect = Connect {
+            client_id: Some(client_id.as_bytes()),
+            username: Some(b"lamp"),
+            password: Some(sent.as_bytes()),
+            ..Connect::default()
+        };
+        let found = recognise(Refusal::WrongPassword.into(), &connect, &table_of(file.as_bytes()).unwrap());
+        let expected = reference_password(client_id.as_bytes(), Some(sent.as_bytes()), &secrets);
+        // The right one is not wrong.
+        if sent != reference_hmac(digit, stamp.as_bytes(), b"s3cr3t-1") && sent != reference_hmac(digit, stamp.as_bytes(), b"s3cr3t-2") {
+            prop_assert_eq!(found.kind().map(Kind::id), Some(expected), "{}", sent);
+        }
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! Who else may read or change a secrets file?
+//! Who else may read or change a secrets file, and is it still the one that was meant?
 //!
 //! The broker checks its own files in the same way: whether everybody may read them, and whether they belong to its user and
 //! group (`mosquitto__fopen` in `misc_mosq.c`, 2.0.21). A user who may write to the folder may replace the file.
 
+use crate::{access::Access, mounted};
 use std::{
     fmt,
     fs::{self, Metadata},
@@ -17,25 +18,14 @@ const OTHERS_WRITE: u32 = 0o002;
 /// In a folder: only its owner, and a file's, may replace the file.
 const STICKY: u32 = 0o1000;
 
-/// Who owns a file or a folder, and its mode.
-#[derive(Clone, Copy, Debug)]
-struct Access {
-    owner: u32,
-    mode: u32,
-}
-
-impl From<&Metadata> for Access {
-    fn from(metadata: &Metadata) -> Self {
-        Self { owner: metadata.uid(), mode: metadata.mode() }
-    }
-}
-
 /// Who may read or change a file.
 #[derive(Clone, Debug)]
 pub struct Exposure {
     file: Access,
     /// The folder that the path names, and the one that it leads to through links.
     folders: Vec<(PathBuf, Access)>,
+    /// Whether the file was replaced outside the place where it is mounted.
+    is_replaced: bool,
 }
 
 /// What an operator should fix, in the words of a log line that begins with the file.
@@ -57,6 +47,12 @@ pub enum Warning {
         /// Who may write to it.
         who: Who,
     },
+    /// The file was replaced or removed outside a bind mount, and this is the old one.
+    Replaced,
+    /// The file has no device.
+    NoDevice,
+    /// The last line has no newline.
+    NoNewline,
 }
 
 /// Who may write to a folder.
@@ -76,6 +72,14 @@ pub enum Who {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Replaced => f.write_str(
+                "is the old file, which was replaced or removed outside a bind mount: mount its folder, not the file alone, and \
+                 start the container again",
+            ),
+            Self::NoDevice => f.write_str("holds no device"),
+            Self::NoNewline => {
+                f.write_str("has no newline behind its last line: if it was cut off, its last device is wrong")
+            }
             Self::Readable => f.write_str("can be read by every user of this machine (chmod o-r)"),
             Self::Owner { uid } => write!(
                 f,
@@ -122,15 +126,19 @@ impl Exposure {
             }
         }
         let folders = folders.into_iter().map(|(path, access, _)| (path, access)).collect();
-        Self { file: Access::from(metadata), folders }
+        let is_replaced = mounted::is_replaced(path, metadata);
+        Self { file: Access::from(metadata), folders, is_replaced }
     }
 
     /// What should be fixed for a broker that runs as this user. Without a user id, owners are not checked.
     #[must_use]
     pub fn warnings(&self, user: Option<u32>) -> Vec<Warning> {
         let stranger = |owner| user.filter(|user| owner != *user && owner != ROOT).map(|_| owner);
-        let Access { owner, mode } = self.file;
+        let Access { uid: owner, mode, .. } = self.file;
         let mut warnings = Vec::new();
+        if self.is_replaced {
+            warnings.push(Warning::Replaced);
+        }
         if mode & OTHERS_READ != 0 {
             warnings.push(Warning::Readable);
         }
@@ -140,7 +148,7 @@ impl Exposure {
         if mode & GROUP_WRITES != 0 {
             warnings.push(Warning::GroupWritable);
         }
-        for (path, Access { owner, mode }) in &self.folders {
+        for (path, Access { uid: owner, mode, .. }) in &self.folders {
             let writable_by = |who| mode & STICKY == 0 && mode & who != 0;
             let who = match stranger(*owner) {
                 _ if writable_by(OTHERS_WRITE) => Who::Everybody,
@@ -159,9 +167,9 @@ mod tests {
     use super::*;
 
     fn warnings(file: (u32, u32), folder: (u32, u32), user: Option<u32>) -> Vec<Warning> {
-        let access = |(owner, mode)| Access { owner, mode };
+        let access = |(uid, mode)| Access { uid, gid: 0, mode };
         let folders = vec![(PathBuf::from("/f"), access(folder))];
-        Exposure { file: access(file), folders }.warnings(user)
+        Exposure { file: access(file), folders, is_replaced: false }.warnings(user)
     }
 
     #[test]

@@ -1,20 +1,30 @@
-//! Secrets files: how one is found, opened and read, and who else may read or change it. The plugin and the tool both use
-//! this.
+//! Secrets files: how one is found, opened and read, why it cannot be, and who else may read or change it. The plugin and the
+//! tool both use this.
 
 #![forbid(unsafe_code)]
 
+mod access;
+mod configuration;
 mod exposure;
+mod mounted;
+mod obstacle;
+mod user;
 
+pub use access::Access;
+pub use configuration::Configuration;
 pub use exposure::{Exposure, Warning, Who};
+pub use mounted::{CANNOT_BE_REPLACED, is_mount_point};
+pub use obstacle::{Link, Obstacle, Reason, why_not};
+pub use user::User;
 
 use iotda_core::registry::{
     Cancel, LoadError, Table,
     read::{Content, MAX_ERRORS, read},
 };
 use std::{
-    fs::{self, File, Metadata, OpenOptions},
-    io::Read,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    fs::{self, File, Metadata},
+    io::{self, ErrorKind, Read},
+    os::unix::fs::MetadataExt,
     path::Path,
     thread,
     time::{Duration, Instant},
@@ -36,6 +46,20 @@ pub struct Loaded {
     pub ends_in_newline: bool,
     /// What identifies this content of the file.
     pub identity: Identity,
+}
+
+impl Loaded {
+    /// What an operator should fix, for a broker that runs as this user. Without a user id, owners are not checked.
+    #[must_use]
+    pub fn warnings(&self, user: Option<u32>) -> Vec<Warning> {
+        let mut warnings = self.exposure.warnings(user);
+        if self.table.is_empty() {
+            warnings.push(Warning::NoDevice);
+        } else if !self.ends_in_newline {
+            warnings.push(Warning::NoNewline);
+        }
+        warnings
+    }
 }
 
 /// What distinguishes two contents of a path without reading them. Symbolic links are followed: Kubernetes changes a mounted
@@ -133,18 +157,33 @@ pub fn load_patiently(
 ///
 /// [`LoadError`].
 pub fn open(path: &Path) -> Result<(File, Metadata), LoadError> {
-    // A pipe in place of the file must not stop the broker, so the open does not wait (O_NONBLOCK has no meaning for a
-    // regular file).
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let file = obstacle::open_for_reading(path).map_err(|error| explained(path, error))?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(LoadError::NotAFile);
+        return Err(LoadError::NotAFile(obstacle::kind_of(&metadata)));
     }
     let mode = metadata.mode() & 0o7777;
     if mode & 0o002 != 0 {
         return Err(LoadError::WritableByOthers { mode });
     }
     Ok((file, metadata))
+}
+
+/// The error of a file that could not be opened: with the [`Obstacle`] in it, if one is found. So it says which folder, link or
+/// mode is at fault.
+#[must_use]
+pub fn explained(path: &Path, error: io::Error) -> LoadError {
+    match why_not(path) {
+        Some(Obstacle { reason: Reason::NotAFile(found), .. }) => LoadError::NotAFile(found),
+        // The system's own error says as much.
+        Some(Obstacle { reason: Reason::Other(other), .. })
+            if other.kind() != ErrorKind::PermissionDenied =>
+        {
+            LoadError::Io(error)
+        }
+        Some(obstacle) => LoadError::Io(io::Error::new(obstacle.kind(), obstacle)),
+        None => LoadError::Io(error),
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 #![no_main]
 
 use iotda_core::{
-    login::{HourKeys, Verdict, verify},
+    login::{HourKeys, Verdict, recognise::recognise, verify},
     registry::{
         Cancel,
         read::{Content, read},
@@ -41,7 +41,12 @@ fuzz_target!(|bytes: &[u8]| {
         let found = match verify(&connect, &table, &rules.policy(), now, &mut keys) {
             Verdict::Accept(_) => Answer::Accept,
             Verdict::Defer => Answer::Defer,
-            Verdict::Refuse(refused) => Answer::Refuse(refused.reason.id(), refused.detail),
+            Verdict::Refuse(refused) => {
+                let (reason, detail) = (refused.reason.id(), refused.detail);
+                let told = recognise(refused, &connect, &table).detail;
+                assert_eq!(told, sent.told(reason, &detail, &devices), "{sent:?}");
+                Answer::Refuse(reason, detail)
+            }
         };
         assert_eq!(found, expected, "{sent:?} at {now} by {rules:?}");
         if input.is_over() {

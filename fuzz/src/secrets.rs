@@ -91,13 +91,35 @@ pub fn is_certificate_of(der: &[u8], proof: &ReferenceProof) -> bool {
     own.iter().any(|digest| digests.contains(digest))
 }
 
-/// A value behind `x509=`, right or not, and what it says.
+/// A certificate's fingerprints as people give them, right or not, and what they say.
 pub fn fingerprints(input: &mut Input<'_>) -> (Vec<u8>, Option<Vec<Vec<u8>>>) {
     let mut list = fingerprint(input);
     if input.flag() {
         list.push(b',');
         list.extend(fingerprint(input));
     }
-    let digests = reference_certificates(&list);
-    (list, digests)
+    if input.flag() {
+        list = as_openssl_has_them(&list);
+    }
+    let plain: Vec<Vec<u8>> = list.split(|byte| *byte == b',').map(without_colons).collect();
+    (list, reference_certificates(&plain.join(&b',')))
+}
+
+/// `AB:CD:EF,…` of `ABCDEF,…`.
+fn as_openssl_has_them(list: &[u8]) -> Vec<u8> {
+    let pairs = |text: &[u8]| text.chunks(2).collect::<Vec<_>>().join(&b':');
+    let texts: Vec<Vec<u8>> = list.split(|byte| *byte == b',').map(pairs).collect();
+    texts.join(&b',')
+}
+
+/// A text of pairs with colons between them, without the colons; any other text as it is. What OpenSSL writes before the
+/// digits counts for nothing.
+fn without_colons(text: &[u8]) -> Vec<u8> {
+    let lower = text.to_ascii_lowercase();
+    let name = ["sha256 fingerprint=", "sha1 fingerprint="]
+        .into_iter()
+        .find(|name| lower.starts_with(name.as_bytes()));
+    let digits = &text[name.map_or(0, str::len)..];
+    let pairs: Vec<&[u8]> = digits.split(|byte| *byte == b':').collect();
+    if pairs.iter().all(|pair| pair.len() == 2) { pairs.concat() } else { digits.to_vec() }
 }

@@ -4,11 +4,11 @@ use crate::{
     input::Input,
     secrets::{CERTIFICATES, is_certificate_of},
 };
-use hmac::{Hmac, Mac};
-use iotda_core::login::Connect;
-use reference_model::{ReferenceDevice, ReferenceFile, ReferenceProof};
-use sha2::Sha256;
-use sm3::Sm3;
+use iotda_core::login::{Connect, Kind, Refusal, verify::Detail};
+use reference_model::{
+    ReferenceClientId, ReferenceDevice, ReferenceFile, ReferenceProof, reference_client_id,
+    reference_hmac, reference_password, reference_shape,
+};
 
 /// A CONNECT, and the certificate that came before it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,17 +22,7 @@ pub struct Sent {
 
 /// The password that a secret makes, in one go.
 pub fn password(sign_digit: u8, stamp: &[u8], secret: &[u8]) -> String {
-    let key = "a key of any length is taken";
-    match sign_digit {
-        b'2' => {
-            let hmac = Hmac::<Sm3>::new_from_slice(stamp).expect(key).chain_update(secret);
-            hex::encode(hmac.finalize().into_bytes())
-        }
-        _ => {
-            let hmac = Hmac::<Sha256>::new_from_slice(stamp).expect(key).chain_update(secret);
-            hex::encode(hmac.finalize().into_bytes())
-        }
-    }
+    reference_hmac(sign_digit, stamp, secret)
 }
 
 impl Sent {
@@ -45,6 +35,32 @@ impl Sent {
             certificate: self.certificate.as_deref(),
             keep_alive: self.keep_alive,
         }
+    }
+
+    /// What is told of a refusal: the detail of the check, or what the ClientId or password is recognised as.
+    pub fn told(&self, reason: &str, detail: &Detail, devices: &ReferenceFile) -> Detail {
+        let client_id = self.client_id.as_deref().unwrap_or_default();
+        let (reason, field, id) = match reason {
+            "bad_client_id" => {
+                let id = reference_shape(client_id, self.username.as_deref());
+                (Refusal::BadClientId, "shape", id)
+            }
+            "wrong_password" => {
+                let ReferenceClientId::Device { device_id, .. } = reference_client_id(client_id)
+                else {
+                    panic!("{self:?}")
+                };
+                let Some(ReferenceProof::Secrets(secrets)) =
+                    devices.get(device_id).map(|device| &device.proof)
+                else {
+                    panic!("{self:?}")
+                };
+                let id = reference_password(client_id, self.password.as_deref(), secrets);
+                (Refusal::WrongPassword, "password", id)
+            }
+            _ => return *detail,
+        };
+        Detail::Kind(Kind::from_id(reason, field, id).expect("a kind"))
     }
 
     /// A login of one of the devices, and the timestamp that it is signed with.
@@ -76,11 +92,15 @@ impl Sent {
 
 fn client_id(input: &mut Input<'_>, device_id: &[u8], sign: u8, stamp: &[u8]) -> Option<Vec<u8>> {
     let mut text = [device_id, b"_0_", &[sign], b"_", stamp].concat();
-    match input.below(6) {
-        0 | 1 => {}
-        2 => input.edit(&mut text),
+    match input.below(12) {
+        0 | 1 | 6 => {}
+        2 | 8 => input.edit(&mut text),
         3 => text = input.text().to_vec(),
         4 => text = device_id.to_vec(),
+        7 => text = [b"\"".as_slice(), &text, b"\" "].concat(),
+        9 => text = [&text, input.text()].concat(),
+        10 => text.iter_mut().filter(|byte| **byte == b'_').for_each(|byte| *byte = b'-'),
+        11 => text = [device_id, b"_", input.text(), b"_", &[sign], b"_", stamp].concat(),
         _ => return None,
     }
     Some(text)
@@ -110,8 +130,8 @@ fn sent_password(
     let first = secrets.first().map_or(b"".as_slice(), Vec::as_slice);
     let last = secrets.last().map_or(b"".as_slice(), Vec::as_slice);
     let mut text = password(sign_digit, stamp, first);
-    match input.below(8) {
-        0 => {}
+    match input.below(16) {
+        0 | 8 => {}
         1 => text = password(sign_digit, stamp, last),
         2 => {
             let mut bytes = text.into_bytes();
@@ -122,6 +142,12 @@ fn sent_password(
         4 => return None,
         5 => text = password(if sign_digit == b'2' { b'0' } else { b'2' }, stamp, first),
         6 => text.make_ascii_uppercase(),
+        9 => text = reference_hmac(sign_digit, last, stamp),
+        10 => return Some(last.to_vec()),
+        11 => text = format!("\"{text}\""),
+        12 => text = format!(" {text}\r\n"),
+        13 => text.truncate(usize::from(input.below(65))),
+        14 => text = format!("{text}{}", char::from(input.below(128))),
         _ => text = password(sign_digit, &input.text_or(b"2026112210"), first),
     }
     Some(text.into_bytes())

@@ -363,7 +363,9 @@ unsafe extern "C" fn on_gone(event: c_int, data: *mut c_void, userdata: *mut c_v
         // 2.1 has said so when the client came.
         let was_let_in =
             || client.is_of_2_0() && Head::of(&client).is_some_and(|h| h.was_connected());
-        if !plugin.gone(handle) && was_let_in() {
+        if plugin.gone(handle) {
+            plugin.left(broker, &event::peer(&client));
+        } else if was_let_in() {
             plugin.left_unasked(broker, &event::peer(&client));
         }
     })
@@ -381,10 +383,15 @@ unsafe extern "C" fn on_connect(_event: c_int, data: *mut c_void, userdata: *mut
         // SAFETY: this is the data of a CONNECT event, and what comes of it does not outlive the callback.
         let Some(client) = (unsafe { event::connected(data, broker) }) else { return };
         let peer = event::peer(&client);
+        plugin.was_let_in(peer.client);
         if plugin.remembers(&peer) {
             plugin.connected(broker, peer.client, client.subscription_count());
-        } else if plugin.is_stranger(&peer) && !any_instance(|plugin| plugin.remembers(&peer)) {
-            plugin.throw_out(broker, &peer);
+        } else if plugin.is_stranger(&peer) {
+            if any_instance(|plugin| plugin.remembers(&peer)) {
+                plugin.was_not_asked(broker);
+            } else {
+                plugin.throw_out(broker, &peer);
+            }
         }
     })
 }

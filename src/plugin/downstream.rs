@@ -21,7 +21,7 @@ use iotda_core::{
 use std::ffi::{CStr, CString};
 
 /// So many messages that reach nobody are told, each minute.
-const TOLD_A_MINUTE: u32 = 10;
+pub(super) const TOLD_A_MINUTE: u32 = 10;
 
 /// What is still to be done, and what was told.
 #[derive(Debug, Default)]

@@ -1,23 +1,26 @@
 //! What happens to a login: the check, and everything that follows from it.
 
-use super::{Answer, Asked, Host, Level, Login, Peer, Plugin, stack::wiped_after};
+use super::{
+    Answer, Asked, Host, Level, Login, Peer, Plugin, downstream::TOLD_A_MINUTE, stack::wiped_after,
+    tables::shown,
+};
 use crate::{
     limiter::Limiter,
-    sessions::{Begun, Replaced, Session, Whence},
-    takeovers,
+    sessions::{Begun, ClientHandle, Replaced, Session, Whence},
+    takeovers::{self, minute},
 };
 use iotda_core::{
     log::{self, Acceptance, Line, Origin},
     login::{
-        ClientId, Connect, Refusal, Verdict,
-        client_id::ClientIdError,
-        timestamp::UnixSeconds,
-        verify,
-        verify::{Detail, Refused},
+        ClientId, Connect, Kind, Refusal, Verdict, client_id::ClientIdError, recognise::recognise,
+        timestamp::UnixSeconds, verify, verify::Refused,
     },
     options::SessionId,
 };
-use std::{ffi::CString, time::SystemTime};
+use std::{
+    ffi::CString,
+    time::{Duration, SystemTime},
+};
 
 impl Plugin {
     /// Answers a login. [`asked::SHAPES`](super::asked::SHAPES) has the result for each shape.
@@ -137,6 +140,46 @@ impl Plugin {
         self.tell_refusal(host, &peer.connect(), peer.origin, Refusal::NotAsked.into());
     }
 
+    /// The broker, a 2.1, has let a client in.
+    pub fn was_let_in(&self, client: ClientHandle) {
+        if self.awaited.get() == Some(client) {
+            self.awaited.set(None);
+        }
+    }
+
+    /// A client that has logged in here has left. If a 2.1 has not let it in before, the broker has turned it away although the
+    /// log says that it was accepted: for `global_max_clients`, or for its will (`connect__on_authorised` in
+    /// `handle_connect.c`, 2.1.2), and its own log does not say why.
+    pub fn left(&self, host: &dyn Host, peer: &Peer<'_>) {
+        if self.awaited.get() != Some(peer.client) {
+            return;
+        }
+        self.awaited.set(None);
+        let minute = minute(self.started.elapsed());
+        let (last, told) = self.turned_away_told.get();
+        let told = if last == minute { told } else { 0 };
+        if told < TOLD_A_MINUTE {
+            self.turned_away_told.set((minute, told + 1));
+            let id = peer.client_id.unwrap_or_default();
+            host.log(Level::Notice, &log::write::turned_away(id, peer.origin));
+        }
+    }
+
+    /// A device is let in on a listener that this instance serves, and another instance has accepted it: a 2.1 asks no further
+    /// one then.
+    pub fn was_not_asked(&self, host: &dyn Host) {
+        if !self.second_told.replace(true) {
+            let file = shown(&self.options.secrets_file);
+            host.log(
+                Level::Warning,
+                &Line::of(format_args!(
+                    "the plugin is loaded twice for one listener, and the instance with secrets_file {file} is not asked about \
+                     devices that the other accepts: take one of the two out of mosquitto.conf"
+                )),
+            );
+        }
+    }
+
     /// A client that 2.0 had let in has left, and was not remembered.
     pub fn left_unasked(&self, host: &dyn Host, peer: &Peer<'_>) {
         let Some(id) = peer.client_id.filter(|_| self.is_stranger(peer)) else { return };
@@ -174,8 +217,7 @@ impl Plugin {
         let device_id = client_id.device_id;
         let replaced = match self.begin_session(login, device_id) {
             Some(Begun::TooOften) => {
-                let refused = Refused { reason: Refusal::RateLimited, detail: Detail::Takeovers };
-                return self.refuse(host, login, refused);
+                return self.refuse(host, login, Kind::Takeovers);
             }
             Some(Begun::TookOver(replaced)) => Some(replaced),
             Some(Begun::Alone) | None => None,
@@ -188,6 +230,8 @@ impl Plugin {
         if let Some(replaced) = replaced {
             self.take_over(host, login, &replaced);
         }
+        // A 2.1 sends CONNECT next, before anything else of this client's.
+        self.awaited.set(host.names_sessions().then_some(login.client));
         let by_device = self.options.session_id == SessionId::Device;
         Answer::Accept { session_id: by_device.then_some(device_id) }
     }
@@ -256,12 +300,29 @@ impl Plugin {
         origin: Origin<'_>,
         refused: Refused,
     ) {
-        self.counters.add_refusal(refused.reason);
         let now = self.started.elapsed();
+        let refused = self.recognised(connect, refused, now);
+        self.counters.add_refusal(refused.reason);
+        if let Some(kind) = refused.kind() {
+            self.counters.add_kind(kind);
+        }
         let client = connect.client_id;
         let told = self.log_budget.try_borrow_mut();
         if told.is_ok_and(|mut log_budget| log_budget.tell(refused.reason, client, now)) {
             host.log(Level::Notice, &log::write::refusal(connect, origin, refused));
+        }
+    }
+
+    /// Adds to a refusal what is wrong with its ClientId or password.
+    fn recognised(&self, connect: &Connect<'_>, refused: Refused, now: Duration) -> Refused {
+        let Ok(table) = self.table.try_borrow() else { return refused };
+        if !refused.reason.tells_of_devices() {
+            return recognise(refused, connect, &table);
+        }
+        let may_be = self.log_budget.try_borrow_mut().map(|mut budget| budget.may_recognise(now));
+        match may_be {
+            Ok(true) => wiped_after(|| recognise(refused, connect, &table)),
+            _ => refused,
         }
     }
 

@@ -21,7 +21,7 @@ use crate::{
 };
 use downstream::Downstream;
 use iotda_core::{
-    log::{Acceptance, Line, LogBudget, Origin},
+    log::{Acceptance, Count, Line, LogBudget, Origin},
     login::{Connect, HourKeys, Refusal},
     options::{OptionError, Options, SessionId},
     registry::{LoadError, Table},
@@ -35,7 +35,7 @@ use std::{
     sync::Arc,
     time::{Instant, SystemTime},
 };
-use tables::{Ending, Reloading, load_at_start, report_lines, shown, warn_of_others};
+use tables::{AtStart, Ending, Reloading, load_at_start, report_lines, shown, warn_of};
 
 /// What the plugin needs of its broker.
 pub trait Host {
@@ -152,6 +152,8 @@ pub enum StartError {
     Secrets {
         /// The file, escaped for the log.
         file: String,
+        /// Whether it was given as a relative path.
+        is_relative: bool,
         /// What is wrong with it.
         error: LoadError,
     },
@@ -165,7 +167,10 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Options(error) => error.fmt(f),
-            Self::Secrets { file, error } => write!(f, "secrets_file {file}: {error}"),
+            Self::Secrets { file, is_relative, error } => {
+                write!(f, "secrets_file {file}: {error}")?;
+                f.write_str(if *is_relative { RELATIVE } else { "" })
+            }
             Self::Thread(error) => write!(f, "no thread for plugin_opt_reload_interval: {error}"),
             Self::SessionId => f.write_str(
                 "plugin_opt_session_id: device is for Mosquitto 2.1 and later, found an earlier one, expected client: \
@@ -175,6 +180,10 @@ impl fmt::Display for StartError {
     }
 }
 
+/// What is added to the error of a file whose path is relative.
+const RELATIVE: &str =
+    "; plugin_opt_secrets_file is relative to the folder that the broker was started in";
+
 /// Its text includes the cause's text, so `source` returns nothing.
 impl std::error::Error for StartError {}
 
@@ -182,19 +191,20 @@ impl StartError {
     /// Logs one line that says what is wrong, and then the wrong lines of the file.
     pub fn report(&self, host: &dyn Host) {
         host.log(Level::Error, &Line::of(format_args!("not started: {self}")));
-        if let Self::Secrets { file, error: LoadError::Lines(errors) } = self {
+        if let Self::Secrets { file, error: LoadError::Lines(errors), .. } = self {
             report_lines(host, file, errors);
         }
     }
 }
 
-/// The options that the operator has given, in their order and words; [`Options::parse`] has accepted them. The secrets
-/// file has a separate line.
+/// The options that the operator has given and that differ from their defaults, in their order and words; [`Options::parse`]
+/// has accepted them. The secrets file has a separate line.
 struct InForce<'a>(&'a [(&'a str, &'a str)]);
 
 impl fmt::Display for InForce<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut others = self.0.iter().filter(|(name, _)| *name != "secrets_file").peekable();
+        let mut others =
+            self.0.iter().filter(|(name, value)| Options::differs(name, value)).peekable();
         if others.peek().is_none() {
             return f.write_str("the defaults");
         }
@@ -217,6 +227,12 @@ pub struct Plugin {
     missed_reload_told: Cell<bool>,
     /// Whether the log has been told that the broker lets devices' ClientIds in without asking.
     unasked_told: Cell<bool>,
+    /// A client that was accepted and that the broker, a 2.1, has not let in yet.
+    awaited: Cell<Option<ClientHandle>>,
+    /// The minute since the start in which the last client was told that the broker turned away, and how many were in it.
+    turned_away_told: Cell<(u64, u32)>,
+    /// Whether the log has been told that another instance serves the same listener.
+    second_told: Cell<bool>,
     /// The sessions that are being checked against a new table.
     ending: RefCell<Option<Ending>>,
     /// When the broker sent its last TICK, by the wall clock.
@@ -247,26 +263,31 @@ impl Plugin {
         host: &dyn Host,
     ) -> Result<Self, StartError> {
         let given: Vec<_> = options.into_iter().collect();
-        let options = Options::parse(given.iter().copied()).map_err(StartError::Options)?;
+        let mut options = Options::parse(given.iter().copied()).map_err(StartError::Options)?;
         if options.session_id == SessionId::Device && !host.names_sessions() {
             return Err(StartError::SessionId);
         }
+        // Every message says which file is meant.
+        let is_relative = options.secrets_file.is_relative();
+        if let Ok(absolute) = std::path::absolute(&options.secrets_file) {
+            options.secrets_file = absolute;
+        }
         let file = shown(&options.secrets_file);
-        let Loaded { table, exposure, ends_in_newline, identity } =
-            load_at_start(host, &options.secrets_file)
-                .map_err(|error| StartError::Secrets { file: file.clone(), error })?;
-        warn_of_others(host, &file, &exposure);
-        if table.is_empty() {
+        let AtStart { loaded, configuration } = load_at_start(host, &options.secrets_file)
+            .map_err(|error| StartError::Secrets { file: file.clone(), is_relative, error })?;
+        if is_relative {
             host.log(
                 Level::Warning,
-                &Line::of(format_args!("secrets_file {file} holds no device")),
+                &Line::of(format_args!(
+                    "plugin_opt_secrets_file is relative to the folder that the broker was started in, so it is {file}: better \
+                     give this whole path"
+                )),
             );
         }
-        let (version, devices) = (env!("CARGO_PKG_VERSION"), table.len());
-        host.log(
-            Level::Info,
-            &Line::of(format_args!("version {version}, {devices} devices from {file}")),
-        );
+        warn_of(host, &file, &loaded.warnings(Some(host.user())));
+        let Loaded { table, ends_in_newline, identity, .. } = loaded;
+        let (version, devices) = (iotda_core::VERSION, Count(table.len(), "device"));
+        host.log(Level::Info, &Line::of(format_args!("version {version}, {devices} from {file}")));
         host.log(Level::Info, &Line::of(format_args!("options: {}", InForce(&given))));
         let now = Instant::now();
         let sessions = Sessions::new(options.session_id, options.one_connection);
@@ -286,10 +307,13 @@ impl Plugin {
             sweep_is_known: Cell::new(false),
             missed_reload_told: Cell::new(false),
             unasked_told: Cell::new(false),
+            awaited: Cell::new(None),
+            turned_away_told: Cell::new((0, 0)),
+            second_told: Cell::new(false),
             ending: RefCell::default(),
             last_tick: Cell::new(None),
             trap_told: Cell::new(false),
-            reloader: RefCell::new(Reloading::of(identity, ends_in_newline)),
+            reloader: RefCell::new(Reloading::of(identity, ends_in_newline, configuration)),
         };
         if plugin.options.reload_interval.is_some() {
             plugin.with_reloader(host, |_| ()).map_err(StartError::Thread)?;
@@ -316,6 +340,7 @@ impl Plugin {
     /// A TICK: periodic work.
     pub fn tick(&self, host: &dyn Host) {
         self.sweep_is_known.set(false);
+        self.awaited.set(None);
         self.last_tick.set(Some(SystemTime::now()));
         self.look_for_news(host);
         self.end_of_minute(host);

@@ -3,7 +3,7 @@
 use super::{Host, Level, Plugin};
 use iotda_core::{
     log::{self, LeftOut, Line},
-    login::Refusal,
+    login::{Kind, Refusal},
 };
 use std::{ffi::CString, time::Duration};
 
@@ -21,6 +21,9 @@ impl Plugin {
     /// Writes all counters to the log.
     pub(super) fn tell_counters(&self, host: &dyn Host) {
         host.log(Level::Info, &Line::of(format_args!("since the start: {}", self.counters)));
+        if let Some(kinds) = self.counters.kinds() {
+            host.log(Level::Info, &Line::of(format_args!("recognised so far: {kinds}")));
+        }
     }
 
     /// Logs once a minute how many refusals were left out, and which devices logged in too often.
@@ -96,6 +99,12 @@ impl Plugin {
             .into_iter()
             .filter(|reason| !reason.tells_of_devices())
             .map(|reason| (format!("refused/{}", reason.id()), counters.refused(reason)));
-        fixed.map(|(topic, value)| (topic.to_string(), value)).into_iter().chain(others).collect()
+        let kinds = Kind::ALL.into_iter().filter(|kind| !kind.reason().tells_of_devices());
+        let kinds = kinds.map(|kind| {
+            let topic = format!("refused/{}/{}", kind.reason().id(), kind.id());
+            (topic, counters.recognised(kind))
+        });
+        let fixed = fixed.map(|(topic, value)| (topic.to_string(), value));
+        fixed.into_iter().chain(others).chain(kinds).collect()
     }
 }

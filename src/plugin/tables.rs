@@ -6,11 +6,11 @@ use crate::{
     sessions::{ClientHandle, Session},
 };
 use iotda_core::{
-    log::{self, Line, LogBudget},
+    log::{self, Count, Line, LogBudget},
     login::{Refusal, verify::must_end},
     registry::{Cancel, Changes, LoadError, Watch, read::LineErrors},
 };
-use iotda_files::{Exposure, Identity, Loaded, load_patiently};
+use iotda_files::{Configuration, Identity, Loaded, Warning, load_patiently};
 use once_cell::unsync::OnceCell;
 use std::{
     io,
@@ -45,14 +45,20 @@ pub(super) struct Reloading {
     /// What the thread needs to know of the file that was read at the start.
     identity: Identity,
     ends_in_newline: bool,
+    /// The broker's configuration at the start.
+    configuration: Configuration,
     /// The plugin is ending: a thread is no longer started.
     is_over: bool,
 }
 
 impl Reloading {
     /// No thread yet, only the file that was read at the start.
-    pub(super) fn of(identity: Identity, ends_in_newline: bool) -> Self {
-        Self { thread: OnceCell::new(), identity, ends_in_newline, is_over: false }
+    pub(super) fn of(
+        identity: Identity,
+        ends_in_newline: bool,
+        configuration: Configuration,
+    ) -> Self {
+        Self { thread: OnceCell::new(), identity, ends_in_newline, configuration, is_over: false }
     }
 }
 
@@ -94,6 +100,7 @@ impl Plugin {
             table: Arc::clone(&table),
             identity: reloading.identity,
             ends_in_newline: reloading.ends_in_newline,
+            configuration: reloading.configuration.clone(),
             interval: self.options.reload_interval,
         };
         let (mut source, mut started) = (Some(source), None);
@@ -135,12 +142,20 @@ impl Plugin {
         if takes_long {
             warn_of_a_long_load(host, &shown(&self.options.secrets_file));
         }
-        let Some(News { table, errors }) = news else { return };
+        let Some(News { table, errors, configuration }) = news else { return };
         for error in &errors {
             self.report(host, error);
         }
         if let Some(new) = table {
             self.put_in_force(host, new);
+        }
+        if let Some(changed) = configuration {
+            let file = shown(&changed);
+            let line = Line::of(format_args!(
+                "{file} has changed since the broker's start: a reload reads the secrets file and not the plugin's options; if you \
+                 have changed those, restart the broker"
+            ));
+            host.log(Level::Warning, &line);
         }
     }
 
@@ -157,7 +172,7 @@ impl Plugin {
         self.table_since.set(Instant::now());
         // Wiping many devices takes a while, so the thread does it.
         let _ = self.with_reloader(host, |reloader| reloader.taken(before));
-        warn_of_others(host, &shown(&self.options.secrets_file), &exposure);
+        warn_of(host, &shown(&self.options.secrets_file), &exposure.warnings(Some(host.user())));
         let clients = match self.sessions.try_borrow() {
             Ok(sessions) if changes.removed + changes.changed > 0 => sessions.handles(),
             _ => Vec::new(),
@@ -211,9 +226,10 @@ impl Plugin {
         host.log(
             level,
             &Line::of(format_args!(
-                "reloaded in {:.3}s: {devices} devices, {added} added, {removed} removed, {changed} changed; \
+                "reloaded in {:.3}s: {}, {added} added, {removed} removed, {changed} changed; \
                  {} logged in, {ended} disconnected",
                 time.as_secs_f64(),
+                Count(devices, "device"),
                 self.sessions.try_borrow().map_or(0, |sessions| sessions.len()),
             )),
         );
@@ -235,9 +251,10 @@ impl Plugin {
         self.counters.failed_reloads.add();
         let file = shown(&self.options.secrets_file);
         let devices = self.table.try_borrow().map_or(0, |table| table.len());
-        let line = Line::of(format_args!(
-            "not reloaded, {devices} devices stay: secrets_file {file}: {error}"
-        ));
+        let (devices, stay) =
+            (Count(devices, "device"), if devices == 1 { "stays" } else { "stay" });
+        let line =
+            Line::of(format_args!("not reloaded, {devices} {stay}: secrets_file {file}: {error}"));
         host.log(Level::Error, &line);
         if let ReloadError::Load(LoadError::Lines(errors)) = error {
             report_lines(host, &file, errors);
@@ -245,14 +262,27 @@ impl Plugin {
     }
 }
 
+/// What is read at the start.
+pub(super) struct AtStart {
+    pub(super) loaded: Loaded,
+    pub(super) configuration: Configuration,
+}
+
+impl AtStart {
+    fn read(path: &Path, cancel: Cancel<'_>) -> Result<Self, LoadError> {
+        let loaded = load_patiently(path, PATIENCE, cancel)?;
+        Ok(Self { loaded, configuration: Configuration::current() })
+    }
+}
+
 /// Reads the file for the first time, on a separate thread, so that the broker can report a file that does not answer. If
 /// no thread can be started, the file is read here.
-pub(super) fn load_at_start(host: &dyn Host, path: &Path) -> Result<Loaded, LoadError> {
+pub(super) fn load_at_start(host: &dyn Host, path: &Path) -> Result<AtStart, LoadError> {
     let shared = Arc::new((Watch::default(), Mutex::new(None), Condvar::new()));
     let (its_path, its_shared) = (path.to_path_buf(), Arc::clone(&shared));
     let mut work = Some(move || {
         let (watch, place, done) = &*its_shared;
-        let loaded = load_patiently(&its_path, PATIENCE, Cancel::when(watch));
+        let loaded = AtStart::read(&its_path, Cancel::when(watch));
         *place.lock().unwrap_or_else(|poison| poison.into_inner()) = Some(loaded);
         done.notify_all();
     });
@@ -262,7 +292,7 @@ pub(super) fn load_at_start(host: &dyn Host, path: &Path) -> Result<Loaded, Load
             .take()
             .and_then(|work| thread::Builder::new().name("iotda-load".into()).spawn(work).ok());
     });
-    let Some(thread) = started else { return load_patiently(path, PATIENCE, Cancel::NEVER) };
+    let Some(thread) = started else { return AtStart::read(path, Cancel::NEVER) };
     let (watch, place, done) = &*shared;
     let begin = Instant::now();
     let (mut steps, mut last_step, mut is_told) = (0, begin, false);
@@ -296,8 +326,11 @@ pub(super) fn load_at_start(host: &dyn Host, path: &Path) -> Result<Loaded, Load
     }
 }
 
-/// Logs which lines of a file are wrong.
+/// Logs which lines of a file are wrong, if it has lines of devices at all.
 pub(super) fn report_lines(host: &dyn Host, file: &str, errors: &LineErrors) {
+    if errors.foreign.is_some() {
+        return;
+    }
     for (line, fault) in &errors.first {
         host.log(Level::Error, &Line::of(format_args!("{file} line {line}: {fault}")));
     }
@@ -307,14 +340,24 @@ pub(super) fn report_lines(host: &dyn Host, file: &str, errors: &LineErrors) {
     }
 }
 
-/// A path as it is shown in the log.
+/// A path as it is shown in the log. The middle of a very long one is left out, so that the rest of the line has room.
 pub(super) fn shown(path: &Path) -> String {
-    format!("{path:?}")
+    const SIDE: usize = 200;
+    let text = format!("{path:?}");
+    let cut = |(at, _)| at;
+    let begin = text.char_indices().nth(SIDE).map(cut);
+    let end = text.char_indices().rev().nth(SIDE).map(cut);
+    match (begin.and_then(|at| text.get(..at)), end.and_then(|at| text.get(at..))) {
+        (Some(begin), Some(end)) if begin.len() + end.len() < text.len() => {
+            format!("{begin}...{end}")
+        }
+        _ => text,
+    }
 }
 
-/// Warns of users other than root and the broker's who may read or change the file.
-pub(super) fn warn_of_others(host: &dyn Host, file: &str, exposure: &Exposure) {
-    for warning in exposure.warnings(Some(host.user())) {
+/// Logs what should be fixed about the file.
+pub(super) fn warn_of(host: &dyn Host, file: &str, warnings: &[Warning]) {
+    for warning in warnings {
         host.log(Level::Warning, &Line::of(format_args!("secrets_file {file} {warning}")));
     }
 }

@@ -15,6 +15,9 @@ on_every_broker!(
     replaced_client_ids_are_named_once,
 );
 
+const LOADED_TWICE: &str =
+    "iotda-auth: the plugin is loaded twice for one listener, and the instance with secrets_file ";
+
 fn only(device: Device) -> String {
     format!("{}:{}\n", device.id, device.secret)
 }
@@ -58,6 +61,7 @@ fn instances_keep_apart(version: Version) {
     assert_eq!(connect(first, &LAMP.connect_now().keep_alive(5)).1, not_authorized(4));
     broker.reload();
     assert!(lamp.is_alive() && meter.is_alive(), "{}", broker.log());
+    assert!(!broker.log().contains(LOADED_TWICE), "{}", broker.log());
     broker.stop();
 }
 
@@ -76,6 +80,8 @@ fn a_second_line_for_all_listeners_is_explained(version: Version) {
         assert_eq!(answer, ACCEPTED);
         broker.reload();
         assert!(lamp.is_alive() && broker.refusals().is_empty(), "{}", broker.log());
+        assert_eq!(Client::connect(&broker, &METER.connect_now()).1, ACCEPTED);
+        assert_eq!(broker.log().matches(LOADED_TWICE).count(), 1, "{}", broker.log());
         return;
     }
     let log = setup.fail();

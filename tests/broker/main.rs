@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod acl;
+mod broken_files;
 mod certificates;
+mod checked;
 mod clock;
 mod company;
 mod connack;
@@ -22,13 +24,17 @@ mod hostile_packets;
 mod hostile_texts;
 mod http_api;
 mod instances;
+mod kinds;
 mod login;
 mod machine;
 mod matrix;
+mod mounted;
 mod not_asked;
 mod offline;
 mod one_connection;
+mod options_at_start;
 mod other_clients;
+mod probe;
 mod proxy;
 mod recorded;
 mod reload;
@@ -41,6 +47,7 @@ mod sighup;
 mod start;
 mod stats;
 mod strangers;
+mod turned_away;
 mod twice;
 mod valgrind;
 mod wills;

@@ -26,7 +26,11 @@ const IN_A_WRONG_FILE: Device = Device { id: "wrong", secret: "tE8mLp5jXd3zKr6W"
 /// Where the halves of a device's secret are: a spilled register holds half a secret.
 fn places(broker: &Broker, device: Device) -> Vec<String> {
     let (first, last) = device.secret.as_bytes().split_at(8);
-    [first, last].iter().flat_map(|half| places_of(broker.pid(), half)).collect()
+    // As the key of an HMAC, a secret is kept with all its bits turned in one of two ways (RFC 2104).
+    let half = |half: &[u8], pad: u8| half.iter().map(|byte| byte ^ pad).collect::<Vec<u8>>();
+    let halves =
+        [first, last].into_iter().flat_map(|text| [0, 0x36, 0x5C].map(|pad| half(text, pad)));
+    halves.flat_map(|half| places_of(broker.pid(), &half)).collect()
 }
 
 fn line(device: Device) -> String {
@@ -53,6 +57,14 @@ fn secrets_are_wiped(version: Version) {
             let connect = device.connect(sign_type, "2999010100");
             assert_eq!(Client::connect(&broker, &connect).1, ACCEPTED);
             assert_eq!(places(&broker, device), before, "{} {sign_type:?}", device.id);
+            // Neither does a refused one, which is compared with what the device may have done wrong.
+            for password in ["0", "A"].map(|digit| digit.repeat(64)) {
+                assert_ne!(
+                    Client::connect(&broker, &connect.clone().password(password)).1,
+                    ACCEPTED
+                );
+                assert_eq!(places(&broker, device), before, "{} {sign_type:?}", device.id);
+            }
         }
     }
     let (mut online, answer) = Client::connect(&broker, &connect(ONLINE));

@@ -1,6 +1,6 @@
 //! A broker starts with a working plugin, or it does not start and says why.
 
-use iotda_core::options::Options;
+use iotda_core::options::{OPTIONS, Options};
 use std::{fs, os::unix::fs::MetadataExt, path::Path, process::Command};
 use support::{
     broker::Setup,
@@ -19,6 +19,7 @@ on_every_broker!(
     a_world_readable_file_is_warned_of,
     other_users_who_may_change_the_file_are_warned_of,
     a_broker_that_starts_says_what_it_has,
+    a_relative_path_is_told_in_full,
 );
 
 /// The plugin's own lines of a log.
@@ -57,7 +58,9 @@ fn files_that_cannot_be_read_stop_the_broker(version: Version) {
     assert_eq!(lines(&log).len(), 1, "{log}");
     assert!(
         log.contains(&format!(
-            "not started: secrets_file {missing:?}: cannot be read: No such file"
+            "not started: secrets_file {missing:?}: cannot be read: No such file or directory: there is no \"missing\" in the \
+             folder {:?}",
+            missing.parent().unwrap()
         )),
         "{log}"
     );
@@ -65,14 +68,14 @@ fn files_that_cannot_be_read_stop_the_broker(version: Version) {
     let setup = Setup::new(version);
     let folder = setup.scratch().path().to_path_buf();
     let log = setup.secrets_file(&folder).fail();
-    assert!(log.contains("expected a regular file, found something else"), "{log}");
+    assert!(log.contains("expected a regular file, found a directory"), "{log}");
 
     // Nobody writes to the pipe, so a reader would wait forever.
     let setup = Setup::new(version);
     let pipe = setup.scratch().path().join("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let log = setup.secrets_file(&pipe).fail();
-    assert!(log.contains("expected a regular file, found something else"), "{log}");
+    assert!(log.contains("expected a regular file, found a named pipe (FIFO)"), "{log}");
 
     let setup = Setup::new(version).secrets(secrets());
     set_mode(&setup.scratch().path().join("secrets"), 0o602);
@@ -108,8 +111,8 @@ fn wrong_lines_stop_the_broker(version: Version) {
 
     for (content, expected) in [
         (vec![b'x'; 1_000_000], "line 1: expected at most 1024 bytes, found more"),
-        (b"a:5f2b9c0e7d\0\n".to_vec(), "line 1: secret: expected only A-Z a-z 0-9 _ -"),
-        (vec![0; 4096], "line 1: expected at most 1024 bytes"),
+        (b"a:5f2b9c0e7d\0\n".to_vec(), "line 1: expected text, found a NUL byte at position 13"),
+        (vec![0; 4096], "expected lines like device_id:secret, found only NUL bytes"),
         (
             b"a:5f2b9c0e7d\nb\xFF:5f2b9c0e7d\n".to_vec(),
             "line 2: device id: expected only A-Z a-z 0-9 _ -",
@@ -130,6 +133,9 @@ fn odd_but_right_files_are_read(version: Version) {
         let broker = Setup::new(version).secrets(&content).start();
         assert_eq!(Client::connect(&broker, &LAMP.connect_now()).1, ACCEPTED, "{content:.60}");
     }
+    // It may be as its writer meant it, or cut off within the last secret.
+    let broker = Setup::new(version).secrets(secrets().trim_end()).start();
+    assert!(broker.log().contains("has no newline behind its last line"), "{}", broker.log());
     // A file without devices is valid; the log says that nobody can log in.
     let broker = Setup::new(version).secrets("# none yet\n").start();
     assert!(broker.log().contains("holds no device"), "{}", broker.log());
@@ -224,4 +230,52 @@ fn a_broker_that_starts_says_what_it_has(version: Version) {
         .start();
     let log = broker.log();
     assert_eq!(lines(&log)[1], "options: keepalive=any failure_limit=20 / 1m else the defaults");
+    // What is given and is the default anyway is not listed.
+    let mut setup = Setup::new(version).secrets("lamp:5f2b9c0e7d\n");
+    for row in OPTIONS {
+        if let Some(default) = row.default {
+            setup = setup.option(row.name, default);
+        }
+    }
+    let log = setup.start().log();
+    assert!(lines(&log)[0].contains(", 1 device from \""), "{log}");
+    assert_eq!(lines(&log)[1], "options: the defaults");
+    let log = Setup::new(version)
+        .secrets(secrets())
+        .option("sign_types", "2,1,0")
+        .option("keepalive", "60-1200")
+        .start()
+        .log();
+    assert_eq!(lines(&log)[1], "options: keepalive=60-1200 else the defaults");
+}
+
+/// A broker is started in some folder, and a service is not started in the one that a shell happened to be in.
+fn a_relative_path_is_told_in_full(version: Version) {
+    let setup = Setup::new(version).secrets(secrets()).secrets_file(Path::new("secrets"));
+    let folder = setup.scratch().path().to_path_buf();
+    let whole = folder.join("secrets");
+    let there = ["env", "-C", folder.to_str().unwrap()];
+    let log = setup.started_by(there).start().log();
+    let found = lines(&log);
+    assert_eq!(
+        found[0],
+        format!(
+            "plugin_opt_secrets_file is relative to the folder that the broker was started in, so it is {whole:?}: better give \
+             this whole path"
+        )
+    );
+    assert!(found[1].ends_with(&format!(", 2 devices from {whole:?}")), "{log}");
+
+    let setup = Setup::new(version).secrets_file(Path::new("sub/secrets"));
+    let folder = setup.scratch().path().to_path_buf();
+    let log = setup.started_by(["env", "-C", folder.to_str().unwrap()]).fail();
+    assert_eq!(
+        lines(&log)[0],
+        format!(
+            "not started: secrets_file {:?}: cannot be read: No such file or directory: there is no folder {:?}; \
+             plugin_opt_secrets_file is relative to the folder that the broker was started in",
+            folder.join("sub/secrets"),
+            folder.join("sub")
+        )
+    );
 }

@@ -1,7 +1,7 @@
 //! The counters below `$SYS/broker/iotda-auth/`, as a subscriber reads them.
 
 use iotda_core::login::{
-    Refusal,
+    Kind, Refusal,
     SignType::{Sha256, Sha256Timestamp},
 };
 use std::collections::BTreeMap;
@@ -54,6 +54,11 @@ fn counters_are_published_and_retained(version: Version) {
         let is_there = found.contains_key(&full(&format!("refused/{}", reason.id())));
         assert_eq!(is_there, !reason.tells_of_devices(), "{reason:?} {found:?}");
     }
+    for kind in Kind::ALL {
+        let (reason, id) = (kind.reason(), kind.id());
+        let is_there = found.contains_key(&full(&format!("refused/{}/{id}", reason.id())));
+        assert_eq!(is_there, !reason.tells_of_devices(), "{kind:?} {found:?}");
+    }
     // A later subscriber gets them too.
     let (mut lamp, _) = Client::connect(&broker, &LAMP.connect_now());
     lamp.subscribe(4, "$SYS/broker/iotda-auth/devices");
@@ -71,7 +76,8 @@ fn counters_do_not_tell_which_devices_there_are(version: Version) {
     let next = |client: &mut Client| message(&client.receive().expect("a message"));
     // The separate counts that exist from the start, each of them 0.
     let parts = Refusal::ALL.iter().filter(|reason| !reason.tells_of_devices()).count();
-    for _ in 0..parts + 2 {
+    let kinds = Kind::ALL.iter().filter(|kind| !kind.reason().tells_of_devices()).count();
+    for _ in 0..parts + kinds + 2 {
         assert_eq!(next(&mut meter).1, "0");
     }
     let device = |id| Device { id, secret: "another-secret" };
@@ -98,6 +104,10 @@ fn counters_do_not_tell_which_devices_there_are(version: Version) {
     Client::connect(&broker, &LAMP.connect_now().username("meter"));
     let seen = [next(&mut meter).0, next(&mut meter).0];
     assert!(seen.iter().any(|topic| topic.ends_with("refused/user_mismatch")), "{seen:?}");
+    // And so has what a ClientId was recognised as.
+    Client::connect(&broker, &LAMP.connect(Sha256Timestamp, "2026023103"));
+    let seen = [next(&mut meter).0, next(&mut meter).0, next(&mut meter).0];
+    assert!(seen.iter().any(|topic| topic.ends_with("refused/bad_client_id/nodate")), "{seen:?}");
 }
 
 fn nothing_is_published_unless_asked(version: Version) {

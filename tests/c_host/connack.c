@@ -1012,7 +1012,7 @@ static void hearsay(void)
 				const char *const told[] = {"203.0.113.7", "127.0.0.9", "127.0.0.1?", "::1", "-", "a?b???127.0.0.1"};
 				for(int i = 0; i < 6; i++){
 					char line[128];
-					snprintf(line, sizeof(line), " address=- reason=wrong_password forwarded_for=%s", told[i]);
+					snprintf(line, sizeof(line), " address=- reason=wrong_password password=malformed forwarded_for=%s", told[i]);
 					client.address = said[i];
 					forget_log();
 					CHECK_CODE(ask(&plugin, &client, DEVICE, "wrong-password"), REFUSED);

@@ -760,7 +760,12 @@ static int right_login(mosquitto_plugin_id_t *plugin)
 {
 	struct mosquitto device = client(CLIENT_ID);
 	int code = ask(plugin, &device, DEVICE, PASSWORD);
-	gone(plugin, IOTDA_EVT_DISCONNECT, &device);
+	if(code == IOTDA_SUCCESS){
+		let_in(plugin, &device);
+		log_out(&device);
+	}else{
+		gone(plugin, IOTDA_EVT_DISCONNECT, &device);
+	}
 	return code;
 }
 
@@ -976,7 +981,8 @@ static void init_errors(void)
 	CHECK(strstr(lines[0].text, "kkk..."));
 	FAILS("plugin_opt_keepalive: expected any", {"keepalive", longest});
 	CHECK(strstr(lines[0].text, "kkk..."));
-	FAILS("secrets_file \"kkk", {"secrets_file", longest});
+	FAILS("kkk...kkk", {"secrets_file", longest});
+	CHECK(strstr(lines[0].text, "cannot be read: File name too long"));
 	free(longest);
 }
 

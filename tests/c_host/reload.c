@@ -308,7 +308,7 @@ static void reload_interval(void)
 	forget_log();
 	put_file("wrong");
 	tick_until_told(&plugin);
-	CHECK(logged("not reloaded, 1 devices stay") == 1);
+	CHECK(logged("not reloaded, 1 device stays") == 1);
 	stop(&plugin);
 	CHECK(threads == 0);
 }
@@ -467,7 +467,7 @@ static void thread_refused(void)
 	}
 	no_threads = false;
 	reload_and_tick(&plugin);
-	CHECK(threads == 1 && logged("1 devices, 1 added, 2 removed") == 1);
+	CHECK(threads == 1 && logged("1 device, 1 added, 2 removed") == 1);
 	check_refused(&plugin, &(struct mosquitto){.id = CLIENT_ID, .keepalive = 120}, DEVICE, PASSWORD,
 			"reason=unknown_device");
 	/* One that is there is used again. */

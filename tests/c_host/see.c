@@ -32,4 +32,5 @@ static void thinned_log(void)
 	stop(&plugin);
 	CHECK(logged("refused 189 more, not shown: wrong_password=189") == 1);
 	CHECK(logged("since the start: accepted=0 deferred=0 refused=200 wrong_password=200 ") == 1);
+	CHECK(logged("recognised so far: wrong_password: 200 malformed") == 1);
 }

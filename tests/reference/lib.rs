@@ -1,6 +1,10 @@
 //! The reference model: a second, simple implementation of ClientId, timestamp and secrets file, by splitting and by maps,
 //! that shares no code with the core. The property tests and the fuzz targets compare the core with it.
 
+mod kinds;
+
+pub use kinds::{reference_hmac, reference_password, reference_shape};
+
 use iotda_core::registry::{Credential, Device, Fingerprint};
 use std::collections::{BTreeMap, btree_map::Entry};
 

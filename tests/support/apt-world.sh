@@ -1,7 +1,9 @@
 # Sourced by the fetch-… scripts here: unpacks packages of any Debian release into a cache, without installing them.
 #
 # They are unpacked with all dependencies, including libc and the dynamic loader, so that a program of a later Debian
-# runs on an earlier one. This does not need root. The script that sources this sets $cache, the folder to fill.
+# runs on an earlier one. This does not need root. The script that sources this sets $cache, the folder to fill. It may set
+# $architectures before it calls look_into: Debian's names of machines, of which the first is the one that "apt-get install"
+# means; without it, this machine's.
 # shellcheck shell=bash
 
 readonly cache
@@ -60,13 +62,15 @@ mirror() {
 # A separate state for apt in which no package is installed, so that it resolves every dependency. The machine's own
 # settings, such as a proxy, stay in force, except for its hooks after an update.
 prepare_apt() {
-    local suite=$1 from keys
+    local suite=$1 from keys architecture others
+    read -r architecture others <<<"${architectures:-$(dpkg --print-architecture)}"
+    read -ra others <<<"$others"
     from=$(mirror) || return
     keys=$(keyring) || return
     rm -rf "$work"
     mkdir -p "$work"/apt/{lists,archives}/partial "$work/root"
     : >"$work/apt/status"
-    echo "deb [signed-by=$keys] $from $suite main" >"$work/apt/sources.list"
+    printf '%s [signed-by='"$keys] $from $suite main\n" deb ${with_sources:+deb-src} >"$work/apt/sources.list"
     cat >"$work/apt/apt.conf" <<END
 #clear APT::Update;
 #clear DPkg::Post-Invoke;
@@ -79,7 +83,8 @@ Dir::Etc::sourcelist "$work/apt/sources.list";
 Dir::Etc::sourceparts "/dev/null";
 Dir::Etc::preferences "/dev/null";
 Dir::Etc::preferencesparts "/dev/null";
-APT::Architectures { "$(dpkg --print-architecture)"; };
+APT::Architecture "$architecture";
+APT::Architectures { $(printf '"%s"; ' "$architecture" "${others[@]}")};
 APT::Install-Recommends "false";
 APT::Sandbox::User "root"; // _apt may not write to a user's cache
 APT::Get::AllowUnauthenticated "false";
@@ -133,6 +138,11 @@ leave_out() {
     printf 'Package: %s\nStatus: install ok installed\nArchitecture: all\nVersion: 99\n\n' "$@" >>"$work/apt/status"
 }
 
+# Fetches packages for `unpack`, without their dependencies: NAME or NAME:ARCHITECTURE.
+fetch_alone() {
+    (cd "$work/apt/archives" && persistently apt apt-get download "$@")
+}
+
 unpack() {
     local file
     if ! persistently apt apt-get -y --download-only install "$@"; then
@@ -143,6 +153,8 @@ unpack() {
         dpkg-deb -x "$file" "$work/root" || return
         dpkg-deb -W --showformat '${Package} ${Version}\n' "$file" || return
     done >"$work/MANIFEST"
+    # For those who pin what they use.
+    (cd "$work/apt/archives" && sha256sum -- *.deb) >"$work/SHA256SUMS" || return
     rm -rf "$work/root/usr/share/"{doc,man,locale}
 }
 
@@ -158,7 +170,8 @@ library_folders() {
 # because Debian's sh drops variables whose names it cannot use, such as cargo's CARGO_BIN_EXE_iotda-auth.
 write_wrappers() {
     local loader path="" folder program
-    loader=$(cd "$work" && find root -type f -name 'ld-linux*.so.*' -print -quit)
+    # Until Debian 11 it is a link there. The link in /lib64 is an absolute one.
+    loader=$(cd "$work" && find root ! -type d -path '*-linux-gnu*/ld-linux*.so.*' -print -quit)
     [[ -n $loader ]] || fail "no dynamic loader among the packages"
     while read -r folder; do
         path+=${path:+:}'$here/'$folder

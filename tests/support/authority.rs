@@ -26,6 +26,12 @@ commonName = supplied
 basicConstraints = critical,CA:TRUE
 [device]
 basicConstraints = CA:FALSE
+[server]
+basicConstraints = CA:FALSE
+subjectAltName = DNS:localhost,IP:127.0.0.1
+[elsewhere]
+basicConstraints = CA:FALSE
+subjectAltName = DNS:elsewhere.example
 ";
 
 /// An authority.
@@ -77,11 +83,25 @@ impl Authority {
         issued
     }
 
-    /// An expired certificate.
+    /// A certificate for a server on this machine, with the names in it that clients look at.
+    pub fn issue_server(&self, name: &str) -> Issued {
+        let issued = self.issued(name);
+        self.sign(&issued, name, &["-extensions", "server"]);
+        issued
+    }
+
+    /// A certificate for a server at elsewhere.example.
+    pub fn issue_server_elsewhere(&self, name: &str) -> Issued {
+        let issued = self.issued(name);
+        self.sign(&issued, name, &["-extensions", "elsewhere"]);
+        issued
+    }
+
+    /// An expired certificate, for a device or for a server on this machine.
     pub fn issue_expired(&self, name: &str) -> Issued {
         let issued = self.issued(name);
         let time = ["-startdate", "20200101000000Z", "-enddate", "20200201000000Z"];
-        self.sign(&issued, name, &[&["-extensions", "device"][..], &time].concat());
+        self.sign(&issued, name, &[&["-extensions", "server"][..], &time].concat());
         issued
     }
 

@@ -123,7 +123,7 @@ impl Setup {
         Self { port, ..self }
     }
 
-    /// A whole configuration except the user; its first listener has this port.
+    /// A whole configuration; its first listener has this port. If it does not begin with the user, that is added.
     pub fn whole_config(self, config: &str, port: u16) -> Self {
         Self { port, whole: Some(config.into()), ..self }
     }
@@ -198,7 +198,9 @@ impl Setup {
 
     fn config(&self) -> String {
         if let Some(whole) = &self.whole {
-            return format!("{}{whole}", user_line());
+            // 2.0 takes no second line with a user.
+            let user = if whole.starts_with("user ") { "" } else { user_line() };
+            return format!("{user}{whole}");
         }
         let port = self.port;
         let plugin = self.plugin.as_deref().unwrap_or_else(|| library::release()).display();

@@ -7,19 +7,31 @@ use std::{
     sync::OnceLock,
 };
 
-/// The release library: what an operator loads.
+/// The release library: what an operator loads. `IOTDA_LIBRARY` names one that is built already, such as a package's.
 pub fn release() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| built(&mut cargo(target_directory()), target_directory()))
+    PATH.get_or_init(|| {
+        named("IOTDA_LIBRARY")
+            .unwrap_or_else(|| built(&mut cargo(target_directory()), target_directory()))
+    })
 }
 
-/// The same library, but with ClientIds that make it panic.
+/// The same library, but with ClientIds that make it panic. `IOTDA_FAULT_LIBRARY` names one that is built already.
 pub fn with_fault_injection() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
-        let target = target_directory().join("fault");
-        built(cargo(&target).args(["--features", "fault-injection"]), &target)
+        named("IOTDA_FAULT_LIBRARY").unwrap_or_else(|| {
+            let target = target_directory().join("fault");
+            built(cargo(&target).args(["--features", "fault-injection"]), &target)
+        })
     })
+}
+
+/// The library that a variable of the environment names.
+fn named(variable: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(env::var_os(variable)?);
+    assert!(path.is_file(), "{variable}: expected a library, found none at {}", path.display());
+    Some(path)
 }
 
 /// The library with the checks of AddressSanitizer in its code, and with the same ClientIds that make it panic.

@@ -1,54 +1,70 @@
-//! A broker that does nothing and says nothing, for tests of the plugin's answers alone.
+//! A broker that does nothing, for tests of the plugin's answers alone.
 
 use iotda_core::log::{Acceptance, Line};
 use iotda_plugin::{
     plugin::{Host, Level},
     sessions::ClientHandle,
 };
-use std::ffi::CStr;
+use std::{cell::RefCell, ffi::CStr};
 
+/// It forgets what is logged.
 pub struct Silent;
 
-impl Host for Silent {
-    fn log(&self, _level: Level, _line: &Line) {}
+/// It keeps what is logged.
+#[derive(Default)]
+pub struct Listening(pub RefCell<Vec<String>>);
 
-    fn log_acceptance(&self, _acceptance: Acceptance<'_>) {}
+macro_rules! does_nothing_but {
+    ($host:ty, $log:expr) => {
+        impl Host for $host {
+            fn log(&self, _level: Level, line: &Line) {
+                $log(self, line);
+            }
 
-    fn disconnect(&self, _client_id: &CStr, _with_will: bool) -> bool {
-        true
-    }
+            fn log_acceptance(&self, _acceptance: Acceptance<'_>) {}
 
-    fn publish(&self, _topic: &CStr, _payload: &[u8]) {}
+            fn disconnect(&self, _client_id: &CStr, _with_will: bool) -> bool {
+                true
+            }
 
-    fn subscribes_sessions(&self) -> bool {
-        false
-    }
+            fn publish(&self, _topic: &CStr, _payload: &[u8]) {}
 
-    fn subscribe(&self, _session_id: &CStr, _filter: &CStr) {}
+            fn subscribes_sessions(&self) -> bool {
+                false
+            }
 
-    fn unsubscribe(&self, _session_id: &CStr, _filter: &CStr) {}
+            fn subscribe(&self, _session_id: &CStr, _filter: &CStr) {}
 
-    fn has_session(&self, _session_id: &CStr) -> bool {
-        false
-    }
+            fn unsubscribe(&self, _session_id: &CStr, _filter: &CStr) {}
 
-    fn subscription_count(&self, _client: ClientHandle) -> usize {
-        0
-    }
+            fn has_session(&self, _session_id: &CStr) -> bool {
+                false
+            }
 
-    fn send(&self, _session_id: &CStr, _topic: &CStr, _payload: &[u8]) {}
+            fn subscription_count(&self, _client: ClientHandle) -> usize {
+                0
+            }
 
-    fn names_sessions(&self) -> bool {
-        false
-    }
+            fn send(&self, _session_id: &CStr, _topic: &CStr, _payload: &[u8]) {}
 
-    fn with_signals_blocked(&self, call: &mut dyn FnMut()) {
-        call();
-    }
+            fn names_sessions(&self) -> bool {
+                false
+            }
 
-    fn stay_loaded(&self) {}
+            fn with_signals_blocked(&self, call: &mut dyn FnMut()) {
+                call();
+            }
 
-    fn user(&self) -> u32 {
-        0
-    }
+            fn stay_loaded(&self) {}
+
+            fn user(&self) -> u32 {
+                0
+            }
+        }
+    };
 }
+
+does_nothing_but!(Silent, |_: &Self, _: &Line| {});
+does_nothing_but!(Listening, |host: &Self, line: &Line| {
+    host.0.borrow_mut().push(String::from_utf8_lossy(line.as_bytes()).into_owned());
+});

@@ -17,10 +17,10 @@ pub struct Said {
     output: Output,
 }
 
-/// The tool with arguments.
+/// The tool with arguments, in an environment that names no secrets file.
 pub fn command<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(library::tool());
-    command.args(args);
+    command.args(args).env_remove("IOTDA_SECRETS_FILE");
     command
 }
 

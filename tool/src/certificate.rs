@@ -4,8 +4,22 @@ use crate::{
     secret,
     terminal::{Failure, shown},
 };
+use iotda_core::{login::certificate::Digests, registry::given};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
-use std::{fs::File, path::Path};
+use std::{ffi::OsStr, fs::File, os::unix::ffi::OsStrExt, path::Path};
+
+/// The fingerprint of a certificate, in lower-case hex digits: SHA-256 of a PEM file, or one that is given in its place.
+pub(crate) fn fingerprint(given: &OsStr) -> Result<String, Failure> {
+    let path = Path::new(given);
+    let digits = given::fingerprint(given.as_bytes());
+    // A file may have any name.
+    let is_meant = digits.is_ok() || given.as_bytes().contains(&b':');
+    if is_meant && !path.exists() {
+        let digits = digits.map_err(|fault| Failure::new(fault.to_string()))?;
+        return Ok(String::from_utf8_lossy(&digits).into_owned());
+    }
+    der(path).map(|der| hex::encode(Digests::of(&der).sha256))
+}
 
 /// The certificate of a PEM file, in DER. In a chain it is the first one, the client's own, as in the handshake. Keys in the
 /// same file are skipped.

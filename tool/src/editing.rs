@@ -3,6 +3,7 @@
 //! Under a lock, a new file is written in the same folder and then renamed, so that a crash leaves the old file or the new
 //! one.
 
+use crate::readers::{Group, admit_broker};
 use iotda_core::registry::{Cancel, LoadError, edit::Content, read::read};
 use iotda_files::{Exposure, Identity};
 use rustix::fs::{FlockOperation, XattrFlags};
@@ -32,6 +33,8 @@ pub(crate) enum EditError {
         /// The process id, if the system tells it.
         process: Option<u32>,
     },
+    /// `iotda-auth follow` keeps it equal to a table of a database.
+    Followed,
     /// It has other names (hard links), which would keep the old content.
     Linked {
         /// How many names it has.
@@ -59,6 +62,10 @@ impl fmt::Display for EditError {
                 }
                 write!(f, ", for {seconds} s and more: nothing is done")
             }
+            Self::Followed => f.write_str(
+                "is kept by iotda-auth follow: nothing is done; change the device in the database. To edit the file again, end \
+                 the follower and remove the file's first line",
+            ),
             Self::Linked { names } => write!(
                 f,
                 "has {names} names (hard links), and an edit would change one of them alone: nothing is done; make the \
@@ -77,6 +84,9 @@ impl From<LoadError> for EditError {
     }
 }
 
+/// How a file begins that `iotda-auth follow` keeps: an edit would be overwritten.
+pub(crate) const FOLLOWED: &[u8] = b"# iotda-auth follow:";
+
 /// Adds to a system error what could not be done.
 fn failing(what: &'static str) -> impl Fn(io::Error) -> EditError {
     move |error| EditError::Io { what, error }
@@ -94,11 +104,13 @@ pub(crate) struct Editing {
     content: Content,
     /// It was created for this edit, and is still empty.
     is_fresh: bool,
+    /// It was created for this edit, and this group may read it.
+    admitted: Option<Group>,
 }
 
 impl Editing {
     /// Waits until no other process edits the file, and reads it. With `create`, a missing file is created, with access for
-    /// its owner only. `waiting` is called if it has to wait.
+    /// its owner only or also for the broker's group. `waiting` is called if it has to wait.
     ///
     /// # Errors
     ///
@@ -108,7 +120,7 @@ impl Editing {
         create: bool,
         waiting: impl FnOnce(),
     ) -> Result<Self, EditError> {
-        let created = create && make(path)?;
+        let created = if create { make(path)? } else { None };
         let mut waiting = Some(waiting);
         let (path, file) = loop {
             let path = fs::canonicalize(path).map_err(LoadError::Io)?;
@@ -125,8 +137,12 @@ impl Editing {
         }
         let identity = Identity::from(&metadata);
         let content = Content::read(&file, metadata.len())?;
-        let is_fresh = created && content.as_ref().is_empty();
-        let editing = Self { path, file, metadata, identity, content, is_fresh };
+        if content.as_ref().starts_with(FOLLOWED) {
+            return Err(EditError::Followed);
+        }
+        let is_fresh = created.is_some() && content.as_ref().is_empty();
+        let admitted = created.flatten();
+        let editing = Self { path, file, metadata, identity, content, is_fresh, admitted };
         read(editing.content.as_ref(), editing.metadata.len(), 0, Cancel::NEVER)?;
         editing.check_unchanged()?;
         Ok(editing)
@@ -144,15 +160,24 @@ impl Editing {
         Exposure::of(&self.path, &self.metadata)
     }
 
-    /// Replaces its content. Owner, mode and access list stay the same.
+    /// Which group may read it, if it was created for this edit and one may.
+    pub(crate) fn admitted(&self) -> Option<&Group> {
+        self.admitted.as_ref()
+    }
+
+    /// Replaces its content by what is written to the given file, from the old content. Owner, mode and access list stay the
+    /// same.
     ///
     /// # Errors
     ///
-    /// [`EditError`].
-    pub(crate) fn replace(mut self, content: &Content) -> Result<(), EditError> {
+    /// [`EditError`]; also if `write` returns an error.
+    pub(crate) fn replace(
+        mut self,
+        write: impl FnOnce(&[u8], &mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), EditError> {
         let folder = self.path.parent().unwrap_or(Path::new("/"));
         let beside = Beside::make(&self.path).map_err(failing(CANNOT_WRITE))?;
-        (&beside.file).write_all(content.as_ref()).map_err(failing(CANNOT_WRITE))?;
+        write(self.content.as_ref(), &mut &beside.file).map_err(failing(CANNOT_WRITE))?;
         take_after(&beside.file, &self.file, &self.metadata)?;
         beside.file.sync_all().map_err(failing(CANNOT_WRITE))?;
         self.check_unchanged()?;
@@ -172,7 +197,10 @@ impl Editing {
     }
 }
 
-const CANNOT_WRITE: &str = "cannot be written";
+/// What comes before an error about the file's folder, mostly.
+pub(crate) const CANNOT_WRITE: &str = "cannot be written";
+/// The same for a new file.
+pub(crate) const CANNOT_MAKE: &str = "cannot be made";
 
 impl Drop for Editing {
     /// Removes a file that was created in vain. The lock is still held.
@@ -183,13 +211,18 @@ impl Drop for Editing {
     }
 }
 
-/// Creates an empty file, with access for its owner only. Returns whether it was missing.
-fn make(path: &Path) -> Result<bool, EditError> {
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(failing("cannot be made")(error)),
-    }
+/// Creates an empty file, with access for its owner and for the group that is returned; the outer `None` means that the file
+/// is there already.
+fn make(path: &Path) -> Result<Option<Option<Group>>, EditError> {
+    let file = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(None),
+        Err(error) => return Err(failing(CANNOT_MAKE)(error)),
+    };
+    let admitted = admit_broker(&file, path).inspect_err(|_| {
+        let _ = fs::remove_file(path);
+    });
+    admitted.map(Some).map_err(failing("cannot be given to the broker's group"))
 }
 
 /// How long to wait for another edit: one of a very large file takes a few seconds. The wait is limited because users who
@@ -214,12 +247,16 @@ fn lock(file: &File, waiting: &mut Option<impl FnOnce()>) -> Result<(), EditErro
             waiting();
         }
         if begin.elapsed() >= LOCK_PATIENCE {
-            let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
-            let metadata = file.metadata().map_err(cannot)?;
-            return Err(EditError::Locked { process: holder(&locks, metadata.ino()) });
+            return Err(EditError::Locked { process: locked_by(file).map_err(cannot)? });
         }
         thread::sleep(LOCK_PAUSE);
     }
+}
+
+/// Which process holds a lock of this kind on a file; `None` if the system does not tell.
+pub(crate) fn locked_by(file: &File) -> io::Result<Option<u32>> {
+    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+    Ok(holder(&locks, file.metadata()?.ino()))
 }
 
 /// Which process holds a lock of this kind on a file, from proc_locks(5). Device numbers are not compared: file systems
@@ -248,15 +285,16 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
 }
 
 /// A new file that is to replace another one in the same folder. It is removed on drop if it did not.
-struct Beside {
+pub(crate) struct Beside {
     path: PathBuf,
-    file: File,
+    /// The file, open for writing.
+    pub(crate) file: File,
     renamed: bool,
 }
 
 impl Beside {
     /// Creates it, with access for its owner only.
-    fn make(target: &Path) -> io::Result<Self> {
+    pub(crate) fn make(target: &Path) -> io::Result<Self> {
         let prefix = prefix(target);
         let folder = target.parent().unwrap_or(Path::new("/"));
         remove_leftovers(folder, &prefix)?;
@@ -267,7 +305,8 @@ impl Beside {
         Ok(Self { path, file, renamed: false })
     }
 
-    fn rename(mut self, target: &Path) -> io::Result<()> {
+    /// Moves it into the other file's place.
+    pub(crate) fn rename(mut self, target: &Path) -> io::Result<()> {
         fs::rename(&self.path, target)?;
         self.renamed = true;
         Ok(())
@@ -322,7 +361,11 @@ pub(crate) fn random_hex<const DIGITS: usize>() -> io::Result<Zeroizing<[u8; DIG
 }
 
 /// Gives a new file the owner, the mode and the extended attributes of an old one.
-fn take_after(new: &File, old: &File, was: &Metadata) -> Result<(), EditError> {
+///
+/// # Errors
+///
+/// [`EditError::Io`].
+pub(crate) fn take_after(new: &File, old: &File, was: &Metadata) -> Result<(), EditError> {
     let is = new.metadata().map_err(failing(CANNOT_WRITE))?;
     if (is.uid(), is.gid()) != (was.uid(), was.gid()) {
         std::os::unix::fs::fchown(new, Some(was.uid()), Some(was.gid()))

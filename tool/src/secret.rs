@@ -3,11 +3,11 @@
 
 use crate::{
     args::NewSecret,
-    editing,
+    editing, secrets_file,
     terminal::{Failure, say, shown},
 };
-use iotda_core::registry::{Cancel, LoadError, Table, line};
-use iotda_files::{Exposure, load};
+use iotda_core::registry::{Cancel, Table, line};
+use iotda_files::{Exposure, Warning, load};
 use std::{
     fs::File,
     io::{self, ErrorKind, IsTerminal, Read, Write},
@@ -22,20 +22,15 @@ const MAX_INPUT: usize = 65_535;
 /// The devices of a secrets file without errors.
 pub(crate) fn table(file: &Path) -> Result<Table, Failure> {
     // `check` reports the wrong lines.
-    let loaded = load(file, 0, Cancel::NEVER).map_err(|error| {
-        let hint = match &error {
-            LoadError::Lines(_) => " (iotda-auth check tells which)",
-            _ => "",
-        };
-        Failure::new(format!("{}: {error}{hint}", shown(file)))
-    })?;
+    let loaded = load(file, 0, Cancel::NEVER)
+        .map_err(|error| secrets_file::unusable(file, &error, secrets_file::check_hint(&error)))?;
     warn_of_others(file, &loaded.exposure);
     Ok(loaded.table)
 }
 
-/// All of standard input, which may hold secrets.
-pub(crate) fn stdin() -> io::Result<Zeroizing<Vec<u8>>> {
-    to_end(&mut unbuffered(io::stdin().as_fd())?, 0)
+/// Standard input, which may hold secrets, without std's buffer, which is never wiped.
+pub(crate) fn input() -> io::Result<File> {
+    unbuffered(io::stdin().as_fd())
 }
 
 /// All of an input of about this size, in bytes. Each buffer that gets too small is wiped.
@@ -63,7 +58,12 @@ pub(crate) fn to_end(input: &mut impl Read, expected: usize) -> io::Result<Zeroi
 
 /// Warns of users who may read or change the secrets. The broker's user is not known here.
 pub(crate) fn warn_of_others(file: &Path, exposure: &Exposure) {
-    for warning in exposure.warnings(None) {
+    warn(file, &exposure.warnings(None));
+}
+
+/// Says what should be fixed about a file.
+pub(crate) fn warn(file: &Path, warnings: &[Warning]) {
+    for warning in warnings {
         say(format_args!("warning: {}: {warning}", shown(file)));
     }
 }

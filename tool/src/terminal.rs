@@ -3,8 +3,10 @@
 //! Results go to standard output. Everything else goes to standard error, one line each, after the name of the tool. The
 //! tool goes on if nobody reads them any more.
 
+pub(crate) use iotda_core::harmless::Harmless;
+
 use std::{
-    fmt::{self, Write as _},
+    fmt,
     io::{self, BufWriter, ErrorKind, IsTerminal, StdoutLock, Write},
     path::Path,
     process::ExitCode,
@@ -20,20 +22,29 @@ pub(crate) enum Answer {
     No,
 }
 
-/// Why there is no answer, in one line: wrong usage, or a file that cannot be read. Exit status 2.
+/// Why a command ends before its end, in one line: mostly there is no answer because of wrong usage or a file that cannot be
+/// read, and the exit status is 2.
 #[derive(Debug)]
-pub(crate) struct Failure(String);
+pub(crate) struct Failure {
+    reason: String,
+    status: u8,
+}
 
 impl Failure {
-    /// A failure with its reason, which must not hold a secret.
+    /// No answer, with the reason, which must not hold a secret.
     pub(crate) fn new(reason: impl Into<String>) -> Self {
-        Self(reason.into())
+        Self { reason: reason.into(), status: 2 }
+    }
+
+    /// The answer is no, with the reason: exit status 1. What was given could be read, and is not as it would have to be.
+    pub(crate) fn no(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), status: 1 }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.reason)
     }
 }
 
@@ -44,7 +55,7 @@ pub(crate) fn exit_code(answer: Result<Answer, Failure>) -> ExitCode {
         Ok(Answer::No) => ExitCode::from(1),
         Err(failure) => {
             say(format_args!("{failure}"));
-            ExitCode::from(2)
+            ExitCode::from(failure.status)
         }
     }
 }
@@ -52,18 +63,6 @@ pub(crate) fn exit_code(answer: Result<Answer, Failure>) -> ExitCode {
 /// A path for output: a file's name may hold control sequences for the terminal.
 pub(crate) fn shown(path: &Path) -> impl fmt::Display + '_ {
     Harmless(path.to_string_lossy())
-}
-
-/// A text from elsewhere. Control sequences and invisible characters are escaped; quotes stay as they are.
-pub(crate) struct Harmless<T>(pub(crate) T);
-
-impl<T: AsRef<str>> fmt::Display for Harmless<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.as_ref().chars().try_for_each(|char| match char {
-            '"' | '\'' | '\\' => f.write_char(char),
-            char => char.escape_debug().fmt(f),
-        })
-    }
 }
 
 /// Prints a line on standard error.

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use iotda_core::login::Refusal;
+use iotda_core::login::{Kind, Refusal, SignType, signature::HourKey};
 use proptest::prelude::*;
 use std::{
     fs,
@@ -64,8 +64,13 @@ fn tool(args: &[&str]) -> Said {
     tool_with(args, b"")
 }
 
-/// Checks every output of the tool: it holds no secret, and no signal ended the tool.
+/// Checks every output of the tool: it holds no secret, and no signal ended the tool. The note on passwords that are valid
+/// for ever is tested in tests/verbs.
 fn tool_with(args: &[&str], input: &[u8]) -> Said {
+    let mut args = args.to_vec();
+    if args.first() == Some(&"connect-params") {
+        args.insert(1, "--quiet");
+    }
     let said = run(command(args), input).without(&SECRETS);
     assert!(said.status >= 0, "{said:?}");
     said
@@ -314,11 +319,16 @@ fn counts_devices() {
     let file = folder.secrets();
     tool(&["check", &file]).is(0, &format!("{file}: 4 devices\n"), "");
     let file = folder.file("# none\n", 0o640);
-    tool(&["check", &file]).is(0, &format!("{file}: 0 devices\n"), "");
+    let none = format!("iotda-auth: warning: {file}: holds no device\n");
+    tool(&["check", &file]).is(0, &format!("{file}: 0 devices\n"), &none);
+    let file = folder.file("lamp:12345678\nmeter:12345678", 0o640);
+    let cut = "has no newline behind its last line: if it was cut off, its last device is wrong";
+    let cut = format!("iotda-auth: warning: {file}: {cut}\n");
+    tool(&["check", &file]).is(0, &format!("{file}: 2 devices\n"), &cut);
     let file = folder.file("lamp:12345678\n", 0o644);
     tool(&["check", &file]).is(
         0,
-        &format!("{file}: 1 devices\n"),
+        &format!("{file}: 1 device\n"),
         &format!(
             "iotda-auth: warning: {file}: can be read by every user of this machine (chmod o-r)\n"
         ),
@@ -350,13 +360,14 @@ fn file_must_be_the_operators() {
     let file = folder.file("lamp:12345678\n", 0o602);
     let reason = "expected a file that others cannot write, found mode 0602 (chmod o-w)";
     tool(&["check", &file]).is(1, "", &format!("iotda-auth: {file}: {reason}\n"));
-    tool(&["connect-params", "lamp", "--secrets-file", &file]).is_misuse(reason);
-    tool(&["explain", "--secrets-file", &file]).is_misuse(reason);
+    tool(&["connect-params", "lamp", "--secrets-file", &file]).tells(1, "", reason);
+    tool(&["explain", "--secrets-file", &file]).tells(1, "", reason);
 
-    let not_a_file = "expected a regular file, found something else";
     let path = folder.0.path().to_str().unwrap();
-    tool(&["check", path]).is(1, "", &format!("iotda-auth: {path}: {not_a_file}\n"));
-    tool(&["check", "/dev/null"]).is(1, "", &format!("iotda-auth: /dev/null: {not_a_file}\n"));
+    for (path, found) in [(path, "a directory"), ("/dev/null", "a device")] {
+        let reason = format!("expected a regular file, found {found}");
+        tool(&["check", path]).is(1, "", &format!("iotda-auth: {path}: {reason}\n"));
+    }
 
     let missing = folder.0.path().join("missing");
     let missing = missing.to_str().unwrap();
@@ -374,8 +385,8 @@ fn wrong_lines_are_told_by_check_alone() {
     let folder = Folder::new();
     let file = folder.file("lamp:12345678\nmeter_secret_2\n", 0o600);
     let reason = "1 wrong line (iotda-auth check tells which)";
-    tool(&["connect-params", "lamp", "--secrets-file", &file]).is_misuse(reason);
-    tool(&["explain", "--secrets-file", &file]).is_misuse(reason);
+    tool(&["connect-params", "lamp", "--secrets-file", &file]).tells(1, "", reason);
+    tool(&["explain", "--secrets-file", &file]).tells(1, "", reason);
 }
 
 // --- explain
@@ -403,12 +414,21 @@ fn told(said: &Said) -> (Vec<String>, String) {
     let mut lines: Vec<&str> = said.out.lines().collect();
     if let Some(advice) = lines.last().and_then(|line| line.strip_prefix("what to do: ")) {
         lines.pop();
-        let refusal = Refusal::ALL.into_iter().find(|r| advice == r.advice()).unwrap();
-        let reason = format!("refused: {} ", refusal.id());
-        assert!(lines.last().unwrap().starts_with(&reason), "{said:?}");
+        // The advice is that of the kind, if the login was recognised, or else that of the reason.
+        let recognised = lines.last().and_then(|line| line.strip_prefix("recognised: "));
+        let kind = recognised.map(|told| {
+            lines.pop();
+            let told_as = |kind: &Kind| format!("{}={} ({kind})", kind.field(), kind.id()) == told;
+            Kind::ALL.into_iter().find(|k| told_as(k) && k.advice() == advice).expect(told)
+        });
+        let refusal = Refusal::ALL.into_iter().find(|r| advice == r.advice());
+        let reason = kind.map(Kind::reason).or(refusal).unwrap();
+        let verdict = lines.last().unwrap();
+        let refused = verdict.starts_with(&format!("refused: {} ", reason.id()));
+        assert!(refused || verdict.starts_with("deferred "), "{said:?}");
     }
     let verdict = lines.pop().unwrap().to_owned();
-    assert_eq!(said.out.contains("\nwhat to do: "), verdict.starts_with("refused: "), "{said:?}");
+    assert!(!verdict.starts_with("refused: ") || said.out.contains("\nwhat to do: "), "{said:?}");
     assert_eq!(lines.len(), 10, "{said:?}");
     let outcomes = (1..).zip(lines).map(|(number, line)| {
         assert!(line.starts_with(&format!("{number:>2}  ")), "{line}");
@@ -456,16 +476,16 @@ fn explains_every_refusal() {
     let shape = "refused: bad_client_id (the ClientId is not {device_id}_0_{sign type}_{YYYYMMDDHH}), \
                  CONNACK 2, MQTT 5 0x85";
     for (id, shown) in [
-        ("backend", r#""backend""#),
-        ("_0_0_2999010100", r#""_0_0_2999010100""#),
-        ("d_0_1_2026023103", r#""d_0_1_2026023103""#),
-        ("a\"\n\x1b[31m", r#""a\"\n\u{1b}[31m""#),
-        ("", r#""""#),
+        ("backend", r#""backend" shape=other"#),
+        ("_0_0_2999010100", r#""_0_0_2999010100" shape=nodevice"#),
+        ("d_0_1_2026023103", r#""d_0_1_2026023103" shape=nodate"#),
+        ("a\"\n\x1b[31m", r#""a\"\n\u{1b}[31m" shape=other"#),
+        ("", r#""" shape=empty"#),
     ] {
         let failure = format!("failed: bad_client_id client={shown}");
         expect(&explain(&client_id(id), in_time), "F--------", &failure, shape);
     }
-    expect(&explain(&[], &[]), "F--------", "failed: bad_client_id client=-", shape);
+    expect(&explain(&[], &[]), "F--------", "failed: bad_client_id client=- shape=empty", shape);
 
     let sign_type = "refused: bad_sign_type (the sign type in the ClientId is not accepted here), \
                      CONNACK 2, MQTT 5 0x85";
@@ -524,15 +544,9 @@ fn explains_every_refusal() {
     let wrong = "refused: wrong_password (the password does not match the device's secret and the timestamp), \
                  CONNACK 4, MQTT 5 0x86";
     for (args, failure) in [
-        (password(V1), "failed: wrong_password"),
-        (
-            password("C75150E6"),
-            "failed: wrong_password password=malformed (expected 64 lower-case hex digits)",
-        ),
-        (
-            password(""),
-            "failed: wrong_password password=malformed (expected 64 lower-case hex digits)",
-        ),
+        (password(V1), "failed: wrong_password password=other"),
+        (password("C75150E6"), "failed: wrong_password password=malformed"),
+        (password(""), "failed: wrong_password password=missing"),
         (LATE[..4].to_vec(), "failed: wrong_password password=missing"),
     ] {
         expect(&explain(&args, in_time), "ppppppF--", failure, wrong);
@@ -574,10 +588,150 @@ fn explains_what_is_left_to_others() {
         expect(
             &explain(&["--client-id", "backend"], options),
             "F--------",
-            "failed: bad_client_id client=\"backend\"",
+            "failed: bad_client_id client=\"backend\" shape=other",
             "deferred to the broker's password file and other plugins",
         );
     }
+}
+
+/// A device with a mistake, where others are let through: what is wrong is told all the same.
+#[test]
+fn explains_what_is_left_to_others_by_mistake() {
+    let id = format!("{DEVICE}_0_1_2023111506_1720423123000");
+    let said = explain(&["--client-id", &id], &["other_clients=defer"]);
+    expect(
+        &said,
+        "F--------",
+        &format!("failed: bad_client_id client=\"{id}\" shape=tail"),
+        "deferred to the broker's password file and other plugins",
+    );
+    assert!(said.out.ends_with(&format!("\nwhat to do: {}\n", Kind::Tail.advice())), "{said:?}");
+}
+
+/// Each mistake gets the advice for just that.
+#[test]
+fn advises_on_what_is_wrong_with_a_password() {
+    let made = |sign_type, stamp| HourKey::new(sign_type, stamp).password(b"123456789");
+    let hour = *b"2023111506";
+    let sha = SignType::Sha256Timestamp;
+    assert_eq!(made(sha, &hour), V3);
+    for (sent, kind) in [
+        (None, Kind::Missing),
+        (Some(String::new()), Kind::Missing),
+        (Some("hunter2".into()), Kind::Malformed),
+        (Some(V3.to_uppercase()), Kind::UpperCase),
+        (Some(format!("\"{V3}\"")), Kind::QuotedPassword),
+        (Some(format!("{V3} ")), Kind::BlankPassword),
+        (Some(V3[..63].into()), Kind::Cut),
+        (Some(format!("{V3}0")), Kind::PasswordTail),
+        (Some("123456789".into()), Kind::Secret),
+        (Some(made(SignType::Sm3Timestamp, &hour)), Kind::SignType),
+        (Some(made(sha, b"2023111507")), Kind::Hour),
+        (Some(made(sha, b"2023111514")), Kind::LocalTime),
+        (Some(V1.into()), Kind::Other),
+    ] {
+        let mut args = LATE[..4].to_vec();
+        if let Some(sent) = &sent {
+            args.extend(["--password", sent]);
+        }
+        let said = explain(&args, &["--at", "2023-11-15T06:30:00Z"]);
+        let told = format!(
+            "\nrecognised: password={} ({kind})\nwhat to do: {}\n",
+            kind.id(),
+            kind.advice()
+        );
+        assert!(said.out.ends_with(&told), "{kind:?}: {said:?}");
+        assert_eq!(said.out.contains("reset-secret"), kind == Kind::Other, "{said:?}");
+    }
+    // A right password for an old hour: the device repeats it.
+    let said = explain(&LATE, &["--at", "2023-11-16T06:30:00Z"]);
+    assert!(said.out.contains("\nrecognised: password=right ("), "{said:?}");
+    assert!(said.out.contains("plugin_opt_timestamp_max_age"), "{said:?}");
+}
+
+fn json_of(said: &Said) -> serde_json::Value {
+    assert_eq!((said.err.as_str(), said.out.matches('\n').count()), ("", 1), "{said:?}");
+    serde_json::from_str(&said.out).unwrap()
+}
+
+/// The names and values of the object are a promise to programs.
+#[test]
+fn explains_as_json() {
+    let in_time = ["--at", "2023-11-15T06:30:00Z", "--format", "json"];
+    let outcomes = |object: &serde_json::Value| -> Vec<String> {
+        let steps = object["steps"].as_array().unwrap();
+        assert_eq!(steps.len(), 10);
+        steps.iter().map(|step| step["outcome"].as_str().unwrap().to_string()).collect()
+    };
+    let said = explain(&LATE, &in_time);
+    assert_eq!(said.status, 0);
+    let object = json_of(&said);
+    let names: Vec<_> = object.as_object().unwrap().keys().collect();
+    let expected = [
+        "advice",
+        "connack",
+        "connack_mqtt5",
+        "kind",
+        "kind_in_words",
+        "log_line",
+        "reason",
+        "reason_in_words",
+        "steps",
+        "verdict",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(object["verdict"], "accepted");
+    for name in expected.iter().filter(|name| !["steps", "verdict"].contains(name)) {
+        assert!(object[name].is_null(), "{name}: {object}");
+    }
+    let passed = ["passed"; 7];
+    assert_eq!(
+        outcomes(&object),
+        [&["not_checked"][..], &passed, &["not_applicable", "passed"]].concat()
+    );
+
+    let upper = V3.to_uppercase();
+    let said = explain(&[&LATE[..4], &["--password", &upper]].concat(), &in_time);
+    assert_eq!(said.status, 1);
+    let object = json_of(&said);
+    for (name, value) in [
+        ("verdict", "refused"),
+        ("reason", "wrong_password"),
+        ("reason_in_words", &Refusal::WrongPassword.to_string()),
+        ("kind", "uppercase"),
+        ("kind_in_words", &Kind::UpperCase.to_string()),
+        ("advice", Kind::UpperCase.advice()),
+    ] {
+        assert_eq!(object[name], value, "{name}");
+    }
+    assert_eq!((&object["connack"], &object["connack_mqtt5"]), (&4.into(), &0x86.into()));
+    assert_eq!(
+        object["steps"][7],
+        serde_json::json!({
+            "number": 8,
+            "title": "password matches secret and timestamp",
+            "outcome": "failed",
+            "facts": {"password": "uppercase"},
+        })
+    );
+    assert!(!said.out.to_lowercase().contains(V3) && !said.out.contains("123456789"), "{said:?}");
+
+    let said = explain(&["--client-id", "a\"\x1b", "other_clients=defer"], &["--format", "json"]);
+    let object = json_of(&said);
+    assert_eq!((&object["verdict"], &object["reason"]), (&"deferred".into(), &().into()));
+    assert_eq!(object["steps"][1]["facts"]["client"], "a\"\x1b");
+
+    let line = r#"iotda-auth: refused client="d\"\x1b"... user=- address=- reason=bad_client_id shape=quotes"#;
+    let said = tool(&["explain", "--log-line", line, "--format", "json"]);
+    assert_eq!(said.status, 1);
+    let object = json_of(&said);
+    assert_eq!(object["kind"], "quotes");
+    assert_eq!(
+        object["log_line"],
+        serde_json::json!({
+            "client_id": "d\"\x1b", "client_id_is_cut": true, "username": null, "username_is_cut": false, "address": null,
+        })
+    );
 }
 
 #[test]
@@ -615,7 +769,7 @@ fn options_are_read_as_the_plugin_reads_them() {
 
 #[test]
 fn misuse_of_explain() {
-    tool(&["explain"]).is_misuse("--secrets-file <FILE>");
+    tool(&["explain"]).is_misuse("--secrets-file: expected a secrets file");
     for (args, reason) in [
         (&["--keepalive", "65536"][..], "65536"),
         (&["--keepalive", "-1"], "unexpected argument '-1'"),
@@ -707,7 +861,7 @@ fn explains_a_line_of_the_log() {
         "1795338000: iotda-auth: refused client=\"lamp_0_1_2026112209\" user=\"lamp\" address=203.0.113.7 \
          reason=stale_timestamp age=3h password=right",
     );
-    let advice = Refusal::StaleTimestamp.advice();
+    let (kind, advice) = (Kind::RightButStale, Kind::RightButStale.advice());
     let expected = format!(
         "ClientId: \"lamp_0_1_2026112209\"
 Username: \"lamp\"
@@ -724,10 +878,48 @@ address: 203.0.113.7
 10  device is not frozen                                not reached
 not checked again: the log has no password
 refused: stale_timestamp (the timestamp is too old), CONNACK 4, MQTT 5 0x86
+recognised: password=right ({kind})
 what to do: {advice}
 "
     );
     said.is(1, &expected, "");
+}
+
+/// A log line has the same advice as the login itself.
+#[test]
+fn explains_the_kind_that_a_line_of_the_log_has() {
+    let line = |reason: Refusal, detail: &str| {
+        format!(
+            "iotda-auth: refused client=\"d_0_1_2026112209\" user=\"d\" address=::1 reason={}{detail}",
+            reason.id()
+        )
+    };
+    for kind in Kind::ALL {
+        let said = explain_line(&line(kind.reason(), &format!(" {}={}", kind.field(), kind.id())));
+        let told = format!("\nwhat to do: {}\n", kind.advice());
+        assert!(said.out.ends_with(&told) && said.out.contains("\nrecognised: "), "{said:?}");
+    }
+    // A line of a later release, and one of an earlier one.
+    let said = explain_line(&line(Refusal::WrongPassword, " password=later"));
+    assert!(said.out.ends_with(&format!("{}\n", Refusal::WrongPassword.advice())), "{said:?}");
+    let earlier =
+        "iotda-auth: refused client=\"d_0_1_1795669993\" user=\"d\" address=- reason=bad_client_id";
+    let said = explain_line(earlier);
+    assert!(said.out.ends_with(&format!("{}\n", Kind::Epoch.advice())), "{said:?}");
+}
+
+#[test]
+fn explains_a_line_from_standard_input() {
+    let line = "1795338000: iotda-auth: refused client=- user=- address=- reason=wrong_password password=cut";
+    let given = explain_line(line);
+    for end in ["", "\n", "\r\n", "\nNew client connected\n"] {
+        let said = tool_with(&["explain", "--log-line", "-"], format!("{line}{end}").as_bytes());
+        said.is(1, &given.out, "");
+    }
+    tool(&["explain", "--log-line", "-"]).is_misuse("--log-line: expected a line with");
+    // What is not text is no line, and is not repeated.
+    let said = tool_with(&["explain", "--log-line", "-"], b"\xFF\x1bsecret\n");
+    assert!(said.status == 2 && !said.err.contains("secret"), "{said:?}");
 }
 
 #[test]
@@ -808,7 +1000,7 @@ fn man_pages_and_completions_name_everything() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let said = tool(&["completions", shell]);
         assert_eq!((said.status, said.err.as_str()), (0, ""), "{shell}");
-        assert!(said.out.contains("reset-secret"), "{shell}");
+        assert!(said.out.contains("IOTDA_AUTH_COMPLETE"), "{shell}");
     }
     tool(&["completions", "csh"]).is_misuse("invalid value 'csh'");
     tool(&["completions"]).is_misuse("<SHELL>");
@@ -838,7 +1030,7 @@ fn unknown_verbs_and_options_are_misuse() {
     tool(&[]).is_misuse("expected a command, found none");
     tool(&["chekc"]).is_misuse("unrecognized subcommand 'chekc'");
     tool(&["--quiet"]).is_misuse("unexpected argument '--quiet'");
-    tool(&["check"]).is_misuse("<FILE>");
+    tool(&["check"]).is_misuse("--config or FILE: expected a secrets file");
     tool(&["check", "--all", "file"]).is_misuse("unexpected argument '--all'");
     tool(&["connect-params"]).is_misuse("<DEVICE_ID>");
 }
@@ -849,7 +1041,7 @@ fn a_reader_that_leaves_is_no_error() {
     let good = folder.secrets();
     for (args, status) in [
         (&["check", &good][..], 0),
-        (&["connect-params", "meter", "--secrets-file", &good], 0),
+        (&["connect-params", "-q", "meter", "--secrets-file", &good], 0),
         (&["explain", "--secrets-file", &good], 1),
         (&["--help"], 0),
         (&["list", &good], 0),

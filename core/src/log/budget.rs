@@ -6,6 +6,10 @@
 //! [`AGAIN`], so they take nothing from other clients. When the first budget is used up, new clients use the second one
 //! too: each reason always gets its first lines.
 //!
+//! A third budget limits how many refusals a minute are looked at again, to say what is wrong with their passwords. It counts
+//! those whose device was looked up, whatever the reason and whether or not their line is written: otherwise the time of an
+//! answer would tell which devices exist.
+//!
 //! # Limits
 //!
 //! A client is identified by the ClientId that it sent. One that changes it each time counts as many clients, and may use
@@ -24,6 +28,9 @@ use std::{
 pub const FIRST: usize = 100;
 /// How many further lines are written each minute for each reason.
 pub const AGAIN: u64 = 10;
+/// How many refusals are looked at again each minute, for all reasons together: a small part of the broker's time, also on a
+/// CPU without instructions for SHA-256.
+pub const RECOGNISED: u64 = 600;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// The refusals of the current minute.
@@ -34,6 +41,8 @@ pub struct LogBudget {
     hasher: RandomState,
     /// Further lines that were written, by reason.
     others: [u64; Refusal::ALL.len()],
+    /// Refusals that were looked at again, and those that were not.
+    recognised: u64,
 }
 
 /// How many refusals were left out, by reason.
@@ -48,6 +57,7 @@ impl Default for LogBudget {
             seen: HashTable::with_capacity(FIRST),
             hasher: RandomState::new(),
             others: Default::default(),
+            recognised: 0,
         }
     }
 }
@@ -58,6 +68,7 @@ impl fmt::Debug for LogBudget {
             .field("began", &self.began)
             .field("seen", &self.seen.len())
             .field("others", &self.others)
+            .field("recognised", &self.recognised)
             .finish_non_exhaustive()
     }
 }
@@ -84,6 +95,13 @@ impl LogBudget {
         })
     }
 
+    /// Whether to look again at a refusal of a client whose device was looked up. `now` as in [`LogBudget::tell`].
+    pub fn may_recognise(&mut self, now: Duration) -> bool {
+        self.began.get_or_insert(now);
+        self.recognised = self.recognised.saturating_add(1);
+        self.recognised <= RECOGNISED
+    }
+
     /// What was left out, once the minute is over. The time is asked for only while a minute runs: 2.0 has a TICK for each
     /// turn of its loop.
     pub fn minute_over(&mut self, now: impl FnOnce() -> Duration) -> Option<LeftOut> {
@@ -95,6 +113,7 @@ impl LogBudget {
     pub fn end(&mut self) -> Option<LeftOut> {
         self.began = None;
         self.seen.clear();
+        self.recognised = 0;
         let left_out = std::mem::take(&mut self.others).map(|count| count.saturating_sub(AGAIN));
         left_out.iter().any(|count| *count > 0).then_some(LeftOut(left_out))
     }
@@ -185,6 +204,27 @@ mod tests {
         }
         assert!(!budget.tell(Refusal::BadClientId, None, at(0)));
         assert!(budget.tell(Refusal::BadClientId, Some(&[b'a'; 255]), at(0)));
+    }
+
+    #[test]
+    fn as_many_are_looked_at_again_each_minute_whether_or_not_they_are_told() {
+        let mut budget = LogBudget::default();
+        for minute in [0, 60] {
+            let mut count = 0;
+            for n in 0..10_000 {
+                let second = minute + n / 200;
+                count += u64::from(budget.may_recognise(at(second)));
+                budget.tell(Refusal::WrongPassword, Some(b"a"), at(second));
+            }
+            assert_eq!(count, RECOGNISED);
+            assert!(budget.minute_over(|| at(minute + 60)).is_some());
+        }
+        // A minute begins with the first.
+        assert!(budget.may_recognise(at(200)));
+        assert_eq!(budget.minute_over(|| at(259)), None);
+        assert_eq!(budget.recognised, 1);
+        assert_eq!(budget.minute_over(|| at(260)), None);
+        assert_eq!(budget.recognised, 0);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What did a line of the log say? The inverse of [`refusal`](super::write::refusal).
 
-use crate::login::Refusal;
+use crate::login::{Kind, Refusal};
 use std::fmt;
 
 /// A refused login, as its line in the log tells it.
@@ -16,6 +16,19 @@ pub struct RefusalLine<'a> {
     pub reason: Refusal,
     /// What else the line says, each field with a blank before it.
     pub detail: &'a str,
+}
+
+impl<'a> RefusalLine<'a> {
+    /// The fields behind the reason: names and values.
+    pub fn fields(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.detail.split(' ').filter_map(|field| field.split_once('='))
+    }
+
+    /// What the login was recognised as; `None` if the line has no word for it that this release knows.
+    #[must_use]
+    pub fn kind(&self) -> Option<Kind> {
+        self.fields().find_map(|(field, id)| Kind::from_id(self.reason, field, id))
+    }
 }
 
 /// A text that a client sent.
@@ -199,6 +212,29 @@ mod tests {
                 is_read.then_some(detail),
                 "{line}"
             );
+        }
+    }
+
+    #[test]
+    fn knows_each_kind_by_its_field_and_no_other_word() {
+        let kind = |reason: Refusal, detail: &str| {
+            let line = format!(
+                "iotda-auth: refused client=- user=- address=- reason={}{detail}",
+                reason.id()
+            );
+            parse(&line).unwrap().kind()
+        };
+        for expected in Kind::ALL {
+            let (reason, field, id) = (expected.reason(), expected.field(), expected.id());
+            assert_eq!(kind(reason, &format!(" {field}={id}")), Some(expected));
+            assert_eq!(
+                kind(reason, &format!(" age=3h {field}={id} forwarded_for=::1")),
+                Some(expected)
+            );
+            assert_eq!(kind(reason, &format!(" {field}=later")), None);
+            assert_eq!(kind(reason, &format!(" forwarded_for={id}")), None);
+            assert_eq!(kind(reason, ""), None);
+            assert_eq!(kind(Refusal::Frozen, &format!(" {field}={id}")), None);
         }
     }
 

@@ -243,6 +243,16 @@ pub fn unasked(client_id: &[u8], origin: Origin<'_>) -> Line {
     ))
 }
 
+/// The line for a login that was accepted here, and that the broker has turned away all the same.
+#[must_use]
+pub fn turned_away(client_id: &[u8], origin: Origin<'_>) -> Line {
+    Line::of(format_args!(
+        "turned away by the broker client={} address={}: it was accepted here; is global_max_clients reached?",
+        Quoted { text: Some(client_id), limit: MAX_CLIENT_ID },
+        Address(origin.certain()),
+    ))
+}
+
 /// The line for a session that should end, but that the broker does not know.
 #[must_use]
 pub fn not_found(id: &[u8]) -> Line {
@@ -287,7 +297,7 @@ impl fmt::Display for Detail {
                 }
                 if password_right { f.write_str(" password=right") } else { Ok(()) }
             }
-            Self::Takeovers => f.write_str(" limit=takeovers"),
+            Self::Kind(kind) => write!(f, " {}={}", kind.field(), kind.id()),
             Self::Certificate(sha256) => {
                 f.write_str(" certificate=")?;
                 sha256.iter().try_for_each(|byte| write!(f, "{byte:02x}"))

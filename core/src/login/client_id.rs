@@ -82,6 +82,7 @@ impl<'a> ClientId<'a> {
     /// # Errors
     ///
     /// [`ClientIdError`] says which part is wrong.
+    #[inline] // into the check of a login: it is called from several places
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ClientIdError> {
         let other = ClientIdError::OtherClient;
         let (rest, stamp) = bytes.split_last_chunk::<10>().ok_or(other)?;

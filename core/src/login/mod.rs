@@ -10,12 +10,16 @@
 //! | [`policy`] | which of the rules has the operator changed? |
 //! | [`mod@verify`] | all checks, in the contract's order |
 //! | [`refusal`] | why not, in every form in which that is told |
+//! | [`kind`] | what is wrong with the ClientId or the password, in every form in which that is told |
+//! | [`recognise`] | of which kind is this one? |
 //! | [`steps`] | how far did a login come? |
 
 pub mod certificate;
 pub mod client_id;
 pub mod connect;
+pub mod kind;
 pub mod policy;
+pub mod recognise;
 pub mod refusal;
 pub mod signature;
 pub mod steps;
@@ -24,6 +28,7 @@ pub mod verify;
 
 pub use client_id::{ClientId, SignType};
 pub use connect::Connect;
+pub use kind::Kind;
 pub use policy::Policy;
 pub use refusal::Refusal;
 pub use signature::HourKeys;

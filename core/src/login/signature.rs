@@ -68,9 +68,14 @@ impl HourKey {
     /// Keys the HMAC of a sign type with a timestamp.
     #[must_use]
     pub fn new(sign_type: SignType, stamp: &Stamp) -> Self {
+        Self::of(sign_type, stamp)
+    }
+
+    /// Keys the HMAC of a sign type with any key.
+    pub(super) fn of(sign_type: SignType, key: &[u8]) -> Self {
         Self(match sign_type {
-            SignType::Sha256 | SignType::Sha256Timestamp => Keyed::Sha256(keyed(stamp)),
-            SignType::Sm3Timestamp => Keyed::Sm3(keyed(stamp)),
+            SignType::Sha256 | SignType::Sha256Timestamp => Keyed::Sha256(keyed(key)),
+            SignType::Sm3Timestamp => Keyed::Sm3(keyed(key)),
         })
     }
 
@@ -97,7 +102,8 @@ impl HourKey {
         hex::encode(self.mac(secret))
     }
 
-    fn mac(&self, secret: &[u8]) -> [u8; MAC_LENGTH] {
+    /// The HMAC of a message with this key.
+    pub(super) fn mac(&self, secret: &[u8]) -> [u8; MAC_LENGTH] {
         match &self.0 {
             Keyed::Sha256(key) => key.clone().chain_update(secret).finalize().into_bytes().into(),
             Keyed::Sm3(key) => key.clone().chain_update(secret).finalize().into_bytes().into(),
@@ -105,10 +111,10 @@ impl HourKey {
     }
 }
 
-fn keyed<M: Mac + KeyInit>(stamp: &Stamp) -> M {
+fn keyed<M: Mac + KeyInit>(key: &[u8]) -> M {
     // HMAC takes a key of any length (RFC 2104), so this cannot fail. If it could, a key that nobody has would be the safe
     // answer.
-    <M as Mac>::new_from_slice(stamp).unwrap_or_else(|_| <M as Mac>::new(&Default::default()))
+    <M as Mac>::new_from_slice(key).unwrap_or_else(|_| <M as Mac>::new(&Default::default()))
 }
 
 /// The keyed states of the timestamps seen last, each for the HMAC that it was signed with.

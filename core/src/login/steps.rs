@@ -3,8 +3,7 @@
 //! A step knows to which devices it applies; [`Refusal::step`](super::Refusal::step) says which refusals it gives. The check
 //! itself is in [`verify`](super::verify()).
 
-use super::client_id::{ClientId, SignType};
-use crate::registry::Credential;
+use super::client_id::SignType;
 
 /// The steps, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,13 +68,6 @@ impl Step {
         }
     }
 
-    /// Whether the step asks anything of a login, once its device is known.
-    #[must_use]
-    pub fn applies(self, client_id: &ClientId<'_>, credential: &Credential<'_>) -> bool {
-        let has_secret = matches!(credential, Credential::Secret { .. });
-        self.applies_to(client_id.sign_digit, has_secret)
-    }
-
     /// Whether the step asks anything of a login with this sign type, by a device that has a secret or a certificate.
     #[must_use]
     pub fn applies_to(self, sign_digit: u8, has_secret: bool) -> bool {
@@ -93,10 +85,7 @@ impl Step {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        login::Refusal,
-        registry::line::{self, Line},
-    };
+    use crate::login::Refusal;
 
     #[test]
     fn each_refusal_belongs_to_one_step_in_order() {
@@ -123,17 +112,13 @@ mod tests {
 
     #[test]
     fn asks_for_a_password_or_for_a_certificate() {
-        let timestamped = ClientId::parse(b"d_0_1_2026112209").unwrap();
-        let any_time = ClientId::parse(b"d_0_0_2026112209").unwrap();
-        let asked = |client_id: &ClientId<'_>, text: &str| -> Vec<u8> {
-            let Ok(Line::Device(entry)) = line::parse(text.as_bytes()) else { panic!("{text}") };
-            let applies = |step: &Step| step.applies(client_id, &entry.credential);
+        let asked = |sign_digit, has_secret| -> Vec<u8> {
+            let applies = |step: &Step| step.applies_to(sign_digit, has_secret);
             Step::ALL.into_iter().filter(applies).map(Step::number).collect()
         };
-        let certificate = "d:x509=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b";
-        assert_eq!(asked(&timestamped, "d:12345678"), [1, 2, 3, 4, 5, 6, 7, 8, 10]);
-        assert_eq!(asked(&any_time, "d:12345678"), [1, 2, 3, 4, 5, 6, 8, 10]);
-        assert_eq!(asked(&timestamped, certificate), [1, 2, 3, 4, 5, 6, 9, 10]);
-        assert_eq!(asked(&any_time, certificate), [1, 2, 3, 4, 5, 6, 9, 10]);
+        assert_eq!(asked(b'1', true), [1, 2, 3, 4, 5, 6, 7, 8, 10]);
+        assert_eq!(asked(b'0', true), [1, 2, 3, 4, 5, 6, 8, 10]);
+        assert_eq!(asked(b'1', false), [1, 2, 3, 4, 5, 6, 9, 10]);
+        assert_eq!(asked(b'0', false), [1, 2, 3, 4, 5, 6, 9, 10]);
     }
 }

@@ -4,6 +4,7 @@ use super::{
     certificate::Digests,
     client_id::{ClientId, ClientIdError, SignType},
     connect::{Connect, MAX_FIELD},
+    kind::Kind,
     policy::{OtherClients, Policy},
     refusal::Refusal,
     signature::{HourKey, HourKeys, MAC_LENGTH, Password},
@@ -31,6 +32,13 @@ pub struct Refused {
     pub detail: Detail,
 }
 
+impl From<Kind> for Refused {
+    /// A refusal of a known kind, without further detail.
+    fn from(kind: Kind) -> Self {
+        Self { reason: kind.reason(), detail: Detail::Kind(kind) }
+    }
+}
+
 impl From<Refusal> for Refused {
     /// A refusal without further detail.
     fn from(reason: Refusal) -> Self {
@@ -44,6 +52,27 @@ impl Refused {
     pub fn is_failure(self) -> bool {
         self.reason.is_failure()
             && !matches!(self.detail, Detail::Clock { password_right: true, .. })
+    }
+
+    /// What the login was recognised as; `None` if nothing is known but the reason.
+    #[must_use]
+    pub fn kind(self) -> Option<Kind> {
+        match (self.detail, self.reason) {
+            (Detail::Kind(kind), _) => Some(kind),
+            (Detail::Clock { password_right: true, .. }, Refusal::StaleTimestamp) => {
+                Some(Kind::RightButStale)
+            }
+            (Detail::Clock { password_right: true, .. }, Refusal::FutureTimestamp) => {
+                Some(Kind::RightButAhead)
+            }
+            _ => None,
+        }
+    }
+
+    /// What an operator can do about it: about the kind, if that is known.
+    #[must_use]
+    pub fn advice(self) -> &'static str {
+        self.kind().map_or(self.reason.advice(), Kind::advice)
     }
 }
 
@@ -63,14 +92,14 @@ pub enum Detail {
         /// Whether the password is right: if so, a registered device has a wrong clock.
         password_right: bool,
     },
-    /// The device has taken over its own connection too often: the connection that is there stays.
-    Takeovers,
+    /// What the login was recognised as. The check itself does not say that: see [`recognise`](super::recognise).
+    Kind(Kind),
     /// The SHA-256 fingerprint of the certificate that was shown, which an operator may want to register.
     Certificate([u8; 32]),
 }
 
 /// Stands in for a secret that is not there, so that "unknown" takes as long as "wrong". It proves nothing.
-const NO_SECRET: &[u8; 32] = b"no device has this secret: 33+ !";
+pub(super) const NO_SECRET: &[u8; 32] = b"no device has this secret: 33+ !";
 
 /// Stands in for a device that is not in the table. The login is refused whatever the check says.
 const NOBODY: Device<'static> = Device {

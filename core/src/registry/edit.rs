@@ -3,6 +3,7 @@
 //! Only the lines of the devices that are asked for change; comments, order, blank lines and the ends of lines stay.
 
 use super::{
+    given,
     line::{self, Field, LineFault, MAX_DEVICE_ID, SECRET_LENGTHS},
     read::{BYTE_ORDER_MARK, LoadError},
 };
@@ -11,7 +12,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     hash::{BuildHasher, RandomState},
-    io::Read,
+    io::{self, Read, Write},
 };
 use zeroize::Zeroize;
 
@@ -29,7 +30,7 @@ pub struct Order<'a> {
 pub enum Change<'a> {
     /// Add it; it must not be there yet.
     Add(Settings<'a>),
-    /// Change it; it must be there, and keeps its kind (secret or certificate).
+    /// Change it; it must be there. Neither a secret nor one of two certificates can be given to a device of the other kind.
     Set(Settings<'a>),
     /// Add it, or change it if it is there.
     Put(Settings<'a>),
@@ -53,8 +54,12 @@ pub struct Settings<'a> {
 pub enum Proof<'a> {
     /// A secret, 8 to 32 bytes if it is valid.
     Secret(&'a [u8]),
-    /// The text after `x509=`: one or two fingerprints.
+    /// The text after `x509=`: one or two fingerprints, also as OpenSSL writes them.
     Certificate(&'a [u8]),
+    /// A fingerprint in place of the first one; the second one stays.
+    FirstCertificate(&'a [u8]),
+    /// A fingerprint in place of the second one, or none; the first one stays.
+    SecondCertificate(Option<&'a [u8]>),
 }
 
 impl fmt::Debug for Settings<'_> {
@@ -72,6 +77,8 @@ impl fmt::Debug for Proof<'_> {
         f.write_str(match self {
             Self::Secret(_) => "Secret(***)",
             Self::Certificate(_) => "Certificate",
+            Self::FirstCertificate(_) => "FirstCertificate",
+            Self::SecondCertificate(_) => "SecondCertificate",
         })
     }
 }
@@ -81,8 +88,13 @@ impl Settings<'_> {
     fn check(&self) -> Result<(), LineFault> {
         match self.proof {
             Some(Proof::Secret(secret)) => line::check_secret(secret)?,
-            Some(Proof::Certificate(value)) => line::fingerprints(value).map(|_| ())?,
-            None => {}
+            Some(Proof::Certificate(value)) => {
+                line::fingerprints(&given::bare(value)).map(|_| ())?;
+            }
+            Some(Proof::FirstCertificate(value) | Proof::SecondCertificate(Some(value))) => {
+                given::fingerprint(value).map(|_| ())?;
+            }
+            Some(Proof::SecondCertificate(None)) | None => {}
         }
         match self.secondary.flatten() {
             Some(secret) => line::name(secret, Field::Secondary, SECRET_LENGTHS).map(|_| ()),
@@ -93,16 +105,26 @@ impl Settings<'_> {
     /// The most bytes that a line of the device may have more than before.
     fn growth(&self) -> usize {
         let proof = match self.proof {
-            Some(Proof::Secret(value) | Proof::Certificate(value)) => value.len(),
-            None => 0,
+            Some(
+                Proof::Secret(value)
+                | Proof::Certificate(value)
+                | Proof::FirstCertificate(value)
+                | Proof::SecondCertificate(Some(value)),
+            ) => value.len(),
+            Some(Proof::SecondCertificate(None)) | None => 0,
         };
         let secondary = self.secondary.flatten().map_or(0, <[u8]>::len);
-        proof + secondary + ":x509=:secondary=:frozen".len()
+        proof + secondary + ":x509=,:secondary=:frozen".len()
     }
 }
 
 impl Order<'_> {
-    fn check(&self) -> Result<(), LineFault> {
+    /// Checks the device id and each value by itself, without the file.
+    ///
+    /// # Errors
+    ///
+    /// [`LineFault`], with the first thing that is wrong.
+    pub fn check(&self) -> Result<(), LineFault> {
         line::name(self.device_id, Field::DeviceId, 1..=MAX_DEVICE_ID)?;
         match self.change {
             Change::Add(settings) | Change::Set(settings) | Change::Put(settings) => {
@@ -131,6 +153,8 @@ pub enum Problem {
     Absent,
     /// The device is to get a secret, but logs in by its certificate.
     Certificate,
+    /// One of the device's certificates is to change, but it logs in by its secret.
+    Secret,
     /// An earlier order changes the same device.
     Twice {
         /// The number of that order, from 0.
@@ -146,6 +170,7 @@ impl fmt::Display for Problem {
             Self::Present => f.write_str("is there already"),
             Self::Absent => f.write_str("not found"),
             Self::Certificate => f.write_str("logs in by its certificate: it has no secret"),
+            Self::Secret => f.write_str("logs in by its secret: it has no certificate"),
             Self::Twice { .. } => f.write_str("is asked for twice"),
             Self::Line(fault) => fault.fmt(f),
         }
@@ -238,6 +263,25 @@ impl Edited {
     }
 }
 
+/// What is new in a content that was written elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// The number of devices added.
+    pub added: usize,
+    /// The number of existing devices changed or removed.
+    pub changed: usize,
+    /// The number of devices in the new content.
+    pub devices: usize,
+}
+
+impl Tally {
+    /// Whether the content is the same as before.
+    #[must_use]
+    pub fn is_unchanged(&self) -> bool {
+        self.added + self.changed == 0
+    }
+}
+
 /// The content of a secrets file, which is wiped when it is dropped.
 #[derive(Default)]
 pub struct Content(Vec<u8>);
@@ -285,17 +329,31 @@ impl AsRef<[u8]> for Content {
 ///
 /// [`Problems`]. An order that is wrong in two ways is reported for the first.
 pub fn apply(content: &[u8], orders: &(impl Orders + ?Sized)) -> Result<Edited, Problems> {
-    let mut draft = Draft::new(content, orders);
-    let (mark, text) = match content.strip_prefix(BYTE_ORDER_MARK) {
-        Some(text) => (BYTE_ORDER_MARK, text),
-        None => (&[][..], content),
-    };
-    draft.out.0.extend_from_slice(mark);
-    for line in text.split_inclusive(|byte| *byte == b'\n') {
-        draft.line(line);
-    }
-    draft.finish()
+    let mut draft = Draft::new(content, orders, None);
+    draft.run(content);
+    let (Tally { added, changed, devices }, content) = draft.finish()?;
+    Ok(Edited { content, added, changed, devices })
 }
+
+/// The same, for many orders: the new content is written piece by piece and is never in memory as a whole. Problems are known
+/// only at the end, so write it to [`io::sink`] first.
+///
+/// # Errors
+///
+/// The outer result has the error of `out`, the inner one [`Problems`] as from [`apply`].
+pub fn apply_to(
+    content: &[u8],
+    orders: &(impl Orders + ?Sized),
+    out: &mut dyn Write,
+) -> io::Result<Result<Tally, Problems>> {
+    let mut draft = Draft::new(content, orders, Some(out));
+    draft.run(content);
+    std::mem::replace(&mut draft.written, Ok(()))?;
+    Ok(draft.finish().map(|(tally, _)| tally))
+}
+
+/// How much of a new content is collected before it is written, in bytes.
+const PIECE: usize = 1 << 16;
 
 /// What is known of an order.
 #[derive(Clone, Copy, Debug, Default)]
@@ -307,7 +365,7 @@ struct State {
 }
 
 /// A new content while it is written.
-struct Draft<'a, O: ?Sized> {
+struct Draft<'a, 'w, O: ?Sized> {
     orders: &'a O,
     /// The numbers of the orders, by their devices.
     index: HashTable<u32>,
@@ -317,14 +375,18 @@ struct Draft<'a, O: ?Sized> {
     wrong: usize,
     /// Has its full size from the start: a vector that grows leaves copies behind.
     out: Content,
+    /// Where `out` goes piece by piece, if it is not kept.
+    writer: Option<&'w mut dyn Write>,
+    /// The first error of the writer; nothing is written after it.
+    written: io::Result<()>,
     line_end: &'static [u8],
     added: usize,
     changed: usize,
     devices: usize,
 }
 
-impl<'a, O: Orders + ?Sized> Draft<'a, O> {
-    fn new(content: &[u8], orders: &'a O) -> Self {
+impl<'a, 'w, O: Orders + ?Sized> Draft<'a, 'w, O> {
+    fn new(content: &[u8], orders: &'a O, writer: Option<&'w mut dyn Write>) -> Self {
         let count = orders.count();
         let mut draft = Self {
             orders,
@@ -334,6 +396,8 @@ impl<'a, O: Orders + ?Sized> Draft<'a, O> {
             problems: Found::default(),
             wrong: 0,
             out: Content::default(),
+            writer,
+            written: Ok(()),
             line_end: line_end(content),
             added: 0,
             changed: 0,
@@ -358,8 +422,50 @@ impl<'a, O: Orders + ?Sized> Draft<'a, O> {
                 }
             }
         }
-        draft.out.0.reserve_exact(content.len() + "\r\n".len() + growth);
+        let whole = content.len() + growth;
+        let size = if draft.writer.is_some() { whole.min(PIECE) } else { whole };
+        draft.out.0.reserve_exact(size + "\r\n".len());
         draft
+    }
+
+    /// Writes the new content.
+    fn run(&mut self, content: &[u8]) {
+        let (mark, text) = match content.strip_prefix(BYTE_ORDER_MARK) {
+            Some(text) => (BYTE_ORDER_MARK, text),
+            None => (&[][..], content),
+        };
+        self.out.0.extend_from_slice(mark);
+        for line in text.split_inclusive(|byte| *byte == b'\n') {
+            self.line(line);
+        }
+        self.new_devices();
+        if self.changed > 0 {
+            self.end_last_line();
+        }
+        self.write_piece();
+    }
+
+    /// Makes room for a number of bytes in `out`, which does not move: a vector that does leaves copies behind.
+    fn make_room(&mut self, bytes: usize) {
+        // The end of the last line decides what comes behind it, so only whole lines are written.
+        if self.out.0.len() + bytes > PIECE && self.out.0.ends_with(b"\n") {
+            self.write_piece();
+        }
+    }
+
+    /// Writes what is collected, if it is not kept.
+    fn write_piece(&mut self) {
+        let Some(writer) = &mut self.writer else { return };
+        if self.written.is_ok() {
+            self.written = writer.write_all(&self.out.0);
+        }
+        self.out.0.zeroize();
+    }
+
+    /// A line that does not change.
+    fn copy(&mut self, line: &[u8]) {
+        self.make_room(line.len());
+        self.out.0.extend_from_slice(line);
     }
 
     /// Notes why an order cannot be carried out. Only once for each order: a wrong value also makes a wrong line.
@@ -381,11 +487,11 @@ impl<'a, O: Orders + ?Sized> Draft<'a, O> {
     /// A line of the old content, with its newline.
     fn line(&mut self, line: &[u8]) {
         let body = line::trim_end(line.strip_suffix(b"\n").unwrap_or(line));
-        let Some(device_id) = device_id(body) else { return self.out.0.extend_from_slice(line) };
+        let Some(device_id) = device_id(body) else { return self.copy(line) };
         self.devices += 1;
         let orders = self.orders;
         let order = self.about(device_id).and_then(|at| Some((at, orders.get(at)?)));
-        let Some((at, order)) = order else { return self.out.0.extend_from_slice(line) };
+        let Some((at, order)) = order else { return self.copy(line) };
         if let Some(state) = self.states.get_mut(at) {
             state.is_met = true;
         }
@@ -398,6 +504,11 @@ impl<'a, O: Orders + ?Sized> Draft<'a, O> {
             Change::Set(settings) if asks_certificate_for_secret(body, &settings) => {
                 self.is_wrong(at, Problem::Certificate);
             }
+            Change::Set(settings) | Change::Put(settings)
+                if asks_secret_for_certificate(body, &settings) =>
+            {
+                self.is_wrong(at, Problem::Secret);
+            }
             Change::Set(settings) | Change::Put(settings) => {
                 let end = line.get(body.len()..).unwrap_or_default();
                 let start = self.write(at, body, &settings, end);
@@ -408,6 +519,7 @@ impl<'a, O: Orders + ?Sized> Draft<'a, O> {
 
     /// Writes a line of a device and gives its beginning.
     fn write(&mut self, at: usize, body: &[u8], settings: &Settings<'_>, end: &[u8]) -> usize {
+        self.make_room(body.len() + settings.growth() + end.len());
         let start = self.out.0.len();
         render(&mut self.out.0, body, settings);
         self.out.0.extend_from_slice(end);
@@ -419,7 +531,7 @@ impl<'a, O: Orders + ?Sized> Draft<'a, O> {
     }
 
     /// Adds the devices that are not in the old content.
-    fn finish(mut self) -> Result<Edited, Problems> {
+    fn new_devices(&mut self) {
         let orders = self.orders;
         for at in 0..orders.count() {
             let Some(order) = orders.get(at) else { continue };
@@ -438,15 +550,18 @@ impl<'a, O: Orders + ?Sized> Draft<'a, O> {
                 Change::Set(_) | Change::Remove => self.is_wrong(at, Problem::Absent),
             }
         }
+    }
+
+    /// The result: the numbers, and the new content if it is kept.
+    fn finish(self) -> Result<(Tally, Content), Problems> {
         if self.wrong > 0 {
-            let first = std::mem::take(&mut self.problems.0).into_iter().collect();
-            return Err(Problems { first, total: self.wrong });
+            return Err(Problems {
+                first: self.problems.0.into_iter().collect(),
+                total: self.wrong,
+            });
         }
-        if self.changed > 0 {
-            self.end_last_line();
-        }
-        let Self { out: content, added, changed, devices, .. } = self;
-        Ok(Edited { content, added, changed, devices })
+        let Self { out, added, changed, devices, .. } = self;
+        Ok((Tally { added, changed, devices }, out))
     }
 
     fn end_last_line(&mut self) {
@@ -483,11 +598,22 @@ fn device_id(body: &[u8]) -> Option<&[u8]> {
 }
 
 fn asks_certificate_for_secret(body: &[u8], settings: &Settings<'_>) -> bool {
-    let has_certificate =
-        body.split(|byte| *byte == b':').nth(1).is_some_and(|proof| proof.starts_with(b"x509="));
     let asked = matches!(settings.proof, Some(Proof::Secret(_))) || settings.secondary.is_some();
-    has_certificate && asked
+    asked && has_certificate(body)
 }
+
+fn asks_secret_for_certificate(body: &[u8], settings: &Settings<'_>) -> bool {
+    let asked =
+        matches!(settings.proof, Some(Proof::FirstCertificate(_) | Proof::SecondCertificate(_)));
+    asked && !has_certificate(body)
+}
+
+fn has_certificate(body: &[u8]) -> bool {
+    body.split(|byte| *byte == b':').nth(1).is_some_and(|proof| proof.starts_with(CERTIFICATE))
+}
+
+/// What stands before fingerprints.
+const CERTIFICATE: &[u8] = b"x509=";
 
 /// Rewrites a device's line: each field stays in its place, and a new one is put where the README's format has it.
 fn render(out: &mut Vec<u8>, body: &[u8], settings: &Settings<'_>) {
@@ -495,20 +621,20 @@ fn render(out: &mut Vec<u8>, body: &[u8], settings: &Settings<'_>) {
     out.extend_from_slice(fields.next().unwrap_or_default());
     out.push(b':');
     let proof = fields.next().unwrap_or_default();
+    match settings.proof {
+        None => out.extend_from_slice(proof),
+        Some(Proof::Secret(secret)) => out.extend_from_slice(secret),
+        Some(Proof::Certificate(value)) => write_certificates(out, value, None),
+        Some(Proof::FirstCertificate(value)) => {
+            write_certificates(out, value, certificates(proof).1);
+        }
+        Some(Proof::SecondCertificate(value)) => {
+            write_certificates(out, certificates(proof).0, value);
+        }
+    }
     let is_certificate = match settings.proof {
-        None => {
-            out.extend_from_slice(proof);
-            proof.starts_with(b"x509=")
-        }
-        Some(Proof::Secret(secret)) => {
-            out.extend_from_slice(secret);
-            false
-        }
-        Some(Proof::Certificate(value)) => {
-            out.extend_from_slice(b"x509=");
-            out.extend_from_slice(value);
-            true
-        }
+        None => proof.starts_with(CERTIFICATE),
+        Some(new) => !matches!(new, Proof::Secret(_)),
     };
     let mut secondary = settings.secondary.flatten();
     let mut frozen = settings.frozen == Some(true);
@@ -530,6 +656,22 @@ fn render(out: &mut Vec<u8>, body: &[u8], settings: &Settings<'_>) {
     }
     if frozen {
         write_field(out, b"frozen");
+    }
+}
+
+/// The first and the second fingerprint of `x509=…`.
+fn certificates(proof: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let value = proof.strip_prefix(CERTIFICATE).unwrap_or_default();
+    let mut values = value.splitn(2, |byte| *byte == b',');
+    (values.next().unwrap_or_default(), values.next())
+}
+
+fn write_certificates(out: &mut Vec<u8>, first: &[u8], second: Option<&[u8]>) {
+    out.extend_from_slice(CERTIFICATE);
+    out.extend_from_slice(&given::bare(first));
+    if let Some(second) = second {
+        out.push(b',');
+        out.extend_from_slice(&given::bare(second));
     }
 }
 
@@ -643,6 +785,72 @@ mod tests {
                 assert_eq!(found, after, "{before:?}");
             }
         }
+    }
+
+    const ONE: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b";
+    const TWO: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    const NEW_ONE: &str = "0123456789012345678901234567890123456789";
+    const COLONS: &str = "01:23:45:67:89:01:23:45:67:89:01:23:45:67:89:01:23:45:67:89";
+
+    fn proof(proof: Proof<'_>) -> Settings<'_> {
+        Settings { proof: Some(proof), ..Settings::default() }
+    }
+
+    #[test]
+    fn changes_one_of_two_certificates() {
+        let second = |value| proof(Proof::SecondCertificate(value));
+        let first = proof(Proof::FirstCertificate(COLONS.as_bytes()));
+        let new = Some(COLONS.as_bytes());
+        for (before, change, after) in [
+            (ONE.into(), first, NEW_ONE.into()),
+            (format!("{ONE},{TWO}"), first, format!("{NEW_ONE},{TWO}")),
+            (ONE.into(), second(new), format!("{ONE},{NEW_ONE}")),
+            (format!("{TWO},{ONE}"), second(new), format!("{TWO},{NEW_ONE}")),
+            (format!("{TWO},{ONE}"), second(None), TWO.into()),
+            (TWO.into(), second(None), TWO.into()),
+            (
+                ONE.into(),
+                proof(Proof::Certificate(format!("{TWO},{COLONS}").leak().as_bytes())),
+                format!("{TWO},{NEW_ONE}"),
+            ),
+        ] {
+            for rest in ["\n", ":frozen \r\n"] {
+                let before = format!("d:x509={before}{rest}");
+                for change in [Change::Set(change), Change::Put(change)] {
+                    let found = edited(&before, "d", change).unwrap();
+                    assert_eq!(found, format!("d:x509={after}{rest}"), "{before}");
+                }
+            }
+        }
+        let both = Settings { frozen: Some(true), ..first };
+        let found = edited("", "d", Change::Add(both)).unwrap();
+        assert_eq!(found, format!("d:x509={NEW_ONE}:frozen\n"));
+    }
+
+    #[test]
+    fn one_of_two_certificates_is_for_a_device_with_certificates() {
+        let short = LineFault::Length { field: Field::Fingerprint, found: 4 };
+        let none = LineFault::Length { field: Field::Fingerprint, found: 0 };
+        let certificate = format!("d:x509={ONE}\n");
+        for (content, settings, problem) in [
+            ("d:old-secret\n", Proof::FirstCertificate(ONE.as_bytes()), Problem::Secret),
+            ("d:old-secret\n", Proof::SecondCertificate(None), Problem::Secret),
+            (&certificate, Proof::FirstCertificate(b"x509"), Problem::Line(short_charset())),
+            (&certificate, Proof::FirstCertificate(b"12:34"), Problem::Line(short)),
+            (&certificate, Proof::SecondCertificate(Some(b"1234")), Problem::Line(short)),
+            (&certificate, Proof::SecondCertificate(Some(b"")), Problem::Line(none)),
+        ] {
+            for change in [Change::Set(proof(settings)), Change::Put(proof(settings))] {
+                assert_eq!(edited(content, "d", change), Err(problem), "{content}");
+            }
+        }
+        // The first one must not be missing.
+        let second = proof(Proof::SecondCertificate(Some(ONE.as_bytes())));
+        assert_eq!(edited("", "d", Change::Add(second)), Err(Problem::Line(none)));
+    }
+
+    fn short_charset() -> LineFault {
+        LineFault::Charset { field: Field::Fingerprint, position: 1 }
     }
 
     #[test]
@@ -792,16 +1000,56 @@ mod tests {
             b"lamp-a:old-secret\r\nlamp-b:old-secret",
             long.as_bytes(),
         ] {
-            let mut draft = Draft::new(content, &orders);
+            let mut draft = Draft::new(content, &orders, None);
             let before = draft.out.0.as_ptr();
             // Lines are at most 64 bytes long here.
             assert!(draft.out.0.capacity() <= content.len() + 3 * 64);
-            for line in content.split_inclusive(|byte| *byte == b'\n') {
-                draft.line(line);
-            }
-            let after = draft.finish().unwrap().content;
+            draft.run(content);
+            let (_, after) = draft.finish().unwrap();
             assert_eq!(before, after.0.as_ptr());
         }
+    }
+
+    #[test]
+    fn a_content_that_is_written_in_pieces_is_the_same() {
+        let many: Vec<String> = (0..4000).map(|n| format!("new-{n}")).collect();
+        let long = "x".repeat(3 * PIECE);
+        let device = "lamp-a:old-secret\r\n";
+        for content in [
+            String::new(),
+            "\u{feff}".into(),
+            device.into(),
+            device.trim_end().into(),
+            device.to_owned() + &"# comment\n".repeat(20_000),
+            format!("\u{feff}#{long}\n{device}#{long}"),
+            format!("#{long}\n#{long}\r"),
+        ] {
+            for count in [0, 1, many.len()] {
+                let changed = ["lamp-a".to_owned()];
+                let ids = changed.iter().filter(|_| count > 0).chain(many.iter().take(count));
+                let put = Change::Put(secret(NEW));
+                let orders: Vec<Order<'_>> =
+                    ids.map(|id| Order { device_id: id.as_bytes(), change: put }).collect();
+                let kept = apply(content.as_bytes(), &orders).unwrap();
+                let mut written = Vec::new();
+                let tally = apply_to(content.as_bytes(), &orders, &mut written).unwrap().unwrap();
+                assert!(written == kept.content.as_ref(), "{} {count}", content.len());
+                let Edited { added, changed, devices, .. } = kept;
+                assert_eq!(tally, Tally { added, changed, devices });
+                assert_eq!(tally.is_unchanged(), count == 0);
+            }
+        }
+        let twice = [Order { device_id: b"d", change: Change::Remove }; 2];
+        let problems = apply_to(b"", &twice, &mut Vec::new()).unwrap().unwrap_err();
+        assert_eq!(problems, apply(b"", &twice).unwrap_err());
+    }
+
+    #[test]
+    fn a_write_that_fails_is_told() {
+        let order = Order { device_id: b"d", change: Change::Add(secret(NEW)) };
+        let mut room = [0; 4];
+        let written = apply_to(b"", &[order], &mut &mut room[..]);
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::WriteZero);
     }
 
     #[test]
@@ -850,7 +1098,8 @@ mod tests {
         for (problem, part) in [
             (Problem::Present, "there already"),
             (Problem::Absent, "not found"),
-            (Problem::Certificate, "certificate"),
+            (Problem::Certificate, "logs in by its certificate"),
+            (Problem::Secret, "logs in by its secret"),
             (Problem::Twice { first: 3 }, "twice"),
             (Problem::Line(LineFault::TooLong), "1024"),
         ] {
@@ -866,5 +1115,12 @@ mod tests {
         };
         let shown = format!("{order:?} {:?}", apply(b"", &[order]).unwrap());
         assert!(!shown.contains("secret") && shown.contains("***"), "{shown}");
+        for (kind, shown) in [
+            (Proof::Certificate(OLD), "Certificate"),
+            (Proof::FirstCertificate(OLD), "FirstCertificate"),
+            (Proof::SecondCertificate(Some(OLD)), "SecondCertificate"),
+        ] {
+            assert_eq!(format!("{kind:?}"), shown);
+        }
     }
 }

@@ -126,6 +126,11 @@ pub enum LineFault {
         /// Where the byte is, counted from 1.
         position: usize,
     },
+    /// It has a NUL byte, as no text has.
+    Nul {
+        /// Where in the line the first one is, counted from 1.
+        position: usize,
+    },
     /// `x509=` has more than two fingerprints.
     ThreeFingerprints,
     /// Something after the secret is not an attribute.
@@ -162,7 +167,7 @@ impl fmt::Display for LineFault {
             }
             Self::Charset { field, position } => {
                 let expected = match field {
-                    Field::Fingerprint => "hex digits",
+                    Field::Fingerprint => "hex digits without colons",
                     _ => "only A-Z a-z 0-9 _ -",
                 };
                 write!(
@@ -170,6 +175,10 @@ impl fmt::Display for LineFault {
                     "{field}: expected {expected}, found something else at position {position}"
                 )
             }
+            Self::Nul { position } => write!(
+                f,
+                "expected text, found a NUL byte at position {position}: is it UTF-16, or has the machine crashed?"
+            ),
             Self::ThreeFingerprints => {
                 f.write_str("expected one or two certificate fingerprints, found more")
             }
@@ -192,8 +201,15 @@ impl fmt::Display for LineFault {
 ///
 /// # Errors
 ///
-/// [`LineFault`], with the first thing that is wrong.
+/// [`LineFault`], with the first thing that is wrong; a NUL byte before anything else.
 pub fn parse(line: &[u8]) -> Result<Line<'_>, LineFault> {
+    parse_text(line).map_err(|fault| match memchr::memchr(0, line) {
+        Some(at) => LineFault::Nul { position: at + 1 },
+        None => fault,
+    })
+}
+
+fn parse_text(line: &[u8]) -> Result<Line<'_>, LineFault> {
     if line.first() == Some(&b'#') {
         return Ok(Line::Nothing);
     }
@@ -295,6 +311,19 @@ pub fn check_secret(bytes: &[u8]) -> Result<(), LineFault> {
     name(bytes, Field::Secret, SECRET_LENGTHS).map(|_| ())
 }
 
+/// Whether a text can be the value of a field.
+///
+/// # Errors
+///
+/// [`LineFault`], which says what is wrong and does not repeat the text.
+pub fn check_field(bytes: &[u8], field: Field) -> Result<(), LineFault> {
+    match field {
+        Field::DeviceId => name(bytes, field, 1..=MAX_DEVICE_ID).map(|_| ()),
+        Field::Secret | Field::Secondary => name(bytes, field, SECRET_LENGTHS).map(|_| ()),
+        Field::Fingerprint => fingerprint(bytes).map(|_| ()),
+    }
+}
+
 /// The value of `x509=`.
 pub(super) fn fingerprints(value: &[u8]) -> Result<Fingerprints, LineFault> {
     let mut values = value.split(|byte| *byte == b',').map(fingerprint);
@@ -308,7 +337,7 @@ pub(super) fn fingerprints(value: &[u8]) -> Result<Fingerprints, LineFault> {
 }
 
 /// One fingerprint: SHA-1 or SHA-256 by its length.
-fn fingerprint(digits: &[u8]) -> Result<Fingerprint, LineFault> {
+pub(super) fn fingerprint(digits: &[u8]) -> Result<Fingerprint, LineFault> {
     let field = Field::Fingerprint;
     if let Some(at) = digits.iter().position(|byte| !byte.is_ascii_hexdigit()) {
         return Err(LineFault::Charset { field, position: at + 1 });
@@ -374,7 +403,7 @@ mod tests {
             ("la mp:5f2b9c0e7d", LineFault::Charset { field: DeviceId, position: 3 }),
             (" # not a comment", LineFault::Charset { field: DeviceId, position: 1 }),
             ("lämp:5f2b9c0e7d", LineFault::Charset { field: DeviceId, position: 2 }),
-            ("la\0mp:5f2b9c0e7d", LineFault::Charset { field: DeviceId, position: 3 }),
+            ("la\0mp:5f2b9c0e7d", LineFault::Nul { position: 3 }),
             (":5f2b9c0e7d", LineFault::Length { field: DeviceId, found: 0 }),
             (long_id.as_str(), LineFault::Length { field: DeviceId, found: 129 }),
             (long_line.as_str(), LineFault::TooLong),
@@ -382,7 +411,8 @@ mod tests {
             ("d:1234567", LineFault::Length { field: Secret, found: 7 }),
             ("d:123456789012345678901234567890123", LineFault::Length { field: Secret, found: 33 }),
             ("d:12345678!", LineFault::Charset { field: Secret, position: 9 }),
-            ("d:12345678\0", LineFault::Charset { field: Secret, position: 9 }),
+            ("d:12345678\0", LineFault::Nul { position: 11 }),
+            ("d!:12345678\0", LineFault::Nul { position: 12 }),
             ("d:5f2b9c0e7d:", LineFault::UnknownAttribute { number: 1 }),
             ("d:5f2b9c0e7d:Frozen", LineFault::UnknownAttribute { number: 1 }),
             ("d:5f2b9c0e7d:frozen:oldsecret1", LineFault::UnknownAttribute { number: 2 }),
@@ -439,6 +469,7 @@ mod tests {
             (length(Fingerprint, 39), &["certificate fingerprint: ", "40", "64", "found 39"]),
             (charset(DeviceId, 3), &["device id: ", "A-Z a-z 0-9 _ -", "position 3"]),
             (charset(Fingerprint, 4), &["certificate fingerprint: ", "hex digits", "position 4"]),
+            (LineFault::Nul { position: 7 }, &["NUL byte", "position 7", "UTF-16"]),
             (LineFault::ThreeFingerprints, &["one or two", "more"]),
             (LineFault::UnknownAttribute { number: 2 }, &["attribute 2", "something else"]),
             (LineFault::RepeatedAttribute { number: 3 }, &["attribute 3", "already"]),

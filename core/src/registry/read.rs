@@ -1,14 +1,15 @@
 //! Makes a table from the content of a file, or a list of all that is wrong with it; never half a table.
 
+pub use super::load_error::{LineErrors, LoadError};
+
 use super::{
-    cancel::{Cancel, Cancelled},
+    cancel::Cancel,
+    foreign::{Foreign, HEAD},
     line::{self, Line, LineFault, MAX_LINE},
-    table::{Arena, IndexError, MAX_ARENA, NoMemory, Table, Twice},
+    load_error::ENDLESS,
+    table::{Arena, MAX_ARENA, Table, Twice},
 };
-use std::{
-    fmt,
-    io::{self, Read},
-};
+use std::io::{self, Read};
 use zeroize::Zeroizing;
 
 /// How many errors of a file are written to the log one by one; the rest is a count.
@@ -17,121 +18,8 @@ pub const MAX_ERRORS: usize = 20;
 /// The size of the read buffer, in bytes.
 const MAX_CHUNK: usize = 1 << 18;
 
-/// A line of this length, in bytes, means that the file is not a secrets file: it is not read further.
-const ENDLESS: u64 = 1 << 20;
-
 /// The byte order mark that some editors put at the beginning of a file.
 pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
-
-/// Why a file makes no table.
-#[derive(Debug)]
-pub enum LoadError {
-    /// It cannot be opened or read.
-    Io(io::Error),
-    /// It is a directory, a pipe or a device.
-    NotAFile,
-    /// Every user of the machine may write to it.
-    WritableByOthers {
-        /// The file's permission bits.
-        mode: u32,
-    },
-    /// It is larger than a table can be.
-    TooLarge {
-        /// The file's size in bytes.
-        size: u64,
-    },
-    /// A line of it is so long that it cannot be a secrets file. It was not read further.
-    Endless {
-        /// The line's number, counted from 1.
-        line: u64,
-    },
-    /// The system has no memory for its devices.
-    NoMemory,
-    /// It was written to while it was read.
-    Changing,
-    /// The file does not answer: a read returns neither data nor an error.
-    NoAnswer {
-        /// How long it has not answered, in seconds.
-        seconds: u64,
-    },
-    /// The load was cancelled.
-    Cancelled,
-    /// Some of its lines are wrong.
-    Lines(LineErrors),
-}
-
-/// The lines that are wrong, in order.
-#[derive(Debug, Default)]
-pub struct LineErrors {
-    /// The first of them, with their line numbers, from 1.
-    pub first: Vec<(u64, LineFault)>,
-    /// The number of all wrong lines, those that are not in `first` included.
-    pub total: u64,
-}
-
-impl fmt::Display for LoadError {
-    /// One line of text; the wrong lines themselves are in [`LoadError::Lines`].
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(error) => write!(f, "cannot be read: {error}"),
-            Self::NotAFile => f.write_str("expected a regular file, found something else"),
-            Self::WritableByOthers { mode } => {
-                write!(
-                    f,
-                    "expected a file that others cannot write, found mode {mode:04o} (chmod o-w)"
-                )
-            }
-            Self::TooLarge { size } => {
-                write!(f, "expected at most {MAX_ARENA} bytes, found {size}")
-            }
-            Self::Endless { line } => write!(
-                f,
-                "line {line}: expected at most {MAX_LINE} bytes, found more than {ENDLESS}: is it a secrets file?"
-            ),
-            Self::NoMemory => f.write_str("there is no memory for its devices"),
-            Self::Changing => f.write_str("was written to while it was read"),
-            Self::NoAnswer { seconds } => {
-                write!(
-                    f,
-                    "cannot be read: no answer for {seconds} s: is its disk or network there?"
-                )
-            }
-            Self::Cancelled => f.write_str("is no longer read"),
-            Self::Lines(errors) => {
-                write!(f, "{} wrong line{}", errors.total, if errors.total == 1 { "" } else { "s" })
-            }
-        }
-    }
-}
-
-impl std::error::Error for LoadError {}
-
-impl From<io::Error> for LoadError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl From<Cancelled> for LoadError {
-    fn from(_: Cancelled) -> Self {
-        Self::Cancelled
-    }
-}
-
-impl From<NoMemory> for LoadError {
-    fn from(_: NoMemory) -> Self {
-        Self::NoMemory
-    }
-}
-
-impl From<IndexError> for LoadError {
-    fn from(error: IndexError) -> Self {
-        match error {
-            IndexError::Cancelled => Self::Cancelled,
-            IndexError::NoMemory => Self::NoMemory,
-        }
-    }
-}
 
 /// What was read from a content.
 #[derive(Debug)]
@@ -148,7 +36,7 @@ pub struct Content {
 ///
 /// [`LoadError`], and then there is no table.
 pub fn read(
-    mut content: impl Read,
+    content: impl Read,
     size: u64,
     max_errors: usize,
     cancel: Cancel<'_>,
@@ -160,13 +48,50 @@ pub fn read(
         arena: Arena::with_capacity(capacity + 1)?,
         lines: LineCount::default(),
         errors: LineErrors::default(),
+        is_last_wrong: false,
         max_errors,
     };
+    let mut content = Headed { content, head: Zeroizing::new([0; HEAD]), length: 0 };
     // A small file takes two reads: one for the content, one that finds its end.
     let chunk = MAX_CHUNK.min(capacity.saturating_add(MAX_LINE + 2));
-    let ends_in_newline = each_line(&mut content, chunk, cancel, |line| reader.line(line))?;
-    let table = reader.finish(cancel)?;
-    Ok(Content { table, ends_in_newline })
+    let lines = each_line(&mut content, chunk, cancel, |line| reader.line(line));
+    let has_devices = reader.lines.devices > 0;
+    let foreign = || Foreign::of(content.head()).filter(|_| !has_devices);
+    let finished = lines.and_then(|ends_in_newline| {
+        reader.errors.ends_in_the_middle = reader.is_last_wrong && !ends_in_newline;
+        Ok(Content { table: reader.finish(cancel)?, ends_in_newline })
+    });
+    finished.map_err(|error| match error {
+        LoadError::Lines(errors) => LoadError::Lines(LineErrors { foreign: foreign(), ..errors }),
+        LoadError::Endless { line, .. } => LoadError::Endless { line, foreign: foreign() },
+        error => error,
+    })
+}
+
+/// A content whose beginning is kept, in case it turns out not to be a secrets file.
+struct Headed<R> {
+    content: R,
+    head: Zeroizing<[u8; HEAD]>,
+    length: usize,
+}
+
+impl<R: Read> Read for Headed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.content.read(buffer)?;
+        let room = self.head.get_mut(self.length..).unwrap_or_default();
+        let kept = count.min(room.len());
+        for (place, byte) in room.iter_mut().zip(buffer.iter().take(count)) {
+            *place = *byte;
+        }
+        self.length += kept;
+        Ok(count)
+    }
+}
+
+impl<R> Headed<R> {
+    fn head(&self) -> &[u8] {
+        self.head.get(..self.length).unwrap_or_default()
+    }
 }
 
 /// What is known of a file while it is read.
@@ -174,12 +99,15 @@ struct Reader {
     arena: Arena,
     lines: LineCount,
     errors: LineErrors,
+    is_last_wrong: bool,
     max_errors: usize,
 }
 
 impl Reader {
     fn line(&mut self, line: &[u8]) -> Result<(), LoadError> {
-        match line::parse(line) {
+        let parsed = line::parse(line);
+        self.is_last_wrong = parsed.is_err();
+        match parsed {
             Ok(Line::Device(entry)) => {
                 self.lines.devices += 1;
                 self.arena.push(&entry).map_err(|_| LoadError::Changing)
@@ -206,7 +134,8 @@ impl Reader {
     fn finish(mut self, cancel: Cancel<'_>) -> Result<Table, LoadError> {
         let arena = std::mem::take(&mut self.arena);
         let (table, Twice { first, total }) = arena.index(self.max_errors, cancel)?;
-        let LineErrors { first: mut errors, total: others } = self.errors;
+        let LineErrors { first: mut errors, total: others, ends_in_the_middle, foreign } =
+            self.errors;
         if others + total == 0 {
             return Ok(table);
         }
@@ -216,7 +145,8 @@ impl Reader {
         }));
         errors.sort_unstable_by_key(|(line, _)| *line);
         errors.truncate(self.max_errors);
-        Err(LoadError::Lines(LineErrors { first: errors, total: others + total }))
+        let total = others + total;
+        Err(LoadError::Lines(LineErrors { first: errors, total, ends_in_the_middle, foreign }))
     }
 }
 
@@ -303,7 +233,7 @@ fn each_line(
         kept = (filled - unfinished).min(MAX_LINE + 1);
         dropped = dropped.saturating_add((filled - unfinished - kept) as u64);
         if dropped > ENDLESS {
-            return Err(LoadError::Endless { line: lines + 1 });
+            return Err(LoadError::Endless { line: lines + 1, foreign: None });
         }
     }
 }
@@ -311,7 +241,10 @@ fn each_line(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::Watch;
+    use crate::registry::{
+        FileKind, Watch,
+        table::{IndexError, NoMemory},
+    };
 
     fn table(content: &[u8]) -> Result<Table, LoadError> {
         read(content, content.len() as u64, MAX_ERRORS, Cancel::NEVER).map(|content| content.table)
@@ -396,6 +329,48 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_file_that_ends_in_the_middle_of_a_line_is_named_so() {
+        for (content, expected) in [
+            (
+                "a:5f2b9c0e7d\nb:5f2b",
+                Some("1 wrong line, the last, which has no newline: is the file cut off?"),
+            ),
+            (
+                "x\nb",
+                Some(
+                    "2 wrong lines, among them the last, which has no newline: is the file cut off?",
+                ),
+            ),
+            ("a:5f2b9c0e7d\nb:5f2b\n", Some("1 wrong line")),
+            ("x\nb:5f2b9c0e7d", Some("1 wrong line")),
+            ("a:5f2b9c0e7d\na:5f2b9c0e7d", Some("1 wrong line")),
+            ("a:5f2b9c0e7d\nb:5f2b9c0e", None),
+        ] {
+            let found = table(content.as_bytes()).err().map(|error| error.to_string());
+            assert_eq!(found.as_deref(), expected, "{content:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_another_kind_is_named_once() {
+        let utf16: Vec<u8> = "lamp-1:5f2b9c0e7d\nlamp-2:5f2b9c0e7e\n"
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        let error = table(&utf16).unwrap_err();
+        assert!(error.to_string().contains("found text in UTF-16"), "{error}");
+        for content in [vec![0; 4096], vec![0; 2 << 20]] {
+            let error = table(&content).unwrap_err();
+            assert!(error.to_string().contains("found only NUL bytes"), "{error}");
+        }
+        // One device, and it is a secrets file with mistakes.
+        let mixed = [b"a:5f2b9c0e7d\n", utf16.as_slice()].concat();
+        assert_eq!(errors(&mixed).first[0], (2, LineFault::Nul { position: 2 }));
+        let table = table(b"a,b,c\na:5f2b9c0e7d\n").unwrap_err();
+        assert_eq!(table.to_string(), "1 wrong line");
+    }
+
     /// Gives a number of equal bytes, and counts them.
     struct Endless(u64);
 
@@ -413,7 +388,7 @@ mod tests {
             let mut zeros = Endless(0);
             let read = read(start.as_bytes().chain(&mut zeros), 3 << 30, 20, Cancel::NEVER);
             let line = 1 + start.matches('\n').count() as u64;
-            assert!(matches!(read, Err(LoadError::Endless { line: found }) if found == line));
+            assert!(matches!(read, Err(LoadError::Endless { line: found, .. }) if found == line));
             assert!(zeros.0 < 2 << 20, "{}", zeros.0);
         }
     }
@@ -458,7 +433,7 @@ mod tests {
             // This much of the line is kept.
             let line = vec![b'd'; MAX_LINE + 1 + (1 << 20) + more];
             match table(&line) {
-                Err(LoadError::Endless { line: 1 }) => assert!(is_endless),
+                Err(LoadError::Endless { line: 1, .. }) => assert!(is_endless),
                 Err(LoadError::Lines(errors)) => {
                     assert!(!is_endless);
                     assert_eq!(errors.first, [(1, LineFault::TooLong)]);
@@ -545,13 +520,13 @@ mod tests {
     #[test]
     fn an_error_says_what_was_found() {
         let too_large = read(b"".as_slice(), MAX_ARENA as u64, 1, Cancel::NEVER).unwrap_err();
-        let lines = |total| LoadError::Lines(LineErrors { first: Vec::new(), total });
+        let lines = |total| LoadError::Lines(LineErrors { total, ..LineErrors::default() });
         for (error, found) in [
             (too_large, "4294967295"),
             (io::Error::other("gone fishing").into(), "gone fishing"),
-            (LoadError::NotAFile, "something else"),
+            (LoadError::NotAFile(FileKind::Directory), "found a directory"),
             (LoadError::WritableByOthers { mode: 0o666 }, "mode 0666"),
-            (LoadError::Endless { line: 7 }, "line 7"),
+            (LoadError::Endless { line: 7, foreign: None }, "line 7"),
             (NoMemory.into(), "no memory"),
             (IndexError::NoMemory.into(), "no memory"),
             (LoadError::Changing, "written to"),

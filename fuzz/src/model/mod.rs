@@ -19,7 +19,7 @@ use crate::{
 };
 use down::Down;
 use failures::Failures;
-use iotda_core::login::verify::Detail;
+use iotda_core::login::{Kind, verify::Detail};
 use reference_model::{ReferenceClientId, ReferenceFile, ReferenceProof, reference_client_id};
 use reload::check_no_news;
 use std::{collections::BTreeMap, net::IpAddr};
@@ -274,7 +274,8 @@ impl Model {
         if let Answer::Refuse(reason, detail) = &said {
             self.sessions.remove(&slot);
             let is_hearsay = self.is_hearsay(known);
-            self.log.check_refusal(seen, reason, detail, sent, around, is_hearsay);
+            let told = sent.told(reason, detail, &self.devices);
+            self.log.check_refusal(seen, reason, &told, sent, around, is_hearsay);
         } else {
             check!(!self.log.says_any_reason(seen), "{known:?}: {seen:?}");
         }
@@ -369,7 +370,7 @@ impl Model {
                 let now = self.steady - self.started;
                 match (rival, self.wanted.takeover_limit) {
                     (Some(takeovers), Some(limit)) if takeovers.are_too_many(limit, now) => {
-                        Answer::Refuse("rate_limited", Detail::Takeovers)
+                        Answer::Refuse("rate_limited", Detail::Kind(Kind::Takeovers))
                     }
                     _ => Answer::Accept,
                 }
@@ -534,7 +535,9 @@ impl Model {
         if let Some((_, seconds)) = self.wanted.failure_limit.filter(|_| !is_hearsay) {
             self.failures.note(reason, detail, sent, around, self.steady, seconds, is_told);
         }
-        self.log.check_refusal(seen, reason, detail, sent, around, is_hearsay);
+        // There are fewer events than the plugin looks at again in a minute.
+        let told = sent.told(reason, detail, &self.devices);
+        self.log.check_refusal(seen, reason, &told, sent, around, is_hearsay);
         self.connack(reason, around)
     }
 

@@ -1,0 +1,105 @@
+# Sourced by packaging/package: builds the library and the tool for one target, with the pinned tools.
+# shellcheck shell=bash
+# Set by the script that sources this: $tools, $rust, $build, $work, $epoch, $version_in_library.
+# shellcheck disable=SC2154
+
+# How cargo is called, by a name of its own so that `cargo` stays the machine's. Nothing of the user's own settings changes the
+# result.
+pinned_cargo() {
+    local name unset=(-u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS -u CARGO_BUILD_TARGET -u CARGO_BUILD_RUSTFLAGS -u RUSTUP_TOOLCHAIN)
+    while IFS= read -r name; do
+        unset+=(-u "$name")
+    done < <(compgen -e | grep -E '^CARGO_(PROFILE|TARGET|UNSTABLE)_|^(CC|CXX|AR|CFLAGS|CXXFLAGS)(_|$)' || true)
+    # The unwinder that zig compiles would bring zig's own folder into the debug information: it has none. The last option wins.
+    # RUSTC_BOOTSTRAP lets a stable compiler build std.
+    env "${unset[@]}" \
+        PATH="$tools/bin:$PATH" CARGO="$rust/cargo" RUSTC="$rust/rustc" RUSTC_BOOTSTRAP=1 \
+        CARGO_TARGET_DIR="$build" CARGO_ZIGBUILD_ZIG_PATH="$tools/ziglang/zig" \
+        CARGO_ZIGBUILD_CACHE_DIR="$cache/tools/zigbuild" ZIG_GLOBAL_CACHE_DIR="$cache/tools/zig" \
+        CCC_OVERRIDE_OPTIONS='#+-g0' \
+        SOURCE_DATE_EPOCH="$epoch" IOTDA_VERSION="$version_in_library" \
+        RUSTFLAGS="$rustflags" "$@"
+}
+
+# Everything that a build reads from cargo's registry, so that the builds need no network.
+fetch_crates() {
+    local said rustflags="" manifest
+    for manifest in Cargo.toml "$rust"/root/usr/src/rustc-*/library/sysroot/Cargo.toml; do
+        said=$(pinned_cargo "$rust/cargo" fetch --quiet --locked --manifest-path "$manifest" 2>&1) || {
+            echo "$said" >&2
+            [[ $said != *"No space left"* ]] || fail "no space left for the crates, below ${CARGO_HOME:-$HOME/.cargo}"
+            fail "cannot fetch the crates of $manifest: is there a network? (docs/packaging.md says how to build without one)"
+        }
+    done
+}
+
+# build TARGET TRIPLE: leaves the library and the tool, and their debug symbols, in $work/TARGET.
+build() {
+    local triple=$2 out=$work/$1 file rustflags="-C link-arg=-Wl,--build-id=sha1" folder
+    local options=(--release --locked --offline --quiet --target "$triple"
+        --config profile.release.strip=false --config 'profile.release.debug="line-tables-only"')
+    folder=$build/${triple%.2.17}/release
+    mkdir -p "$out"
+    if [[ $triple == *-musl ]]; then
+        # Debian has no std for musl. A library cannot be linked with a static libc; the tool can, and then runs everywhere. Only
+        # the last step differs, so std is built once.
+        rustflags+=" -C target-feature=-crt-static"
+        options+=(-Z "build-std=std,panic_unwind")
+        pinned_cargo cargo-zigbuild zigbuild "${options[@]}" --package mosquitto-iotda-auth
+        pinned_cargo cargo-zigbuild rustc "${options[@]}" --package iotda-auth --bin iotda-auth -- \
+            -C target-feature=+crt-static -C link-self-contained=no
+    else
+        pinned_cargo cargo-zigbuild zigbuild "${options[@]}"
+    fi
+    cp "$folder/libmosquitto_iotda_auth.so" "$out/mosquitto_iotda_auth.so"
+    cp "$folder/iotda-auth" "$out/iotda-auth"
+    for file in mosquitto_iotda_auth.so iotda-auth; do
+        split_symbols "$out" "$file"
+    done
+}
+
+# build_fault TRIPLE: the library with ClientIds that make it panic, for tests. Prints where it is; the next build replaces it.
+build_fault() {
+    local triple=$1 rustflags="-C link-arg=-Wl,--build-id=sha1" options=()
+    [[ $triple != *-musl ]] || {
+        rustflags+=" -C target-feature=-crt-static"
+        options=(-Z "build-std=std,panic_unwind")
+    }
+    pinned_cargo cargo-zigbuild zigbuild --release --locked --quiet --target "$triple" "${options[@]}" \
+        --config profile.release.strip=false --config 'profile.release.debug="line-tables-only"' \
+        --package mosquitto-iotda-auth --features fault-injection >&2
+    echo "$build/${triple%.2.17}/release/libmosquitto_iotda_auth.so"
+}
+
+# The symbols go where debuggers search for them: below .build-id, by the id that the linker has made of the content.
+split_symbols() {
+    local out=$1 file=$2 id
+    (cd "$out" && "$rust/eu-strip" -f "$file.debug" -o "$file.stripped" "$file")
+    mv "$out/$file.stripped" "$out/$file"
+    id=$(build_id "$out/$file")
+    mkdir -p "$out/debug/usr/lib/debug/.build-id/${id:0:2}"
+    chmod 644 "$out/$file.debug"
+    mv "$out/$file.debug" "$out/debug/usr/lib/debug/.build-id/${id:0:2}/${id:2}.debug"
+}
+
+# The id, in hex digits.
+build_id() {
+    LC_ALL=C readelf --wide --notes "$1" | sed -n 's/.*Build ID: //p' | grep . || fail "$1 has no build id"
+}
+
+# The man pages and completions, by a tool that runs here.
+make_manual() {
+    local out=$work/manual rustflags="" tool verb
+    pinned_cargo "$rust/cargo" build --quiet --locked --offline --package iotda-auth --config profile.dev.debug=0
+    tool=$build/debug/iotda-auth
+    mkdir -p "$out/man1" "$out/man5" "$out/completions"
+    "$tool" man >"$out/man1/iotda-auth.1"
+    while read -r verb; do
+        "$tool" man "$verb" >"$out/man1/iotda-auth-$verb.1"
+    done < <("$tool" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z][a-z-]*\).*/\1/p' | grep -v '^help$')
+    [[ -s $out/man1/iotda-auth-add.1 ]] || fail "iotda-auth --help lists no commands that this script understands"
+    cp packaging/man/*.5 "$out/man5/"
+    "$tool" completions bash >"$out/completions/iotda-auth"
+    "$tool" completions zsh >"$out/completions/_iotda-auth"
+    "$tool" completions fish >"$out/completions/iotda-auth.fish"
+}

@@ -1,0 +1,33 @@
+# Sourced by packaging/test: where the packages of this commit are, and other folders.
+# shellcheck shell=bash
+# Set by the scripts that are sourced before: $version, $epoch, $version_in_library, $cache.
+# shellcheck disable=SC2154,SC2034
+
+# Sets $output, cargo's folder, and $packages; makes the packages if they are not there.
+find_packages() {
+    output=${CARGO_TARGET_DIR:-target}
+    mkdir -p "$output"
+    output=$(cd "$output" && pwd)
+    packages=$output/package build=$output/package-build
+    rust=$IOTDA_RUST/trixie
+    tools=$(packaging/fetch-tools --where)
+    # A tree with changes has the same name before and after the next change.
+    [[ $version != *.modified && -r $packages/mosquitto-iotda-auth-$version-arm64-musl.tar.gz ]] || ./dev package
+}
+
+# package PATTERN: the one file of that name among the packages.
+package() {
+    local found
+    found=$(compgen -G "$packages/$1") || fail "$packages has no $1"
+    [[ $(wc -l <<<"$found") == 1 ]] || fail "$packages has several $1"
+    echo "$found"
+}
+
+# A folder that goes when the part ends.
+scratch() {
+    local folder
+    folder=$(mktemp -d)
+    # shellcheck disable=SC2064 # this folder
+    trap "as_root rm -rf --one-file-system '$folder'" EXIT
+    work=$folder
+}

@@ -1,0 +1,25 @@
+# Sourced by the scripts that make or try packages, in the project's folder.
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # used by those who source this
+
+# Sets what names the commit: $number, $version, $version_in_library, $epoch, $timestamp.
+name_commit() {
+    local commit state=""
+    number=$(sed -n '/^\[workspace.package\]/,/^$/s/^version = "\(.*\)".*/\1/p' Cargo.toml)
+    version=$number
+    if commit=$(git rev-parse HEAD 2>/dev/null) && [[ $(git rev-parse --show-toplevel) == "$PWD" ]]; then
+        epoch=$(git log -1 --format=%ct)
+        commit=${commit:0:12}
+        [[ -z $(git status --porcelain) ]] || state=modified
+        git tag --points-at HEAD | grep -qxF "v$number" && [[ -z $state ]] ||
+            version="$number~git$(date --date="@$epoch" +%Y%m%d%H%M%S).$commit${state:+.$state}"
+    else
+        commit=${IOTDA_COMMIT:-} epoch=${SOURCE_DATE_EPOCH:-}
+        [[ $commit =~ ^[0-9a-f]{7,40}$ && $epoch =~ ^[0-9]+$ ]] ||
+            fail "no git repository that this user may read is here. IOTDA_COMMIT (hex digits) and SOURCE_DATE_EPOCH (seconds)" \
+                "must name the commit and its time"
+    fi
+    version_in_library="$number ($commit${state:+, $state})"
+    timestamp=$(date --date="@$epoch" +%Y-%m-%dT%H:%M:%SZ)
+    number=$version
+}

@@ -1,0 +1,399 @@
+//! What is asked of the database? Each question has a deadline, because a connection may die without a word.
+
+use super::{
+    dsn::Target,
+    journal::cut,
+    output::Moment,
+    row::{COLUMNS, Row},
+    sql::{Name, TableName},
+    tls::{Security, Tls},
+};
+use futures_util::{StreamExt, TryStreamExt, pin_mut};
+use std::{
+    collections::hash_map::RandomState, error::Error as _, fmt::Write as _, future::Future,
+    hash::BuildHasher, time::Duration,
+};
+use tokio::task::JoinHandle;
+use tokio_postgres::{
+    Client, Connection, NoTls, Socket, Statement,
+    binary_copy::BinaryCopyOutStream,
+    error::SqlState,
+    tls::TlsStream,
+    types::{PgLsn, ToSql, Type},
+};
+
+/// Why the table is not followed any more on this connection.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// The connection is lost, or the database cannot do now what it was asked; it is tried again.
+    Lost(String),
+    /// The table has changed in a way that the change feed does not tell: it must be read again.
+    Again(String),
+    /// It must not be published, until somebody has looked at it.
+    Refused(String),
+}
+
+impl From<tokio_postgres::Error> for Trouble {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Lost(said(&error))
+    }
+}
+
+/// An error in one line. The details of the database's errors may hold values of rows.
+pub(crate) fn said(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(error) => cut(&format!("{} (SQLSTATE {})", error.message(), error.code().code())),
+        None => {
+            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+            let text = error.to_string();
+            cut(&if text.ends_with(&cause) { text } else { format!("{text}{cause}") })
+        }
+    }
+}
+
+/// What the table is, as far as the change feed does not tell of its changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    oid: u32,
+    kind: String,
+    identity: Option<String>,
+    key: bool,
+    columns: String,
+    /// The file that the rows are in; it changes with a statement that writes the table anew.
+    storage: Option<String>,
+    publication: Option<String>,
+    publishes: bool,
+    published: Option<String>,
+    has_filter: bool,
+}
+
+impl Shape {
+    /// The table's number in the change feed.
+    pub(crate) fn oid(&self) -> u32 {
+        self.oid
+    }
+
+    /// Why there is no change feed of it, if so.
+    pub(crate) fn hindrance(&self, publication: &str) -> Option<String> {
+        Some(match self.kind.as_str() {
+            "r" | "p" if self.published.is_none() => {
+                format!("it is not in the publication {}", Name(publication))
+            }
+            "r" | "p" if !self.publishes => {
+                format!(
+                    "the publication {} leaves out inserts, updates, deletes or truncates, or is not by the partitions' root",
+                    Name(publication)
+                )
+            }
+            "r" | "p" if self.has_filter => {
+                format!("the publication {} has a row filter", Name(publication))
+            }
+            "r" | "p" if !self.key => {
+                "its replica identity is not device_id alone, as it is with the primary key (device_id)".into()
+            }
+            "r" | "p" => return None,
+            _ => "it is not a table".into(),
+        })
+    }
+}
+
+/// What a server says of itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Server {
+    pub(crate) version: String,
+    pub(crate) is_standby: bool,
+    pub(crate) is_logical: bool,
+}
+
+/// A slot of the change feed, and how to take from it.
+pub(crate) struct Slot {
+    name: String,
+    publication: String,
+    take: Statement,
+}
+
+/// A connection.
+pub(crate) struct Database {
+    client: Client,
+    /// What runs the connection. It ends with this value, also if the server no longer answers.
+    task: JoinHandle<()>,
+    table: TableName,
+    publication: String,
+    patience: Duration,
+}
+
+/// What a session needs: names of functions and operators are not to be looked up elsewhere, a dead follower's slot must not
+/// hold back the write-ahead log, rows must not be hidden, and the commit that marks a position waits for no standby.
+const SETTINGS: &str = "SET search_path = pg_catalog;
+    SET row_security = off;
+    SET synchronous_commit = local;
+    SET statement_timeout = 0;
+    SET lock_timeout = 0;
+    SET tcp_keepalives_idle = 30;
+    SET tcp_keepalives_interval = 10;
+    SET tcp_keepalives_count = 3;
+    SELECT set_config(name, '600000', false) FROM pg_settings WHERE name = 'idle_session_timeout'";
+
+const SERVER: &str = "SELECT current_setting('server_version'), pg_is_in_recovery(), current_setting('wal_level') = 'logical'";
+
+/// The moment now. What a standby has replayed is its present.
+const MOMENT: &str = "SELECT (SELECT system_identifier::text FROM pg_control_system()),
+    CASE WHEN pg_is_in_recovery() THEN '' ELSE left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END,
+    CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END";
+
+/// The columns of [`Shape`]. `$1` is the table, `$2` the publication.
+const SHAPE: &str = "SELECT c.oid, c.relkind::text, c.relreplident::text,
+    EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'device_id'
+        WHERE i.indrelid = c.oid AND i.indkey::text = a.attnum::text AND i.indisunique AND i.indimmediate AND i.indisvalid
+        AND i.indpred IS NULL AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident
+            ELSE c.relreplident = 'f' END),
+    (SELECT string_agg(a.attnum || ' ' || a.attname || ' ' || a.atttypid::regtype, ',' ORDER BY a.attnum)
+        FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+    pg_relation_filenode(c.oid)::text,
+    (SELECT to_jsonb(p)::text FROM pg_publication p WHERE p.pubname = $2),
+    coalesce((SELECT p.pubinsert AND p.pubupdate AND p.pubdelete AND coalesce((to_jsonb(p)->>'pubtruncate')::bool, true)
+        AND (c.relkind <> 'p' OR coalesce((to_jsonb(p)->>'pubviaroot')::bool, false))
+        FROM pg_publication p WHERE p.pubname = $2), false),
+    (SELECT to_jsonb(t)::text FROM pg_publication_tables t
+        WHERE t.pubname = $2 AND t.schemaname = n.nspname AND t.tablename = c.relname),
+    (SELECT to_jsonb(t)->>'rowfilter' FROM pg_publication_tables t
+        WHERE t.pubname = $2 AND t.schemaname = n.nspname AND t.tablename = c.relname) IS NOT NULL
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1)";
+
+const TAKE: &str =
+    "SELECT lsn, data FROM pg_logical_slot_get_binary_changes($1, NULL, NULL, 'proto_version', '1',
+    'publication_names', $2)";
+
+/// How long an open transaction may hold up a new slot before the connection is given up.
+const SLOT_PATIENCE: Duration = Duration::from_secs(600);
+
+/// Runs to the end of the connection.
+async fn run<T: TlsStream + Unpin>(connection: Connection<Socket, T>) {
+    // Its error reaches the one who waits for an answer.
+    let _ = connection.await;
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Database {
+    /// Connects, and prepares the session.
+    pub(crate) async fn connect(
+        target: &Target,
+        tls: Option<&Tls>,
+        table: &TableName,
+        publication: &str,
+        patience: Duration,
+    ) -> Result<Self, Trouble> {
+        let connect = async {
+            match (&target.security, tls) {
+                (Security::Verify(_), Some(tls)) => {
+                    let (client, connection) = target.config.connect(tls.clone()).await?;
+                    Ok::<_, tokio_postgres::Error>((client, tokio::spawn(run(connection))))
+                }
+                _ => {
+                    let (client, connection) = target.config.connect(NoTls).await?;
+                    Ok((client, tokio::spawn(run(connection))))
+                }
+            }
+        };
+        let (client, task) = within(patience, connect).await?;
+        let (table, publication) = (table.clone(), publication.to_owned());
+        let database = Self { client, task, table, publication, patience };
+        database.ask(database.client.batch_execute(SETTINGS)).await?;
+        Ok(database)
+    }
+
+    /// Waits for an answer, with the usual patience.
+    async fn ask<T>(
+        &self,
+        question: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, Trouble> {
+        within(self.patience, question).await
+    }
+
+    pub(crate) async fn server(&self) -> Result<Server, Trouble> {
+        let row = self.ask(self.client.query_one(SERVER, &[])).await?;
+        let version: String = row.try_get(0)?;
+        let version = version.split(' ').next().unwrap_or_default().to_owned();
+        Ok(Server { version, is_standby: row.try_get(1)?, is_logical: row.try_get(2)? })
+    }
+
+    pub(crate) async fn moment(&self) -> Result<Moment, Trouble> {
+        let row = self.ask(self.client.query_one(MOMENT, &[])).await?;
+        let server: Option<String> = row.try_get(0)?;
+        let (timeline, wal): (String, Option<PgLsn>) = (row.try_get(1)?, row.try_get(2)?);
+        let wal = wal.unwrap_or(PgLsn::from(0));
+        Ok(Moment { server: server.unwrap_or_default(), timeline, wal })
+    }
+
+    /// What the table is now.
+    pub(crate) async fn shape(&self) -> Result<Shape, Trouble> {
+        let (table, publication) = (self.table.to_string(), &self.publication);
+        let row = self.ask(self.client.query_opt(SHAPE, &[&table, publication])).await?;
+        let Some(row) = row else {
+            return Err(Trouble::Refused(format!(
+                "there is no table {table}, or this role may not see it: iotda-auth follow --print-sql has what is needed"
+            )));
+        };
+        let shape = Shape {
+            oid: row.try_get(0)?,
+            kind: row.try_get(1)?,
+            identity: row.try_get(2)?,
+            key: row.try_get(3)?,
+            columns: row.try_get::<_, Option<String>>(4)?.unwrap_or_default(),
+            storage: row.try_get(5)?,
+            publication: row.try_get(6)?,
+            publishes: row.try_get(7)?,
+            published: row.try_get(8)?,
+            has_filter: row.try_get(9)?,
+        };
+        check_columns(&table, &shape.columns)?;
+        Ok(shape)
+    }
+
+    /// Makes a slot, which ends with this connection. It waits until the transactions that are open now have ended; `waiting`
+    /// is called if that takes long. The inner error says why the server cannot make one.
+    pub(crate) async fn make_slot(
+        &self,
+        waiting: impl Fn(),
+    ) -> Result<Result<Slot, String>, Trouble> {
+        // Letters and digits, at random, so that no two followers have the same.
+        let name = format!("iotda_auth_{:016x}", RandomState::new().hash_one(std::process::id()));
+        let statement = "SELECT pg_create_logical_replication_slot($1, 'pgoutput', true)";
+        let parameters: [&(dyn ToSql + Sync); 1] = [&name];
+        let make = self.client.query(statement, &parameters);
+        pin_mut!(make);
+        let first = tokio::time::timeout(self.patience.min(Duration::from_secs(10)), make.as_mut());
+        let made = match first.await {
+            Ok(made) => made,
+            Err(_) => {
+                waiting();
+                match tokio::time::timeout(SLOT_PATIENCE, make).await {
+                    Ok(made) => made,
+                    Err(_) => return Err(no_answer(SLOT_PATIENCE)),
+                }
+            }
+        };
+        if let Err(error) = made {
+            let hindrances = [
+                SqlState::INSUFFICIENT_PRIVILEGE,
+                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+                SqlState::FEATURE_NOT_SUPPORTED,
+            ];
+            return match error.code() {
+                Some(code) if hindrances.contains(code) => Ok(Err(said(&error))),
+                _ => Err(error.into()),
+            };
+        }
+        let take = self.ask(self.client.prepare(TAKE)).await?;
+        // The option's value is a list of names.
+        let publication = Name(&self.publication).to_string();
+        Ok(Ok(Slot { name: name.clone(), publication, take }))
+    }
+
+    /// Reads the whole table, row by row.
+    pub(crate) async fn copy(
+        &self,
+        shape: &Shape,
+        mut each: impl FnMut(Row<'_>) -> Result<(), Trouble>,
+    ) -> Result<(), Trouble> {
+        let mut columns = String::new();
+        for (number, name) in COLUMNS.iter().enumerate() {
+            let comma = if number == 0 { "" } else { ", " };
+            let _ = write!(columns, "{comma}{name}::text");
+        }
+        // The rows of other tables that inherit from it have a change feed of their own.
+        let only = if shape.kind == "r" { "ONLY " } else { "" };
+        let table = &self.table;
+        let statement =
+            format!("COPY (SELECT {columns} FROM {only}{table}) TO STDOUT (FORMAT binary)");
+        let copy = self.ask(self.client.copy_out(statement.as_str())).await?;
+        // A text is in this format what it is in memory.
+        let rows = BinaryCopyOutStream::new(copy, &[Type::BYTEA; COLUMNS.len()]);
+        pin_mut!(rows);
+        while let Some(found) = self.ask(rows.try_next()).await? {
+            let mut row = Row::default();
+            for (number, place) in row.0.iter_mut().enumerate() {
+                *place = found.try_get(number)?;
+            }
+            each(row)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a mark into the write-ahead log, and waits until it is on disk: every transaction that was seen before has
+    /// been written before it.
+    pub(crate) async fn mark(&self) -> Result<(), Trouble> {
+        let statement = "SELECT pg_logical_emit_message(true, 'iotda-auth', '')";
+        self.ask(self.client.query(statement, &[])).await?;
+        Ok(())
+    }
+
+    /// The position up to which the write-ahead log is on disk.
+    pub(crate) async fn flushed(&self) -> Result<PgLsn, Trouble> {
+        let row = self.ask(self.client.query_one("SELECT pg_current_wal_flush_lsn()", &[])).await?;
+        Ok(row.try_get(0)?)
+    }
+
+    /// Takes the changes of all transactions that have ended by now.
+    pub(crate) async fn take(
+        &self,
+        slot: &Slot,
+        mut each: impl FnMut(&[u8]) -> Result<(), Trouble>,
+    ) -> Result<(), Trouble> {
+        let changes =
+            self.ask(self.client.query_raw(&slot.take, [&slot.name, &slot.publication])).await?;
+        pin_mut!(changes);
+        loop {
+            match tokio::time::timeout(self.patience, changes.next()).await {
+                Ok(Some(row)) => each(row?.try_get(1)?)?,
+                Ok(None) => return Ok(()),
+                Err(_) => return Err(no_answer(self.patience)),
+            }
+        }
+    }
+}
+
+async fn within<T>(
+    patience: Duration,
+    question: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, Trouble> {
+    match tokio::time::timeout(patience, question).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(no_answer(patience)),
+    }
+}
+
+fn no_answer(patience: Duration) -> Trouble {
+    Trouble::Lost(format!("no answer for {} s", patience.as_secs()))
+}
+
+/// Whether all columns are there, with types whose texts are the same in a COPY and in the change feed.
+fn check_columns(table: &str, columns: &str) -> Result<(), Trouble> {
+    for name in COLUMNS {
+        let found = columns.split(',').find_map(|column| {
+            let (_, column) = column.split_once(' ')?;
+            column.strip_prefix(name)?.strip_prefix(' ')
+        });
+        let expected = if name == "frozen" { "boolean" } else { "text" };
+        let is_right = match found {
+            None => {
+                return Err(Trouble::Refused(format!("the table {table} has no column {name}")));
+            }
+            Some(found) if name == "frozen" => found == expected,
+            Some(found) => matches!(found, "text" | "character varying" | "uuid"),
+        };
+        if !is_right {
+            let found = found.unwrap_or_default();
+            return Err(Trouble::Refused(cut(&format!(
+                "the table {table}: column {name}: expected type {expected}, found {found}"
+            ))));
+        }
+    }
+    Ok(())
+}
