@@ -97,7 +97,8 @@ impl Place {
                 (!broker.is_running()).then_some(false)
             }
         });
-        let starts = starts.expect("the broker starts or ends");
+        // 2.0.11 reads a folder as a password_file for ever: that is no start either.
+        let starts = starts.unwrap_or(false);
         assert_eq!(
             says_yes,
             starts,

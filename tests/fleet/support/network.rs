@@ -102,6 +102,12 @@ impl Network {
         self.state.budget.load(Ordering::Relaxed) <= 0
     }
 
+    /// Goes on where it fell silent, with the same connections.
+    pub fn resume(&self) {
+        self.state.budget.store(i64::MAX, Ordering::Relaxed);
+        self.state.is_silent.store(false, Ordering::Relaxed);
+    }
+
     /// Ends all connections of before, and passes new ones.
     pub fn mend(&self) {
         self.close();
@@ -156,9 +162,15 @@ fn pass(from: &TcpStream, to: &TcpStream, number: u32, state: &Arc<State>, is_an
                 break;
             }
             if passed < length {
-                if state.cuts_in_silence.load(Ordering::Relaxed) {
-                    state.is_silent.store(true, Ordering::Relaxed);
-                } else {
+                if !state.cuts_in_silence.load(Ordering::Relaxed) {
+                    break;
+                }
+                state.is_silent.store(true, Ordering::Relaxed);
+                let is_over = || state.closed_below.load(Ordering::Relaxed) > number;
+                while state.is_silent.load(Ordering::Relaxed) && !is_over() {
+                    thread::sleep(Duration::from_millis(2));
+                }
+                if is_over() || to.write_all(&buffer[passed..length]).is_err() {
                     break;
                 }
             }

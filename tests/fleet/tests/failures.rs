@@ -23,6 +23,7 @@ on_each_server!(
     the_network_is_silent_at_any_byte,
     the_follower_is_killed_at_any_instant,
     a_transaction_is_open_across_the_hand_over,
+    a_commit_that_is_not_on_disk_is_not_undone,
     an_emptier_primary_is_not_published,
     an_older_primary_is_not_published,
     the_disk_is_full,
@@ -197,6 +198,55 @@ fn an_emptier_primary_is_not_published(release: Release) {
     let place = place.with(&["--once", "--max-shrink", "30"]);
     assert_eq!(place.run(), 0);
     place.wait_until_equal(&other);
+}
+
+/// With `synchronous_commit = off` a table shows what the change feed does not tell yet. Then an earlier change of the same row
+/// would be made over it.
+fn a_commit_that_is_not_on_disk_is_not_undone(release: Release) {
+    let mut server = Server::new(release);
+    server.configure("wal_level = logical\nwal_writer_delay = 10s\n");
+    server.stop("INT");
+    server.start();
+    server.sql(&insert(1, 3));
+    let network = Network::to(server.port());
+    let place = Place::new(&server.dsn_by(network.port())).with(&["--answer-timeout", "20s"]);
+    let mut client = server.client();
+    // Two rows in one transaction, or the first alone.
+    let mut set = |settings: &str, first: &str, second: Option<&str>| {
+        let update = |device: &str, secret: &str| {
+            format!("UPDATE iotda.device SET secret = '{secret}' WHERE device_id = '{device}';")
+        };
+        let second = second.map(|secret| update("dev-2", secret)).unwrap_or_default();
+        let updates = update("dev-1", first) + &second;
+        client.batch_execute(&format!("SET synchronous_commit = {settings}")).unwrap();
+        client.batch_execute(&updates).unwrap();
+    };
+    let mut between = 0;
+    // The follower is held up after any number of bytes; between the slot and the reading of the table is what matters.
+    for bytes in (1200..3600).step_by(60) {
+        set("on", "before-it", Some("before-it"));
+        let _ = fs::remove_file(place.file());
+        network.cut_after(bytes, true);
+        let follower = place.start();
+        wait_within(Duration::from_secs(2), || network.is_cut());
+        let has_slot = server.slots() > 0;
+        set("on", "the-first", None);
+        set("off", "the-last", Some("the-last"));
+        network.resume();
+        wait_within(PATIENCE, || !place.lines().is_empty()).expect("a file");
+        // Held up later, it has not seen the last change.
+        let moments =
+            [("before-it", "before-it"), ("the-first", "before-it"), ("the-last", "the-last")];
+        let lines = place.lines();
+        let moment = moments.into_iter().find(|(first, second)| {
+            lines[..2] == [format!("dev-1:{first}"), format!("dev-2:{second}")]
+        });
+        assert!(moment.is_some(), "{lines:?} after {bytes} bytes");
+        between += usize::from(has_slot && moment == Some(moments[2]));
+        drop(follower);
+        server.wait_for_no_slot();
+    }
+    assert!(between > 0);
 }
 
 /// Some megabytes of write-ahead log. All servers of the tests are copies of one.

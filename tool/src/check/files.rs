@@ -32,7 +32,10 @@ pub(crate) fn check(config: &Config, version: Version, findings: &mut Vec<Findin
                     given.text
                 );
                 findings.push(Finding::new(Id::BrokerFileLink, &given.at, found));
-            } else if version.wants_regular_files() || !opens(&given.text) {
+            } else if version.wants_regular_files()
+                || !opens(&given.text)
+                || (name != "acl_file" && Path::new(&given.text).is_dir())
+            {
                 file(name, given, findings);
             }
         }
@@ -46,7 +49,8 @@ pub(crate) fn check(config: &Config, version: Version, findings: &mut Vec<Findin
     }
 }
 
-/// Whether `fopen` succeeds, also with a directory, which then is as good as an empty file. A pipe is not opened.
+/// Whether `fopen` succeeds, also with a directory. As an acl_file that is as good as an empty file; of any other, 2.0.11 waits for
+/// the end for ever (`pwfile__parse` in `security_default.c`). A pipe is not opened.
 fn opens(path: &str) -> bool {
     let is_pipe = fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo());
     !is_pipe && fs::File::open(path).is_ok()

@@ -37,7 +37,12 @@ pub(crate) fn is_ours(path: &str) -> bool {
 pub(crate) fn of<'a>(config: &'a Config, version: Version) -> (Vec<Instance<'a>>, Vec<Finding>) {
     let mut findings = Vec::new();
     let ours = config.plugins.iter().filter(|plugin| is_ours(&plugin.path));
-    let instances = ours.map(|plugin| {
+    let (forgotten, loaded): (Vec<_>, Vec<_>) = ours.partition(|plugin| plugin.is_forgotten());
+    findings.extend(forgotten.iter().map(|plugin| {
+        let found = "this plugin is never loaded: per_listener_settings was true here, and is false in the end";
+        Finding::new(Id::PluginIdle, &plugin.at, found)
+    }));
+    let instances = loaded.into_iter().map(|plugin| {
         let given = plugin.options.iter().map(|(name, value, _)| (name.as_str(), value.as_str()));
         let (options, errors) = Options::parse_all(given);
         let at = |position: Option<usize>| {
@@ -69,7 +74,7 @@ fn served(config: &Config, plugin: &Plugin) -> Vec<usize> {
         plugin.uses.iter().any(|(attached, _)| match attached {
             Attached::Everywhere => true,
             Attached::To(listener) => *listener == position,
-            Attached::Nowhere | Attached::Refused => false,
+            Attached::Nowhere | Attached::NotLoaded | Attached::Refused => false,
         })
     };
     let positions = config.listeners.iter().enumerate();

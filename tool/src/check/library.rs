@@ -28,8 +28,12 @@ pub(crate) fn own_header() -> Option<Header> {
 /// What keeps the broker from loading its plugins. As the broker's user.
 pub(crate) fn check(config: &Config, own: Option<Header>, findings: &mut Vec<Finding>) {
     // 2.1 does not open a library that no plugin_use names, and says so elsewhere.
-    let is_opened =
-        |plugin: &&Plugin| plugin.uses.iter().any(|(attached, _)| *attached != Attached::Refused);
+    let is_opened = |plugin: &&Plugin| {
+        plugin
+            .uses
+            .iter()
+            .any(|(attached, _)| !matches!(attached, Attached::Refused | Attached::NotLoaded))
+    };
     for plugin in config.plugins.iter().filter(is_opened) {
         let Plugin { path, at, .. } = plugin;
         let file = if path.contains('/') {

@@ -254,7 +254,7 @@ fn acl(seen: Seen<'_>, findings: &mut Vec<Finding>) {
                 let is_there = |attached: &Attached| match attached {
                     Attached::Everywhere => true,
                     Attached::To(listener) => *listener == position,
-                    Attached::Nowhere | Attached::Refused => false,
+                    Attached::Nowhere | Attached::NotLoaded | Attached::Refused => false,
                 };
                 !super::instances::is_ours(&plugin.path)
                     && plugin.uses.iter().any(|(attached, _)| is_there(attached))

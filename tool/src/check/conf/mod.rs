@@ -122,6 +122,8 @@ pub(crate) enum Attached {
     To(usize),
     /// A listener that the broker does not open.
     Nowhere,
+    /// Nothing: the broker reads the line, and never loads the library.
+    NotLoaded,
     /// Nothing, because the broker does not accept the line. Its options are read all the same, to be checked.
     Refused,
 }
@@ -139,6 +141,13 @@ pub(crate) struct Plugin {
     pub(crate) options: Vec<(String, String, Place)>,
     /// What it is attached to, and by which line.
     pub(crate) uses: Vec<(Attached, Place)>,
+}
+
+impl Plugin {
+    /// Whether the broker reads the line and never loads the library.
+    pub(crate) fn is_forgotten(&self) -> bool {
+        self.uses.iter().any(|(attached, _)| *attached == Attached::NotLoaded)
+    }
 }
 
 /// A bridge. Of its settings only those are kept that decide whether the broker starts.

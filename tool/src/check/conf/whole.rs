@@ -39,6 +39,7 @@ impl Config {
     pub(super) fn finish(&mut self, version: Version) {
         if !version.is_2_1() {
             self.decide_default_listener();
+            self.forget_what_is_per_listener();
         }
         // 2.0.11 looks whether there is a listener; later ones whether there was a line with one (`listeners__start`).
         if self.listeners.is_empty() || self.is_local_only && version.opens_only_what_is_written() {
@@ -56,6 +57,19 @@ impl Config {
         }
         self.check_listeners(version);
         self.check_bridges();
+    }
+
+    /// Where `per_listener_settings` was true and is false in the end, 2.0 loads no plugin that was given to a listener
+    /// meanwhile (`mosquitto_security_module_init` in `security.c`).
+    fn forget_what_is_per_listener(&mut self) {
+        if self.per_listener {
+            return;
+        }
+        for (attached, _) in self.plugins.iter_mut().flat_map(|plugin| &mut plugin.uses) {
+            if matches!(attached, Attached::To(_)) {
+                *attached = Attached::NotLoaded;
+            }
+        }
     }
 
     /// The default listener of 2.0 is the first; it is opened if something is set for it.
