@@ -154,10 +154,10 @@ function explain() {
   const form = element("explain");
   const field = (name) => form.elements[name].value;
   const line = field("log_line").trim();
-  const now = String(Math.floor(Date.now() / 1000));
+  const now = String(Math.floor((field("at") ? Date.parse(field("at")) : Date.now()) / 1000));
   const rows = line
     ? ask("line", language, line)
-    : ask("explain", language, now, ...["client_id", "username", "password", "secret", "keep_alive", "at", "options"].map(field));
+    : ask("explain", language, now, ...["client_id", "username", "password", "secret", "keep_alive", "options"].map(field));
   const explained = element("explained");
   explained.replaceChildren();
   let steps;
@@ -243,6 +243,7 @@ speak(language);
 setHour();
 start().then(
   () => {
+    document.body.dataset.milliseconds = performance.now();
     document.body.dataset.ready = "yes";
     make();
   },

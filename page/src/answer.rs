@@ -3,7 +3,7 @@
 //! The fields of a request are separated by NUL. An answer has a row on each line, and tabs between its cells; the first cell
 //! says what the row is, as page.js reads it.
 
-use crate::make;
+use crate::{explain, make};
 use std::fmt::{self, Display, Write};
 
 /// The language of the page.
@@ -98,6 +98,12 @@ pub fn answer(request: &str) -> String {
                 &make::Wish { device_id, secret, sign_type, stamp, host },
             );
         }
+        ["explain", name, now, client_id, username, password, secret, keep_alive, options] => {
+            let login =
+                explain::Login { now, client_id, username, password, secret, keep_alive, options };
+            explain::of_login(&mut rows, language(*name), &login);
+        }
+        ["line", name, line] => explain::of_line(&mut rows, language(*name), line),
         // page.js sends nothing else.
         _ => rows.add(&[&"error", &"unknown request"]),
     }

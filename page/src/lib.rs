@@ -7,8 +7,12 @@
 //! | [`answer`] | which rows answer a request? |
 //! | [`make`] | what does this device send? |
 //! | [`code`] | how does a program or an AT module send it? |
+//! | [`explain`] | why is this login accepted or refused? |
+//! | [`chinese`] | what are the core's words in Chinese? |
 
 pub mod answer;
 mod border;
+mod chinese;
 mod code;
+mod explain;
 mod make;
