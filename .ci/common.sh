@@ -37,6 +37,9 @@ is_here() {
     debootstrap) PATH=$PATH:/usr/sbin:/sbin command -v debootstrap ;;
     qemu-user) command -v qemu-aarch64 ;;
     python3) [[ -x /usr/bin/python3 ]] ;; # Debian's own, which its fail2ban is for
+    chromium-driver) command -v chromedriver ;;
+    python3-selenium) /usr/bin/python3 -c "import selenium" 2>&1 ;;
+    fonts-noto-cjk) compgen -G "/usr/share/fonts/opentype/noto/NotoSansCJK*" ;;
     *) command -v "$1" ;;
     esac >/dev/null
 }

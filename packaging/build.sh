@@ -87,6 +87,12 @@ build_id() {
     LC_ALL=C readelf --wide --notes "$1" | sed -n 's/.*Build ID: //p' | grep . || fail "$1 has no build id"
 }
 
+# The parameter page, by the same Rust.
+make_page() {
+    PATH=$PATH:$rust CARGO_TARGET_DIR=$build ./dev page >/dev/null
+    cp "$build/page/iotda-auth.html" "$work/"
+}
+
 # The man pages and completions, by a tool that runs here.
 make_manual() {
     local out=$work/manual rustflags="" tool verb

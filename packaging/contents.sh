@@ -41,6 +41,7 @@ lay_out() {
         put 644 "$file" "$docs/${file##*/}"
     done
     lay_out_tree docs "$docs/docs"
+    put 644 "$work/iotda-auth.html" "$docs/iotda-auth.html"
     put 644 mosquitto.acl.example "$examples/mosquitto.acl.example"
     as_conf_d mosquitto.conf.example >"$work/iotda-auth.conf"
     grep -q '^plugin .*mosquitto_iotda_auth.so$' "$work/iotda-auth.conf" && ! grep -q '^#*listener' "$work/iotda-auth.conf" ||
@@ -49,6 +50,7 @@ lay_out() {
     put 644 "$work/iotda-auth.conf" "$examples/conf.d/iotda-auth.conf"
     lay_out_tree packaging/fail2ban "$examples/fail2ban"
     lay_out_tree packaging/systemd "$examples/systemd"
+    lay_out_tree packaging/haproxy "$examples/haproxy"
 }
 
 # All files that git knows below a folder.

@@ -275,6 +275,8 @@ fn dev_lists_its_verbs() {
         "fuzz",
         "mutants",
         "bindings",
+        "page",
+        "page-test",
         "package",
         "package-test",
         "release",

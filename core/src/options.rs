@@ -422,6 +422,26 @@ impl Options {
         })
     }
 
+    /// Reads options as people write them: `timestamp_max_age=2h`, or `plugin_opt_timestamp_max_age` and then `2h`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, in one line.
+    pub fn parse_words<'a>(
+        secrets_file: &'a str,
+        words: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, String> {
+        let mut given = vec![("secrets_file", secrets_file)];
+        let mut words = words.into_iter();
+        while let Some(word) = words.next() {
+            let pair = word.split_once('=').or_else(|| Some((word, words.next()?)));
+            let (name, value) = pair
+                .ok_or_else(|| format!("{}: expected a value, found none", word.escape_debug()))?;
+            given.push((name.strip_prefix("plugin_opt_").unwrap_or(name), value));
+        }
+        Self::parse(given).map_err(|error| error.to_string())
+    }
+
     /// The names of all options, without `plugin_opt_`.
     pub fn names() -> impl Iterator<Item = &'static str> {
         RULES.iter().map(|rule| rule.name)

@@ -67,6 +67,8 @@ pub(crate) enum Verb {
     /// Keep the secrets file equal to a table in PostgreSQL.
     #[cfg(feature = "follow")]
     Follow(Follow),
+    /// Say where the web page is that makes and explains logins, or open it.
+    Page(Page),
     /// Print the man page of the tool, of one of its commands, or of the secrets file.
     Man(Man),
     /// Print the completions for a shell.
@@ -559,6 +561,18 @@ pub(crate) struct Follow {
     /// Print the devices of a secrets file as SQL, for psql
     #[arg(long, value_name = "FILE")]
     pub(crate) print_rows: Option<PathBuf>,
+}
+
+/// The arguments of `page`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The page is one HTML file that works without a network: it makes ClientId, Username and Password, and explains \
+                  logins and lines of the log. What is typed there stays there."
+)]
+pub(crate) struct Page {
+    /// Open it in the browser that this system prefers
+    #[arg(long)]
+    pub(crate) open: bool,
 }
 
 /// The arguments of `man`.

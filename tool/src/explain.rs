@@ -8,12 +8,12 @@ use crate::{
 use iotda_core::{
     explain::{self, Explanation, Fact, Logged, Outcome},
     log::read,
-    login::{Connect, Policy, steps::Step},
+    login::{Connect, steps::Step},
     options::Options,
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use std::{io::Write, os::unix::ffi::OsStrExt, path::Path};
+use std::{io::Write, os::unix::ffi::OsStrExt};
 use zeroize::Zeroizing;
 
 /// Prints how far a login comes; the answer is whether it is accepted.
@@ -42,7 +42,8 @@ fn of_line(line: &str) -> Result<Explanation, Failure> {
 
 fn of_login(args: &args::Explain) -> Result<Explanation, Failure> {
     let file = &secrets_file::named(args.secrets_file.as_deref(), "--secrets-file")?;
-    let policy = policy(file, &args.options)?;
+    let words = args.options.iter().map(String::as_str);
+    let policy = Options::parse_words(&file.to_string_lossy(), words).map_err(Failure::new)?.policy;
     let table = secret::table(file)?;
     let password = password(args)?;
     let certificate = args.certificate.as_deref().map(certificate::der).transpose()?;
@@ -63,24 +64,6 @@ fn password(args: &args::Explain) -> Result<Option<Zeroizing<Vec<u8>>>, Failure>
         return secret::stdin_line().map(Some);
     }
     Ok(args.password.as_ref().map(|password| password.as_bytes().to_vec().into()))
-}
-
-/// The policy that a broker with these options has.
-fn policy(secrets_file: &Path, options: &[String]) -> Result<Policy, Failure> {
-    let secrets_file = secrets_file.to_string_lossy();
-    let mut given = vec![("secrets_file", secrets_file.as_ref())];
-    let mut words = options.iter().map(String::as_str);
-    while let Some(word) = words.next() {
-        let pair = word.split_once('=').or_else(|| Some((word, words.next()?)));
-        let (name, value) = pair.ok_or_else(|| {
-            Failure::new(format!("{}: expected a value, found none", word.escape_debug()))
-        })?;
-        given.push((name.strip_prefix("plugin_opt_").unwrap_or(name), value));
-    }
-    match Options::parse(given) {
-        Ok(options) => Ok(options.policy),
-        Err(error) => Err(Failure::new(error.to_string())),
-    }
 }
 
 /// An explanation as an object, whose names never change. What is not known is null.

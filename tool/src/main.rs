@@ -17,6 +17,7 @@
 //! | [`import`] | which devices do files from elsewhere add or change? |
 //! | [`list`] | which devices are there? |
 //! | [`manual`] | what do man pages look like? |
+//! | [`page`] | where is the web page? |
 //! | [`completion`] | what can come next on a command line that is being typed? |
 //! | [`secrets_file`] | which secrets file, and which of its devices, does a command mean? |
 //! | [`secret`] | where does a secret come from? |
@@ -40,6 +41,7 @@ mod import;
 mod list;
 mod manual;
 mod mqtt;
+mod page;
 mod probe;
 mod readers;
 mod secret;
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
         Ok(Verb::Import(args)) => import::run(&args),
         #[cfg(feature = "follow")]
         Ok(Verb::Follow(args)) => follow::run(&args),
+        Ok(Verb::Page(args)) => page::run(&args),
         Ok(Verb::Man(args)) => manual::page(&args),
         Ok(Verb::Completions(args)) => manual::completions(&args),
         Err(error) => args::answer(error),

@@ -40,6 +40,7 @@ pub(super) const EXAMPLES: &[(&str, &[Example])] = &[
             ),
         ],
     ),
+    ("page", &[("Make or explain a login in a browser", "iotda-auth page --open")]),
     (
         "probe",
         &[
