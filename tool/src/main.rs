@@ -5,6 +5,7 @@
 //! | [`args`] | what was asked? The single definition of the command line |
 //! | [`connect_params`] | what does this device send in its CONNECT? |
 //! | [`probe`] | does a broker let this device in? |
+//! | [`simulate`] | how does a broker fare with many devices? |
 //! | [`connack`] | what does a broker's code mean? |
 //! | [`mqtt`] | how is a broker spoken to? |
 //! | [`check`] | is this secrets file in order? |
@@ -17,6 +18,7 @@
 //! | [`readers`] | who may read a secrets file that is made here? |
 //! | [`import`] | which devices do files from elsewhere add or change? |
 //! | [`list`] | which devices are there? |
+//! | [`test_certificates`] | which certificates does a test of TLS need? |
 //! | [`manual`] | what do man pages look like? |
 //! | [`completion`] | what can come next on a command line that is being typed? |
 //! | [`secrets_file`] | which secrets file, and which of its devices, does a command mean? |
@@ -44,8 +46,10 @@ mod probe;
 mod readers;
 mod secret;
 mod secrets_file;
+mod simulate;
 mod steps;
 mod terminal;
+mod test_certificates;
 mod unwritable;
 
 use args::Verb;
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
     terminal::exit_code(match args::parse() {
         Ok(Verb::ConnectParams(args)) => connect_params::run(&args),
         Ok(Verb::Probe(args)) => probe::run(&args),
+        Ok(Verb::Simulate(args)) => simulate::run(&args),
         Ok(Verb::Check(args)) => check::run(&args),
         Ok(Verb::Explain(args)) => match &args.log_line {
             Some(line) => explain_line::run(line),
@@ -71,6 +76,7 @@ fn main() -> ExitCode {
         Ok(Verb::Unfreeze(args)) => edit::freeze(&args, false),
         Ok(Verb::List(args)) => list::run(&args),
         Ok(Verb::Import(args)) => import::run(&args),
+        Ok(Verb::TestCertificates(args)) => test_certificates::run(&args),
         Ok(Verb::Man(args)) => manual::page(&args),
         Ok(Verb::Completions(args)) => manual::completions(&args),
         Err(error) => args::answer(error),
