@@ -279,6 +279,7 @@ fn dev_lists_its_verbs() {
         "page-test",
         "package",
         "package-test",
+        "docker-test",
         "release",
         "lint",
     ];
@@ -342,7 +343,7 @@ fn help_of_dev_only_helps() {
 
 #[test]
 fn dev_refuses_arguments_that_it_has_no_use_for() {
-    for verb in ["demo", "bindings", "package", "package-test", "release", "lint"] {
+    for verb in ["demo", "bindings", "package", "package-test", "docker-test", "release", "lint"] {
         let (output, called) = dev_that_can_do_nothing(&[verb, "frobnicate"]);
         assert!(output.status.code() == Some(2) && !called, "{verb}");
     }

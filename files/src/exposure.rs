@@ -18,6 +18,10 @@ const OTHERS_WRITE: u32 = 0o002;
 /// In a folder: only its owner, and a file's, may replace the file.
 const STICKY: u32 = 0o1000;
 
+/// Where Docker and its like mount secrets: each as a file of its own, which the container alone has. Swarm makes them readable by
+/// all (0444), and compose leaves owner and mode as they are outside; nobody in the container can change either.
+const GIVEN: &str = "/run/secrets";
+
 /// Who may read or change a file.
 #[derive(Clone, Debug)]
 pub struct Exposure {
@@ -26,6 +30,8 @@ pub struct Exposure {
     folders: Vec<(PathBuf, Access)>,
     /// Whether the file was replaced outside the place where it is mounted.
     is_replaced: bool,
+    /// Whether a container's engine mounts it, see [`GIVEN`].
+    is_given: bool,
 }
 
 /// What an operator should fix, in the words of a log line that begins with the file.
@@ -127,7 +133,8 @@ impl Exposure {
         }
         let folders = folders.into_iter().map(|(path, access, _)| (path, access)).collect();
         let is_replaced = mounted::is_replaced(path, metadata);
-        Self { file: Access::from(metadata), folders, is_replaced }
+        let is_given = target.is_some_and(|target| target.starts_with(GIVEN));
+        Self { file: Access::from(metadata), folders, is_replaced, is_given }
     }
 
     /// What should be fixed for a broker that runs as this user. Without a user id, owners are not checked.
@@ -138,6 +145,10 @@ impl Exposure {
         let mut warnings = Vec::new();
         if self.is_replaced {
             warnings.push(Warning::Replaced);
+        }
+        // A warning that nobody can follow hides the others.
+        if self.is_given {
+            return warnings;
         }
         if mode & OTHERS_READ != 0 {
             warnings.push(Warning::Readable);
@@ -169,7 +180,31 @@ mod tests {
     fn warnings(file: (u32, u32), folder: (u32, u32), user: Option<u32>) -> Vec<Warning> {
         let access = |(uid, mode)| Access { uid, gid: 0, mode };
         let folders = vec![(PathBuf::from("/f"), access(folder))];
-        Exposure { file: access(file), folders, is_replaced: false }.warnings(user)
+        let mut exposure =
+            Exposure { file: access(file), folders, is_replaced: false, is_given: false };
+        let warnings = exposure.warnings(user);
+        exposure.is_given = true;
+        assert_eq!(exposure.warnings(user), []);
+        warnings
+    }
+
+    #[test]
+    fn a_secret_of_a_container_is_given() {
+        let folder = Path::new(GIVEN).join("iotda-auth-test");
+        // Only root may make one.
+        if fs::create_dir_all(&folder).is_err() {
+            return;
+        }
+        let file = folder.join("iotda.secrets");
+        fs::write(&file, "").unwrap();
+        let metadata = fs::metadata(&file).unwrap();
+        let beside = std::env::temp_dir().join(format!("iotda-auth-given-{}", std::process::id()));
+        std::os::unix::fs::symlink(&file, &beside).unwrap();
+        let given = [&file, &beside].map(|path| Exposure::of(path, &metadata).is_given);
+        fs::remove_dir_all(&folder).unwrap();
+        fs::remove_file(&beside).unwrap();
+        assert_eq!(given, [true, true]);
+        assert!(!Exposure::of(Path::new("/etc/passwd"), &metadata).is_given);
     }
 
     #[test]

@@ -44,6 +44,7 @@ mod secrets_in_memory;
 mod session_id;
 mod shapes;
 mod sighup;
+mod simulate;
 mod start;
 mod stats;
 mod strangers;

@@ -44,6 +44,8 @@ pub(crate) enum Verb {
     ConnectParams(ConnectParams),
     /// Log in at a broker as a device, and say what it answers.
     Probe(Probe),
+    /// Log many devices in at a broker and keep them there, as a fleet does, and count what happens.
+    Simulate(Simulate),
     /// Check a secrets file, or a broker's configuration with all that belongs to it.
     Check(Check),
     /// Show how the plugin answers a login, check by check, and what to do.
@@ -69,6 +71,8 @@ pub(crate) enum Verb {
     Follow(Follow),
     /// Say where the web page is that makes and explains logins, or open it.
     Page(Page),
+    /// Make an authority for tests of TLS, and a certificate for the broker that it signs.
+    TestCertificates(TestCertificates),
     /// Print the man page of the tool, of one of its commands, or of the secrets file.
     Man(Man),
     /// Print the completions for a shell.
@@ -131,6 +135,82 @@ pub(crate) struct Login {
 pub(crate) struct Probe {
     #[command(flatten)]
     pub(crate) login: Login,
+    #[command(flatten)]
+    pub(crate) broker: Broker,
+    /// The device's certificate, in PEM, for a listener with require_certificate
+    #[arg(long, value_name = "CERT", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The key of that certificate, in PEM
+    #[arg(long, value_name = "KEY", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+    /// How long all of it may take, like 5s or 1m
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = timeout)]
+    pub(crate) timeout: Duration,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub(crate) format: ReportFormat,
+    /// Print nothing if the device is let in, and one line on standard error if not
+    #[arg(long, short, conflicts_with = "format")]
+    pub(crate) quiet: bool,
+}
+
+/// The arguments of `simulate`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit status: 0 every device was let in and none was refused, and with --once each has answered a command; 1 \
+                  not so; 2 no broker ever answered, or wrong usage.\n\
+                  A device reports a property, answers commands, property sets and property gets, which it gets without a \
+                  SUBSCRIBE, and comes back after 1 to 30 seconds if it is refused or disconnected. Devices that are frozen or \
+                  log in by a certificate are left out. For your own broker: each login ends the device's other connection \
+                  (one_connection). Ctrl-C ends it with the report, a second one at once."
+)]
+pub(crate) struct Simulate {
+    /// The secrets file with the devices, or - for standard input [default: IOTDA_SECRETS_FILE]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) devices: Option<PathBuf>,
+    /// How many log in, from the first of the file on [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_FLEET))]
+    pub(crate) count: Option<u32>,
+    /// How many log in each second, counting those that come back
+    #[arg(long, value_name = "R", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) rate: u32,
+    /// How the passwords are made: 0, 1 or 2, or several, which the devices take in turn
+    #[arg(
+        long,
+        value_name = "TYPES",
+        default_value = "1",
+        value_delimiter = ',',
+        hide_possible_values = true,
+        value_parser = PossibleValuesParser::new(["0", "1", "2"]).try_map(sign_type)
+    )]
+    pub(crate) sign_type: Vec<SignType>,
+    /// How often each device reports a property [default: 30s; with --once 2s]
+    #[arg(long, value_name = "TIME", value_parser = timeout)]
+    pub(crate) report_every: Option<Duration>,
+    /// How long it takes [default: until it is interrupted; with --once 1m]
+    #[arg(long, value_name = "TIME", value_parser = long_time)]
+    pub(crate) duration: Option<Duration>,
+    /// Each device leaves once it has answered a command
+    ///
+    /// A device that is refused does not try again.
+    #[arg(long)]
+    pub(crate) once: bool,
+    #[command(flatten)]
+    pub(crate) broker: Broker,
+    /// How the report is printed
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub(crate) format: ReportFormat,
+    /// Tell no progress
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+/// The largest fleet: each device has a thread and a port of this machine.
+pub(crate) const MAX_FLEET: i64 = 20_000;
+
+/// Where a broker is, and how it is spoken to.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Broker {
     /// The broker's name or address
     #[arg(long, value_name = "HOST", default_value = "localhost")]
     pub(crate) host: String,
@@ -146,32 +226,17 @@ pub(crate) struct Probe {
     /// The name that the broker's certificate must have [default: the host]
     #[arg(long, value_name = "NAME")]
     pub(crate) tls_name: Option<String>,
-    /// The device's certificate, in PEM, for a listener with require_certificate
-    #[arg(long, value_name = "CERT", requires = "key")]
-    pub(crate) cert: Option<PathBuf>,
-    /// The key of that certificate, in PEM
-    #[arg(long, value_name = "KEY", requires = "cert")]
-    pub(crate) key: Option<PathBuf>,
     /// The version of MQTT
     #[arg(long, value_name = "VERSION", value_enum, default_value_t = mqtt::Version::V3_1_1)]
     pub(crate) mqtt: mqtt::Version,
     /// The keep alive that is sent, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub(crate) keepalive: u16,
-    /// How long all of it may take, like 5s or 1m
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = timeout)]
-    pub(crate) timeout: Duration,
-    /// How the result is printed
-    #[arg(long, value_enum, default_value_t = ProbeFormat::Text)]
-    pub(crate) format: ProbeFormat,
-    /// Print nothing if the device is let in, and one line on standard error if not
-    #[arg(long, short, conflicts_with = "format")]
-    pub(crate) quiet: bool,
 }
 
-/// How the result of `probe` is printed.
+/// How the result of `probe` or `simulate` is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ProbeFormat {
+pub(crate) enum ReportFormat {
     /// Lines for people
     Text,
     /// One object
@@ -575,6 +640,25 @@ pub(crate) struct Page {
     pub(crate) open: bool,
 }
 
+/// The arguments of `test-certificates`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "In the folder: ca.crt, which clients trust; server.crt and server.key, for certfile and keyfile of a listener. \
+                  The keys are of P-256, and the authority's own is not kept. For tests, not for the field."
+)]
+pub(crate) struct TestCertificates {
+    /// The folder, which must be there
+    pub(crate) folder: PathBuf,
+    /// The names and addresses that clients connect to
+    #[arg(value_name = "NAME", default_values = ["localhost", "127.0.0.1", "::1"])]
+    pub(crate) names: Vec<String>,
+    /// How long they are valid
+    #[arg(long, value_name = "DAYS", default_value_t = 825)]
+    pub(crate) days: u16,
+    #[command(flatten)]
+    pub(crate) say: Say,
+}
+
 /// The arguments of `man`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Man {
@@ -690,6 +774,13 @@ fn timeout(text: &str) -> Result<Duration, &'static str> {
     }
 }
 
+fn long_time(text: &str) -> Result<Duration, &'static str> {
+    match duration(text).and_then(|seconds| u64::try_from(seconds).ok()) {
+        Some(seconds @ 1..) => Ok(Duration::from_secs(seconds)),
+        _ => Err("expected a time, like 90s, 15m or 2d"),
+    }
+}
+
 /// The longest time to wait, in seconds.
 const MAX_TIMEOUT: u64 = 3600;
 
@@ -701,6 +792,16 @@ fn time(text: &str) -> Result<Duration, &'static str> {
 
 fn instant(text: &str) -> Result<Timestamp, &'static str> {
     text.parse().map_err(|_| "expected an instant like 2026-11-22T09:00:00Z")
+}
+
+/// The arguments of `simulate`, as the command line has them.
+#[cfg(test)]
+pub(crate) fn simulate(words: &[&str]) -> Simulate {
+    let words = ["iotda-auth", "simulate"].into_iter().chain(words.iter().copied());
+    match CommandLine::try_parse_from(words).map(|line| line.verb) {
+        Ok(Verb::Simulate(args)) => args,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[cfg(test)]

@@ -62,7 +62,8 @@ fn stamp(sign_type: SignType, given: Option<Stamp>) -> Result<Stamp, Failure> {
     Ok(stamp)
 }
 
-fn this_hour() -> Result<Stamp, Failure> {
+/// The hour that it is, which a device signs with.
+pub(crate) fn this_hour() -> Result<Stamp, Failure> {
     let hour = Timestamp::now().strftime("%Y%m%d%H").to_string();
     hour.as_bytes()
         .try_into()

@@ -5,6 +5,7 @@
 //! | [`args`] | what was asked? The single definition of the command line |
 //! | [`connect_params`] | what does this device send in its CONNECT? |
 //! | [`probe`] | does a broker let this device in? |
+//! | [`simulate`] | how does a broker fare with many devices? |
 //! | [`connack`] | what does a broker's code mean? |
 //! | [`mqtt`] | how is a broker spoken to? |
 //! | [`check`] | is this secrets file, or this broker's configuration, in order? |
@@ -16,6 +17,7 @@
 //! | `follow` | how is a secrets file kept equal to a table in PostgreSQL? |
 //! | [`import`] | which devices do files from elsewhere add or change? |
 //! | [`list`] | which devices are there? |
+//! | [`test_certificates`] | which certificates does a test of TLS need? |
 //! | [`manual`] | what do man pages look like? |
 //! | [`page`] | where is the web page? |
 //! | [`completion`] | what can come next on a command line that is being typed? |
@@ -46,7 +48,9 @@ mod probe;
 mod readers;
 mod secret;
 mod secrets_file;
+mod simulate;
 mod terminal;
+mod test_certificates;
 mod unwritable;
 
 use args::Verb;
@@ -59,6 +63,7 @@ fn main() -> ExitCode {
     terminal::exit_code(match args::parse() {
         Ok(Verb::ConnectParams(args)) => connect_params::run(&args),
         Ok(Verb::Probe(args)) => probe::run(&args),
+        Ok(Verb::Simulate(args)) => simulate::run(&args),
         Ok(Verb::Check(args)) => check::run(&args),
         Ok(Verb::Explain(args)) => explain::run(&args),
         Ok(Verb::Add(args)) => edit::add(&args),
@@ -72,6 +77,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "follow")]
         Ok(Verb::Follow(args)) => follow::run(&args),
         Ok(Verb::Page(args)) => page::run(&args),
+        Ok(Verb::TestCertificates(args)) => test_certificates::run(&args),
         Ok(Verb::Man(args)) => manual::page(&args),
         Ok(Verb::Completions(args)) => manual::completions(&args),
         Err(error) => args::answer(error),

@@ -1,13 +1,10 @@
 //! Does a broker let this device in? Logs in as the device, and tells what comes.
 
 use crate::{
-    args::{self, ProbeFormat},
+    args::{self, ReportFormat},
     connack::{Code, Reasons},
     connect_params::{self, Params},
-    mqtt::{
-        Client, Connect, Fault, Target,
-        tls::{Identity, Tls},
-    },
+    mqtt::{Client, Connect, Fault, Target, tls::Identity},
     terminal::{self, Answer, Failure, Harmless, say},
 };
 use iotda_core::login::Refusal;
@@ -18,8 +15,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The usual ports, without and with TLS.
-const PORTS: [u16; 2] = [1883, 8883];
 /// How long to wait, once all is known, for the broker to close the connection.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// How much of a broker's own words is shown, in characters.
@@ -27,7 +22,9 @@ const MAX_WORDS: usize = 200;
 
 /// Logs in; the answer is whether the device is let in. No broker is a failure.
 pub(crate) fn run(args: &args::Probe) -> Result<Answer, Failure> {
-    let target = target(args)?;
+    let identity = args.cert.as_deref().zip(args.key.as_deref());
+    let target =
+        args.broker.target(identity.map(|(certificate, key)| Identity { certificate, key }))?;
     let params = params(args)?;
     let start = Instant::now();
     let outcome = log_in(args, &target, &params, start + args.timeout);
@@ -49,13 +46,13 @@ enum Outcome {
 
 fn log_in(args: &args::Probe, target: &Target, params: &Params<'_>, deadline: Instant) -> Outcome {
     let connect = Connect {
-        version: args.mqtt,
+        version: args.broker.mqtt,
         client_id: &params.client_id,
         username: params.username,
         password: Some(params.password.as_str()).filter(|password| !password.is_empty()),
-        keep_alive: args.keepalive,
+        keep_alive: args.broker.keepalive,
     };
-    let code = |code| Code { version: args.mqtt, code };
+    let code = |code| Code { version: args.broker.mqtt, code };
     let (mut client, connack) = match Client::log_in(target, &connect, deadline) {
         Ok((client, connack)) => (client, connack),
         Err(fault) => return Outcome::Failed(fault),
@@ -73,30 +70,6 @@ fn log_in(args: &args::Probe, target: &Target, params: &Params<'_>, deadline: In
         Err(Fault::Closed(_)) => Outcome::ThrownOut(None),
         Err(fault) => Outcome::Failed(fault),
     }
-}
-
-/// Where the broker is, as the arguments say.
-fn target(args: &args::Probe) -> Result<Target, Failure> {
-    let host = args.host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let host = host.unwrap_or(&args.host).to_owned();
-    let is_address = host.parse::<std::net::IpAddr>().is_ok();
-    if host.is_empty() || (!is_address && host.contains(['/', ':', '@', ' '])) {
-        let expected = "expected a name or an address alone, and the port with --port";
-        return Err(Failure::new(format!("--host: {expected}, found something else")));
-    }
-    let identity = args.cert.as_deref().zip(args.key.as_deref());
-    let identity = identity.map(|(certificate, key)| Identity { certificate, key });
-    let speaks_tls =
-        args.tls || args.cafile.is_some() || args.tls_name.is_some() || identity.is_some();
-    let tls = if speaks_tls {
-        let name = args.tls_name.as_deref().unwrap_or(&host);
-        Some(Tls::new(args.cafile.as_deref(), name, identity)?)
-    } else {
-        None
-    };
-    let [plain_port, tls_port] = PORTS;
-    let port = args.port.unwrap_or(if speaks_tls { tls_port } else { plain_port });
-    Ok(Target { host, port, tls })
 }
 
 /// What the device sends.
@@ -122,7 +95,7 @@ impl Report<'_> {
     fn tell(&self) -> Result<Answer, Failure> {
         let line = self.line();
         match (self.args.quiet, self.args.format, &self.outcome) {
-            (_, ProbeFormat::Json, _) => {
+            (_, ReportFormat::Json, _) => {
                 terminal::write(|out| writeln!(out, "{}", self.json(&line)))?;
             }
             // Told by whoever ends the tool.
@@ -143,7 +116,7 @@ impl Report<'_> {
     /// All of it in one line.
     fn line(&self) -> String {
         let Self { target, params, .. } = self;
-        let version = self.args.mqtt.name();
+        let version = self.args.broker.mqtt.name();
         let over = if target.tls.is_some() { " over TLS" } else { "" };
         match &self.outcome {
             Outcome::Accepted => format!(
@@ -243,7 +216,7 @@ impl Report<'_> {
         set("host", self.target.host.as_str().into());
         set("port", self.target.port.into());
         set("tls", self.target.tls.is_some().into());
-        set("mqtt", self.args.mqtt.name().into());
+        set("mqtt", self.args.broker.mqtt.name().into());
         set("milliseconds", u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX).into());
         if let Some(code) = code {
             set("connack", code.into());

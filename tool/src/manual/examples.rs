@@ -76,6 +76,23 @@ pub(super) const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "simulate",
+        &[
+            (
+                "A thousand devices at the broker of this machine, for ten minutes",
+                "iotda-auth simulate --devices fleet.secrets --count 1000 --rate 100 --duration 10m",
+            ),
+            (
+                "Over TLS, half of the devices with a password of sign type 0",
+                "iotda-auth simulate --devices fleet.secrets --host mqtt.example.com --cafile ca.crt --sign-type 0,1",
+            ),
+            (
+                "For a test: one device reports, waits for a command, answers it, and leaves",
+                "iotda-auth simulate --devices iotda.secrets --count 1 --once --duration 30s",
+            ),
+        ],
+    ),
+    (
         "check",
         &[(
             "Before the broker is reloaded",
@@ -169,6 +186,13 @@ pub(super) const EXAMPLES: &[(&str, &[Example])] = &[
                 "iotda-auth import iotda.secrets devices.csv --update",
             ),
         ],
+    ),
+    (
+        "test-certificates",
+        &[(
+            "For a broker that clients call broker or localhost",
+            "iotda-auth test-certificates certs broker localhost 127.0.0.1",
+        )],
     ),
     ("man", &[("Read a page that is not installed", "iotda-auth man add | man -l -")]),
     (

@@ -41,8 +41,31 @@ impl Client {
             match self.receive(deadline, Stage::Pingresp)? {
                 Packet::Pingresp => return Ok(Ok(())),
                 Packet::Disconnect(code) => return Ok(Err(code)),
-                Packet::Connack(_) | Packet::Other => {}
+                Packet::Connack(_) | Packet::Publish(_) | Packet::Other => {}
             }
+        }
+    }
+
+    /// Publishes a message at QoS 0.
+    pub(crate) fn publish(
+        &mut self,
+        topic: &str,
+        payload: Vec<u8>,
+        deadline: Instant,
+    ) -> Result<(), Fault> {
+        self.send(packets::publish(self.version, topic, payload), deadline, Stage::Session)
+    }
+
+    /// Sends a PINGREQ; [`Client::next`] finds the answer.
+    pub(crate) fn send_ping(&mut self, deadline: Instant) -> Result<(), Fault> {
+        self.send(packets::ping(), deadline, Stage::Session)
+    }
+
+    /// The next packet; `None` if none comes until then.
+    pub(crate) fn next(&mut self, until: Instant) -> Result<Option<Packet>, Fault> {
+        match self.receive(until, Stage::Session) {
+            Err(Fault::Timeout(_)) => Ok(None),
+            packet => packet.map(Some),
         }
     }
 

@@ -16,6 +16,8 @@ pub(crate) enum Stage {
     Connack,
     /// The answer to the PINGREQ.
     Pingresp,
+    /// Anything, of a device that has been let in.
+    Session,
 }
 
 /// Makes [`Fault`] of the rows below: for each its id and what is said.
@@ -132,6 +134,33 @@ faults! {
         "the connection broke: {}", Harmless(error);
 }
 
+impl Fault {
+    /// Whether it may be over by itself: the broker is restarted, the network comes back. All else is as it is until somebody
+    /// changes the broker or the command.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::NameNotResolved(_)
+            | Self::ConnectionRefused
+            | Self::Unreachable(_)
+            | Self::Timeout(_)
+            | Self::Closed(_)
+            | Self::Broken(_) => true,
+            Self::WrongAuthority
+            | Self::AuthorityAsServer
+            | Self::WrongHost(_)
+            | Self::Expired
+            | Self::NotYetValid
+            | Self::Certificate(_)
+            | Self::ClientCertificateWanted
+            | Self::ClientCertificateRefused(_)
+            | Self::NotTls(_)
+            | Self::Tls(_)
+            | Self::SpeaksTls
+            | Self::NotMqtt(_) => false,
+        }
+    }
+}
+
 impl Stage {
     fn words(self) -> &'static str {
         match self {
@@ -150,6 +179,7 @@ impl Stage {
             Self::Pingresp => {
                 "the device was let in, but no PINGRESP came; check that the broker does not hang"
             }
+            Self::Session => "the broker took or sent nothing more; check that it does not hang",
         }
     }
 
@@ -158,6 +188,10 @@ impl Stage {
             Self::Pingresp => {
                 "right after the device was let in: another plugin or the broker has thrown it out (iotda-auth: refused … \
                  reason=not_asked in its log), or another program logs in as this device"
+            }
+            Self::Session => {
+                "while the device was logged in: the broker was stopped or has thrown the device out, or another program logs \
+                 in as this device; the broker's log says which"
             }
             _ => {
                 "without a CONNACK; check that this is an MQTT listener and not one for WebSockets, and look into the \

@@ -153,7 +153,9 @@ impl Link {
     fn closed(&self, stage: Stage) -> Fault {
         match &self.tls {
             // Its alert was lost: it closes with the CONNECT unread.
-            Some((_, asked)) if asked.is_set() && stage != Stage::Pingresp => {
+            Some((_, asked))
+                if asked.is_set() && !matches!(stage, Stage::Pingresp | Stage::Session) =>
+            {
                 Fault::ClientCertificateWanted
             }
             Some(_) if stage == Stage::Handshake => Fault::NotTls(

@@ -5,6 +5,7 @@
 //! | [`packets`] | which bytes are these packets? |
 //! | [`link`] | how is the broker reached, and until when? |
 //! | [`tls`] | whom does TLS trust, and why did it fail? |
+//! | [`target`] | where is the broker, as the command line says? |
 //! | [`client`] | what do broker and device say to each other? |
 //! | [`fault`] | why is there no answer, and what can be done? |
 
@@ -12,6 +13,7 @@ pub(crate) mod client;
 pub(crate) mod fault;
 pub(crate) mod link;
 pub(crate) mod packets;
+mod target;
 pub(crate) mod tls;
 
 pub(crate) use client::Client;

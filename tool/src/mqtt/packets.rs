@@ -1,7 +1,7 @@
 //! Which bytes are these packets? The codec is mqtt-proto's; here MQTT 3.x and 5 become one.
 
 use clap::ValueEnum;
-use mqtt_proto::{Error, Protocol, VarBytes, total_len, v3, v5};
+use mqtt_proto::{Error, Protocol, QosPid, TopicName, VarBytes, total_len, v3, v5};
 use std::sync::Arc;
 
 /// The largest packet that is read, in bytes: the platform's largest message, and room for its topic.
@@ -57,15 +57,30 @@ pub(crate) struct Connack {
 pub(crate) enum Packet {
     Connack(Connack),
     Pingresp,
+    /// A message, at whatever QoS: a device that subscribes to nothing gets each at QoS 0, which wants no answer.
+    Publish(Message),
     /// The broker ends the connection, with a code; only MQTT 5 has it.
     Disconnect(u8),
     /// Anything else.
     Other,
 }
 
+/// A message that comes to a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub(crate) topic: String,
+    pub(crate) payload: Vec<u8>,
+}
+
 /// These bytes are no packet of a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
+
+impl Message {
+    fn new(topic: &str, payload: &[u8]) -> Self {
+        Self { topic: topic.to_owned(), payload: payload.to_vec() }
+    }
+}
 
 impl Connect<'_> {
     /// The packet.
@@ -91,6 +106,19 @@ impl Connect<'_> {
             password,
         };
         v3::Packet::from(connect).encode()
+    }
+}
+
+/// A message of a device, at QoS 0 and not retained.
+pub(crate) fn publish(version: Version, topic: &str, payload: Vec<u8>) -> Result<VarBytes, Error> {
+    let topic = TopicName::try_from(topic)?;
+    match version {
+        Version::V5 => {
+            v5::Packet::from(v5::Publish::new(QosPid::Level0, topic, payload.into())).encode()
+        }
+        Version::V3_1 | Version::V3_1_1 => {
+            v3::Packet::from(v3::Publish::new(QosPid::Level0, topic, payload.into())).encode()
+        }
     }
 }
 
@@ -145,6 +173,9 @@ fn packet_v3(whole: &[u8]) -> Result<Packet, Malformed> {
         // Codes that the standard does not name are told too.
         Err(Error::InvalidConnectReturnCode(code)) => connack(code),
         Ok(Some(v3::Packet::Pingresp)) => Ok(Packet::Pingresp),
+        Ok(Some(v3::Packet::Publish(packet))) => {
+            Ok(Packet::Publish(Message::new(&packet.topic_name, &packet.payload)))
+        }
         Ok(Some(_)) => Ok(Packet::Other),
         Ok(None) | Err(_) => Err(Malformed),
     }
@@ -161,6 +192,9 @@ fn packet_v5(whole: &[u8]) -> Result<Packet, Malformed> {
             Ok(Packet::Connack(Connack { code, reason: None }))
         }
         Ok(Some(v5::Packet::Pingresp)) => Ok(Packet::Pingresp),
+        Ok(Some(v5::Packet::Publish(packet))) => {
+            Ok(Packet::Publish(Message::new(&packet.topic_name, &packet.payload)))
+        }
         Ok(Some(v5::Packet::Disconnect(packet))) => {
             Ok(Packet::Disconnect(packet.reason_code as u8))
         }
@@ -179,6 +213,21 @@ mod tests {
 
     fn connack(code: u8, reason: Option<&str>) -> Packet {
         Packet::Connack(Connack { code, reason: reason.map(Into::into) })
+    }
+
+    fn message(topic: &str, payload: &[u8]) -> Packet {
+        Packet::Publish(Message::new(topic, payload))
+    }
+
+    #[test]
+    fn a_message_is_read_as_it_was_written() {
+        for version in VERSIONS {
+            let bytes = publish(version, "$oc/devices/lamp/sys/properties/report", b"{}".to_vec());
+            let bytes = bytes.unwrap();
+            let read = message("$oc/devices/lamp/sys/properties/report", b"{}");
+            assert_eq!(decode(version, bytes.as_ref()), Ok(Some((read, bytes.as_ref().len()))));
+            assert!(publish(version, "lamp/#", Vec::new()).is_err());
+        }
     }
 
     /// The tests' own encoder is a second opinion.
@@ -213,7 +262,10 @@ mod tests {
             (Version::V5, &[0x20, 2, 0, 1], connack(1, None)),
             (Version::V5, &[0xE0, 2, 0x8E, 0], Packet::Disconnect(0x8E)),
             (Version::V3_1_1, &[0xD0, 0], Packet::Pingresp),
-            (Version::V3_1_1, &[0x30, 4, 0, 1, b't', b'x'], Packet::Other),
+            (Version::V3_1_1, &[0x30, 4, 0, 1, b't', b'x'], message("t", b"x")),
+            (Version::V3_1_1, &[0x32, 6, 0, 1, b't', 0, 9, b'x'], message("t", b"x")),
+            (Version::V5, &[0x30, 5, 0, 1, b't', 0, b'x'], message("t", b"x")),
+            (Version::V3_1_1, &[0x40, 2, 0, 1], Packet::Other),
         ] {
             assert_eq!(decode(version, bytes), Ok(Some((expected, bytes.len()))), "{bytes:02x?}");
             for end in 0..bytes.len() {

@@ -11,4 +11,5 @@ mod place;
 mod said;
 mod secrets_file;
 mod statuses;
+mod test_certificates;
 mod unwritable;
