@@ -3,12 +3,12 @@
 //!
 //! | module | the question it answers |
 //! |---|---|
-//! | [`border`] | how do requests and answers cross between JavaScript and this? |
+//! | `border` | how do requests and answers cross between JavaScript and this? |
 //! | [`answer`] | which rows answer a request? |
-//! | [`make`] | what does this device send? |
-//! | [`code`] | how does a program or an AT module send it? |
-//! | [`explain`] | why is this login accepted or refused? |
-//! | [`chinese`] | what are the core's words in Chinese? |
+//! | `make` | what does this device send? |
+//! | `code` | how does a program or an AT module send it? |
+//! | `explain` | why is this login accepted or refused? |
+//! | `chinese` | what are the core's words in Chinese? |
 
 pub mod answer;
 mod border;

@@ -62,9 +62,9 @@ mirror() {
 # A separate state for apt in which no package is installed, so that it resolves every dependency. The machine's own
 # settings, such as a proxy, stay in force, except for its hooks after an update.
 prepare_apt() {
-    local suite=$1 from keys architecture others
-    read -r architecture others <<<"${architectures:-$(dpkg --print-architecture)}"
-    read -ra others <<<"$others"
+    local suite=$1 from keys architecture foreign
+    read -r architecture foreign <<<"${architectures:-$(dpkg --print-architecture)}"
+    read -ra foreign <<<"$foreign"
     from=$(mirror) || return
     keys=$(keyring) || return
     rm -rf "$work"
@@ -84,7 +84,7 @@ Dir::Etc::sourceparts "/dev/null";
 Dir::Etc::preferences "/dev/null";
 Dir::Etc::preferencesparts "/dev/null";
 APT::Architecture "$architecture";
-APT::Architectures { $(printf '"%s"; ' "$architecture" "${others[@]}")};
+APT::Architectures { $(printf '"%s"; ' "$architecture" "${foreign[@]}")};
 APT::Install-Recommends "false";
 APT::Sandbox::User "root"; // _apt may not write to a user's cache
 APT::Get::AllowUnauthenticated "false";
