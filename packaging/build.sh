@@ -98,7 +98,7 @@ make_manual() {
         "$tool" man "$verb" >"$out/man1/iotda-auth-$verb.1"
     done < <("$tool" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z][a-z-]*\).*/\1/p' | grep -v '^help$')
     [[ -s $out/man1/iotda-auth-add.1 ]] || fail "iotda-auth --help lists no commands that this script understands"
-    cp packaging/man/*.5 "$out/man5/"
+    "$tool" man iotda.secrets >"$out/man5/iotda.secrets.5"
     "$tool" completions bash >"$out/completions/iotda-auth"
     "$tool" completions zsh >"$out/completions/_iotda-auth"
     "$tool" completions fish >"$out/completions/iotda-auth.fish"

@@ -211,7 +211,18 @@ fn readme_shows_the_example() {
 
 #[test]
 fn dev_lists_its_verbs() {
-    let verbs = ["demo", "test", "bench", "fuzz", "mutants", "bindings", "package", "lint"];
+    let verbs = [
+        "demo",
+        "test",
+        "bench",
+        "fuzz",
+        "mutants",
+        "bindings",
+        "package",
+        "package-test",
+        "release",
+        "lint",
+    ];
     assert_eq!(listed_verbs(), verbs);
 }
 
@@ -269,7 +280,7 @@ fn help_of_dev_only_helps() {
 
 #[test]
 fn dev_refuses_arguments_that_it_has_no_use_for() {
-    for verb in ["demo", "bindings", "package", "lint"] {
+    for verb in ["demo", "bindings", "package", "package-test", "release", "lint"] {
         let (output, called) = dev_that_can_do_nothing(&[verb, "frobnicate"]);
         assert!(output.status.code() == Some(2) && !called, "{verb}");
     }

@@ -10,8 +10,9 @@ on_brokers() {
     [[ -z $skipped ]] || while read -r text _; do
         [[ -z $text || $text == \#* ]] || options+=(--skip "$text")
     done <"$skipped"
-    [[ -z $fault ]] || options+=(--test-threads "$((2 * $(nproc)))")
-    IOTDA_LIBRARY=$library IOTDA_FAULT_LIBRARY=$fault IOTDA_BROKERS=$folder \
+    [[ -z $fault ]] || local -x IOTDA_FAULT_LIBRARY=$fault
+    IOTDA_LIBRARY=$library IOTDA_LIBRARY_VERSION=$version_in_library IOTDA_BROKERS=$folder \
+        RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))} \
         cargo test --quiet --test broker -- "$@" "${options[@]}"
 }
 

@@ -43,7 +43,8 @@ fn a_reload_without_file_descriptors_changes_nothing(version: Version) {
     let line = reload(&broker);
     let expected = "iotda-auth: not reloaded, 2 devices stay: secrets_file ";
     assert!(line.contains(expected), "{line}");
-    assert!(line.ends_with("cannot be read: Too many open files (os error 24)"), "{line}");
+    // musl has other words for it.
+    assert!(line.contains("cannot be read: ") && line.ends_with(" (os error 24)"), "{line}");
     assert_eq!(broker.log().matches("not reloaded").count(), 1, "{}", broker.log());
     assert!(lamp.is_alive(), "{}", broker.log());
 
@@ -129,7 +130,7 @@ fn a_load_goes_on_after_a_stop(version: Version) {
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?} to end", begin.elapsed());
     assert!(broker.log().trim_end().ends_with("failed_reloads=0"), "{}", broker.log());
     broker.start_again();
-    let version = env!("CARGO_PKG_VERSION");
+    let version = support::library::version();
     broker.wait_for_log(&format!("iotda-auth: version {version}, {} devices from ", MANY + 2));
     let (mut lamp, answer) = Client::connect(&broker, &connect(LAMP).persistent());
     assert_eq!(answer, ACCEPTED);

@@ -213,7 +213,7 @@ fn other_users_who_may_change_the_file_are_warned_of(version: Version) {
 
 fn a_broker_that_starts_says_what_it_has(version: Version) {
     let broker = Setup::new(version).secrets(secrets()).start();
-    let expected = format!("version {}, 2 devices from \"", env!("CARGO_PKG_VERSION"));
+    let expected = format!("version {}, 2 devices from \"", support::library::version());
     let log = broker.log();
     assert!(lines(&log)[0].starts_with(&expected), "{log}");
     assert_eq!(lines(&log)[1], "options: the defaults");

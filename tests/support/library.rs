@@ -27,6 +27,11 @@ pub fn with_fault_injection() -> &'static Path {
     })
 }
 
+/// The version that the library says it is; `IOTDA_LIBRARY_VERSION` is that of `IOTDA_LIBRARY`.
+pub fn version() -> String {
+    env::var("IOTDA_LIBRARY_VERSION").unwrap_or_else(|_| iotda_core::VERSION.into())
+}
+
 /// The library that a variable of the environment names.
 fn named(variable: &str) -> Option<PathBuf> {
     let path = PathBuf::from(env::var_os(variable)?);
