@@ -77,6 +77,7 @@ $(cat packaging/hints/rpm)" "$scripts"
     mkdir "$rpm"
     rpm2cpio "$(package '*.x86_64.rpm')" | (cd "$rpm" && cpio --extract --make-directories --quiet)
     echo "x86_64.rpm: its library in a broker"
+    fetch_broker 2.0.21
     on_brokers "$rpm/usr/lib64/mosquitto_iotda_auth.so" "" "$IOTDA_BROKERS" "" login::on_2_0_21
 }
 
