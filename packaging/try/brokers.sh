@@ -31,7 +31,7 @@ unpack_library() {
 }
 
 try_musl() {
-    local work fault library brokers=$cache/musl-brokers
+    local work fault library
     scratch
     tests/support/fetch-musl-brokers
     # The .apk, unpacked beside musl.
@@ -40,7 +40,7 @@ try_musl() {
     library=$work/alpine/usr/lib/mosquitto_iotda_auth.so
     [[ $("$work/alpine/usr/bin/iotda-auth" --version) == "iotda-auth $version_in_library" ]]
     fault_library x86_64-musl
-    on_brokers "$library" "$fault" "$brokers" packaging/try/not-on-musl on_2_0_21 on_2_1_2
+    on_brokers "$library" "$fault" "$cache/musl-brokers" packaging/try/not-on-musl on_2_0_21 on_2_1_2
 }
 
 try_glibc() {

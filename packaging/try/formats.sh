@@ -12,7 +12,7 @@ $3"
 
 # What a library or program of a target may need of the system.
 check_needs() {
-    local target=$1 folder=$2 file needed newest
+    local target=$1 folder=$2 file needed highest
     for file in "$folder"/lib/mosquitto_iotda_auth.so "$folder/bin/iotda-auth"; do
         needed=$(readelf --wide --dynamic "$file" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sort | paste -sd' ')
         case $target-${file##*/} in
@@ -20,15 +20,16 @@ check_needs() {
         *-musl-iotda-auth) expect "$target: ${file##*/} needs" "" "$needed" ;;
         *)
             [[ -z $(tr ' ' '\n' <<<"$needed" | grep -vE '^(lib(c|dl|m|pthread)\.so\.[0-9]|ld-linux.*)$') ]] || fail "$target: ${file##*/} needs $needed"
-            newest=$(readelf --wide --version-info "$file" | grep -o 'GLIBC_[0-9.]*' | sort --version-sort | tail -n 1)
-            printf '%s\n%s\n' "$newest" GLIBC_2.17 | sort --version-sort --check=quiet || fail "$target: ${file##*/} needs $newest"
+            highest=$(readelf --wide --version-info "$file" | grep -o 'GLIBC_[0-9.]*' | sort --version-sort | tail -n 1)
+            printf '%s\n%s\n' "$highest" GLIBC_2.17 | sort --version-sort --check=quiet || fail "$target: ${file##*/} needs $highest"
             ;;
         esac
     done
     expect "$target: exports" "mosquitto_plugin_cleanup mosquitto_plugin_init mosquitto_plugin_version" \
         "$(readelf --wide --dyn-syms "$folder/lib/mosquitto_iotda_auth.so" |
             awk '$5 == "GLOBAL" && $7 != "UND" { print $8 }' | sort | paste -sd' ')"
-    strings --all "$folder/lib/mosquitto_iotda_auth.so" | grep -qF "$version_in_library" || fail "$target: no $version_in_library in it"
+    # Not grep -q, which ends early: then strings fails.
+    strings --all "$folder/lib/mosquitto_iotda_auth.so" | grep -F "$version_in_library" >/dev/null || fail "$target: no $version_in_library in it"
     [[ $(strings --all "$folder"/lib/*.so "$folder/bin/iotda-auth" | grep -cF -e "$HOME/" -e "$PWD" -e "$output") == 0 ]] ||
         fail "$target: a folder of this machine is in it"
 }
@@ -47,7 +48,7 @@ try_formats() {
         # A debugger finds the symbols by this id.
         id=$(build_id "$folder/lib/mosquitto_iotda_auth.so")
         file=$folder-debug/usr/lib/debug/.build-id/${id:0:2}/${id:2}.debug
-        readelf --wide --sections "$file" | grep -q debug_line || fail "$target: no debug symbols"
+        readelf --wide --sections "$file" | grep debug_line >/dev/null || fail "$target: no debug symbols"
         echo "$target: needs no more than it may"
     done < <(grep '^[^#]' packaging/targets)
     try_rpm
@@ -76,6 +77,7 @@ $(cat packaging/hints/rpm)" "$scripts"
     mkdir "$rpm"
     rpm2cpio "$(package '*.x86_64.rpm')" | (cd "$rpm" && cpio --extract --make-directories --quiet)
     echo "x86_64.rpm: its library in a broker"
+    fetch_broker 2.0.21
     on_brokers "$rpm/usr/lib64/mosquitto_iotda_auth.so" "" "$IOTDA_BROKERS" "" login::on_2_0_21
 }
 
