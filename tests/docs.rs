@@ -255,7 +255,8 @@ fn readme_shows_the_example() {
 
 #[test]
 fn dev_lists_its_verbs() {
-    let verbs = ["demo", "test", "bench", "fuzz", "mutants", "bindings", "package", "docker-test", "lint"];
+    let verbs =
+        ["demo", "test", "bench", "fuzz", "mutants", "bindings", "package", "docker-test", "lint"];
     assert_eq!(listed_verbs(), verbs);
 }
 
