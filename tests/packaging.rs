@@ -149,7 +149,7 @@ fn another_compiler_stops_the_build() {
     {
         fs::create_dir_all(rust.join("root/usr/lib/rustlib").join(target)).unwrap();
     }
-    for program in ["cargo", "rustc", "eu-strip", "COPYRIGHT"] {
+    for program in ["cargo", "rustc", "eu-strip", "wasm-ld", "COPYRIGHT"] {
         fs::write(rust.join(program), "#!/bin/sh\n").unwrap();
         fs::set_permissions(rust.join(program), fs::Permissions::from_mode(0o755)).unwrap();
     }
