@@ -32,7 +32,8 @@ fn an_error_is_what_keeps_the_broker_from_starting(version: Version) {
     // The tool is built on its first use.
     library::tool();
     let begin = Instant::now();
-    let first = fastrand::u64(..);
+    // CI plays the same ones each time: a new finding there would stop a change that has nothing to do with it.
+    let first = if env::var_os("CI").is_some() { 1 } else { fastrand::u64(..) };
     let (mut started, mut refused) = (0, 0);
     for seed in (0..).map(|n| first.wrapping_add(n)) {
         // A slow machine gets more time, so that it tries something at all.
