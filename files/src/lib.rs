@@ -15,7 +15,7 @@ pub use configuration::Configuration;
 pub use exposure::{Exposure, Warning, Who};
 pub use mounted::{CANNOT_BE_REPLACED, is_mount_point};
 pub use obstacle::{Link, Obstacle, Reason, why_not};
-pub use user::User;
+pub use user::{User, group_name};
 
 use iotda_core::registry::{
     Cancel, LoadError, Table,

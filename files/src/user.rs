@@ -66,8 +66,9 @@ pub(crate) fn user_name(uid: u32) -> Option<String> {
     name_in(&fs::read("/etc/passwd").ok()?, uid)
 }
 
-/// The name of a group.
-pub(crate) fn group_name(gid: u32) -> Option<String> {
+/// The name of a group, escaped, if `/etc/group` has it.
+#[must_use]
+pub fn group_name(gid: u32) -> Option<String> {
     name_in(&fs::read("/etc/group").ok()?, gid)
 }
 
@@ -93,6 +94,9 @@ mod tests {
         assert_eq!(name_in(file, 7).as_deref(), Some("odd\\u{1b}"));
         assert_eq!(name_in(file, 8).as_deref(), Some("\u{fffd}"));
         assert_eq!(name_in(file, 118), None);
+        let groups = b"root:x:0:\nodd\nmosquitto:x:114:\nlater:x:114:\n";
+        assert_eq!(name_in(groups, 114).as_deref(), Some("mosquitto"));
+        assert_eq!(name_in(groups, 11), None);
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use crate::{
     answer::{Language, Rows},
     chinese,
+    make::check_secret,
 };
 use iotda_core::{
     explain::{Answer, Explanation},
     log::read,
     login::{ClientId, Connect, Kind, Refusal, steps::Step},
     options::Options,
-    registry::{Cancel, Table, line, read::read as read_table},
+    registry::{Cancel, Table, read::read as read_table},
 };
 use zeroize::Zeroizing;
 
@@ -40,13 +41,7 @@ pub(crate) fn of_login(rows: &mut Rows, language: Language, login: &Login<'_>) {
 
 fn explained(language: Language, login: &Login<'_>) -> Result<Explanation, String> {
     let secret = if login.secret.is_empty() { NO_SECRET } else { login.secret };
-    if line::check_secret(secret.as_bytes()).is_err() {
-        let expected = language.of(
-            "Secret: expected 8 to 32 of A-Z a-z 0-9 _ -",
-            "密钥：应为 8 到 32 个字符，可用 A-Z a-z 0-9 _ -",
-        );
-        return Err(expected.into());
-    }
+    check_secret(language, secret)?;
     let keep_alive = login.keep_alive.trim().parse().map_err(|_| {
         language.of("Keep alive: expected seconds, 0 to 65535", "心跳：应为 0 到 65535 秒")
     })?;

@@ -65,12 +65,7 @@ fn read(language: Language, wish: &Wish<'_>) -> Result<(SignType, Stamp), &'stat
             "设备 ID：应为 1 到 128 个字符，可用 A-Z a-z 0-9 _ -",
         ));
     }
-    if line::check_secret(wish.secret.as_bytes()).is_err() {
-        return Err(language.of(
-            "Secret: expected 8 to 32 of A-Z a-z 0-9 _ -",
-            "密钥：应为 8 到 32 个字符，可用 A-Z a-z 0-9 _ -",
-        ));
-    }
+    check_secret(language, wish.secret)?;
     let sign_type = match wish.sign_type.as_bytes() {
         [digit] => SignType::from_digit(*digit),
         _ => None,
@@ -90,6 +85,16 @@ fn read(language: Language, wish: &Wish<'_>) -> Result<(SignType, Stamp), &'stat
         ));
     }
     Ok((sign_type, stamp))
+}
+
+/// Refuses what cannot be a secret.
+pub(crate) fn check_secret(language: Language, secret: &str) -> Result<(), &'static str> {
+    line::check_secret(secret.as_bytes()).map_err(|_| {
+        language.of(
+            "Secret: expected 8 to 32 of A-Z a-z 0-9 _ -",
+            "密钥：应为 8 到 32 个字符，可用 A-Z a-z 0-9 _ -",
+        )
+    })
 }
 
 /// Until when a broker with the default options accepts the password.

@@ -146,7 +146,7 @@ pub(crate) struct Probe {
     /// How long all of it may take, like 5s or 1m
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = timeout)]
     pub(crate) timeout: Duration,
-    /// How the result is printed
+    /// How the result is printed; in JSON, one object
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub(crate) format: ReportFormat,
     /// Print nothing if the device is let in, and one line on standard error if not
@@ -197,7 +197,7 @@ pub(crate) struct Simulate {
     pub(crate) once: bool,
     #[command(flatten)]
     pub(crate) broker: Broker,
-    /// How the report is printed
+    /// How the report is printed; in JSON, one object
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub(crate) format: ReportFormat,
     /// Tell no progress
@@ -234,12 +234,12 @@ pub(crate) struct Broker {
     pub(crate) keepalive: u16,
 }
 
-/// How the result of `probe` or `simulate` is printed.
+/// How a result is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ReportFormat {
     /// Lines for people
     Text,
-    /// One object
+    /// JSON, for programs
     Json,
 }
 
@@ -252,15 +252,6 @@ pub(crate) enum Format {
     Json,
     /// Assignments of MQTT_CLIENT_ID, MQTT_USERNAME and MQTT_PASSWORD
     Shell,
-}
-
-/// How an explanation is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ExplainFormat {
-    /// For people
-    Text,
-    /// One object, for programs
-    Json,
 }
 
 /// The arguments of `check`.
@@ -293,17 +284,10 @@ pub(crate) struct Check {
     #[arg(long, exclusive = true)]
     pub(crate) list: bool,
     /// How the findings are printed
-    #[arg(long, value_enum, default_value_t = CheckFormat::Text)]
-    pub(crate) format: CheckFormat,
-}
-
-/// How findings are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum CheckFormat {
-    /// A line for each, as compilers do
-    Text,
-    /// One object with findings, errors, warnings and devices
-    Json,
+    ///
+    /// As text, a line for each, as compilers do; in JSON, one object with findings, errors, warnings and devices.
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub(crate) format: ReportFormat,
 }
 
 /// The arguments of `explain`.
@@ -351,9 +335,9 @@ pub(crate) struct Explain {
     /// When the login comes, like 2026-11-22T09:00:00Z [default: now]
     #[arg(long, value_name = "RFC3339", value_parser = instant)]
     pub(crate) at: Option<Timestamp>,
-    /// How the explanation is printed
-    #[arg(long, value_enum, default_value_t = ExplainFormat::Text)]
-    pub(crate) format: ExplainFormat,
+    /// How the explanation is printed; in JSON, one object
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub(crate) format: ReportFormat,
     /// Options as in mosquitto.conf: plugin_opt_timestamp_max_age 2h, or timestamp_max_age=2h
     #[arg(value_name = "OPTION")]
     pub(crate) options: Vec<String>,
@@ -487,17 +471,10 @@ pub(crate) struct List {
     /// The secrets file, or - for standard input [default: IOTDA_SECRETS_FILE]
     pub(crate) file: Option<PathBuf>,
     /// How the devices are printed
-    #[arg(long, value_enum, default_value_t = ListFormat::Text)]
-    pub(crate) format: ListFormat,
-}
-
-/// How devices are listed.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum ListFormat {
-    /// A line for each device
-    Text,
-    /// An array with an object for each device
-    Json,
+    ///
+    /// As text, a line for each; in JSON, an array with an object for each.
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub(crate) format: ReportFormat,
 }
 
 /// The arguments of `import`.
@@ -535,19 +512,13 @@ pub(crate) struct Import {
     #[arg(long, value_name = "NAME=COLUMN")]
     pub(crate) column: Vec<Choice>,
     /// How the result is printed
-    #[arg(long, value_enum, default_value_t = ImportFormat::Text)]
-    pub(crate) format: ImportFormat,
+    ///
+    /// As text, a line with the numbers, and all else on standard error; in JSON, one object, with the errors and how the files
+    /// were read.
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub(crate) format: ReportFormat,
     #[command(flatten)]
     pub(crate) say: Say,
-}
-
-/// How the result of an import is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ImportFormat {
-    /// A line with the numbers; all else on standard error
-    Text,
-    /// One object, with the errors and how the files were read
-    Json,
 }
 
 /// The arguments of `follow`.

@@ -1,7 +1,7 @@
 //! Why is this login, or the login of this line of the log, accepted or refused?
 
 use crate::{
-    args::{self, ExplainFormat},
+    args::{self, ReportFormat},
     certificate, secret, secrets_file,
     terminal::{self, Answer, Failure},
 };
@@ -23,8 +23,8 @@ pub(crate) fn run(args: &args::Explain) -> Result<Answer, Failure> {
         None => of_login(args)?,
     };
     terminal::write(|out| match args.format {
-        ExplainFormat::Text => write!(out, "{explanation}"),
-        ExplainFormat::Json => writeln!(out, "{}", object(&explanation)),
+        ReportFormat::Text => write!(out, "{explanation}"),
+        ReportFormat::Json => writeln!(out, "{}", object(&explanation)),
     })?;
     let accepted = explanation.verdict == explain::Answer::Accepted;
     Ok(if accepted { Answer::Yes } else { Answer::No })

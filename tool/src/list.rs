@@ -1,7 +1,7 @@
 //! Which devices are there? Their kind and state, never a secret.
 
 use crate::{
-    args::{self, ListFormat},
+    args::{self, ReportFormat},
     secrets_file,
     terminal::{self, Answer, Failure},
 };
@@ -12,8 +12,8 @@ use std::io::{self, Write};
 pub(crate) fn run(args: &args::List) -> Result<Answer, Failure> {
     let table = secrets_file::table(&secrets_file::named(args.file.as_deref(), "FILE")?)?;
     terminal::write(|out| match args.format {
-        ListFormat::Text => write_lines(&table, out),
-        ListFormat::Json => write_json(&table, out),
+        ReportFormat::Text => write_lines(&table, out),
+        ReportFormat::Json => write_json(&table, out),
     })?;
     Ok(Answer::Yes)
 }

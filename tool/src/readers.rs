@@ -4,6 +4,7 @@
 //! read the file. Any other is for its owner alone.
 
 use crate::terminal::Harmless;
+use iotda_files::group_name;
 use rustix::fs::{Gid, Mode};
 use std::{
     fmt,
@@ -52,8 +53,7 @@ pub(crate) fn admit_broker(file: &File, path: &Path) -> io::Result<Option<Group>
     let Some(id) = brokers_group(folder, &fs::metadata(folder)?, &users) else { return Ok(None) };
     rustix::fs::fchown(file, None, Some(Gid::from_raw(id)))?;
     rustix::fs::fchmod(file, Mode::RUSR | Mode::WUSR | Mode::RGRP)?;
-    let groups = fs::read_to_string("/etc/group").unwrap_or_default();
-    Ok(Some(Group { id, name: name_of(id, &groups) }))
+    Ok(Some(Group { id, name: group_name(id) }))
 }
 
 /// The group of a broker whose configuration is in this folder: that of its user, or else the folder's. `None` if the folder
@@ -73,15 +73,6 @@ fn group_of(user: &str, users: &str) -> Option<u32> {
     })
 }
 
-/// The name of a group, from group(5).
-fn name_of(id: u32, groups: &str) -> Option<String> {
-    groups.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(id)).then(|| name.to_owned())
-    })
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -97,9 +88,6 @@ mod tests {
         assert_eq!(group_of("x", USERS), None);
         assert_eq!(group_of("odd", USERS), None);
         assert_eq!(group_of("mosquitto", "mosquitto:x:1:many:"), None);
-        let groups = "root:x:0:\nodd\nmosquitto:x:114:\nlater:x:114:\n";
-        assert_eq!(name_of(114, groups).as_deref(), Some("mosquitto"));
-        assert_eq!(name_of(11, groups), None);
         assert_eq!(Group { id: 7, name: None }.to_string(), "group 7");
         assert_eq!(Group { id: 7, name: Some("x\x1b".into()) }.to_string(), "group x\\u{1b}");
     }

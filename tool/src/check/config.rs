@@ -9,7 +9,7 @@ use super::{
     user::{self, Opener},
 };
 use crate::{
-    args::{self, CheckFormat},
+    args::{self, ReportFormat},
     terminal::{Answer, Failure, say, shown},
 };
 use iotda_core::log::Count;
@@ -43,12 +43,12 @@ pub(super) fn run(file: &Path, args: &args::Check) -> Result<Answer, Failure> {
     };
     let broker = version.map(|version| version.to_string());
     match args.format {
-        CheckFormat::Text => {
+        ReportFormat::Text => {
             let broker =
                 broker.as_deref().unwrap_or("2.0 and 2.1 (none is installed; --broker says which)");
             report::text(&findings, &summary(file, broker, &opener, &findings, &instances))?;
         }
-        CheckFormat::Json => {
+        ReportFormat::Json => {
             let instances: Vec<_> = instances.iter().map(Loaded::json).collect();
             report::json(
                 &findings,

@@ -7,7 +7,7 @@ use super::{
     user::{self, Opener},
 };
 use crate::{
-    args::{self, CheckFormat},
+    args::{self, ReportFormat},
     secret,
     secrets_file::{could_be_read, unusable},
     terminal::{self, Answer, Failure, say, shown},
@@ -47,8 +47,8 @@ pub(super) fn run(file: &Path, args: &args::Check) -> Result<Answer, Failure> {
         return Err(unusable(name, error, ""));
     }
     match args.format {
-        CheckFormat::Text => text(name, result),
-        CheckFormat::Json => json(name, result),
+        ReportFormat::Text => text(name, result),
+        ReportFormat::Json => json(name, result),
     }
 }
 

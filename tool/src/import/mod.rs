@@ -33,7 +33,7 @@ mod text;
 pub(crate) use field::Choice;
 
 use crate::{
-    args::{self, ImportFormat},
+    args::{self, ReportFormat},
     edit::{open, save_by, say_reload},
     secrets_file,
     terminal::{Answer, Failure, Progress},
@@ -86,7 +86,7 @@ pub(crate) fn run(args: &args::Import) -> Result<Answer, Failure> {
     }
     drop(progress);
     report.success(args.format, tally)?;
-    if !args.dry_run && !tally.is_unchanged() && args.format == ImportFormat::Text {
+    if !args.dry_run && !tally.is_unchanged() && args.format == ReportFormat::Text {
         say_reload(file, "the import is done", args.say);
     }
     Ok(Answer::Yes)

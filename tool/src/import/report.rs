@@ -6,7 +6,7 @@ use super::{
     orders::Place,
 };
 use crate::{
-    args::{self, ImportFormat},
+    args::{self, ReportFormat},
     terminal::{self, Failure, say, shown},
 };
 use iotda_core::registry::edit::Tally;
@@ -69,10 +69,10 @@ impl<'a> Report<'a> {
     }
 
     /// Tells that the devices are imported, or could be.
-    pub(super) fn success(&self, format: ImportFormat, tally: Tally) -> Result<(), Failure> {
+    pub(super) fn success(&self, format: ReportFormat, tally: Tally) -> Result<(), Failure> {
         let Tally { added, changed, .. } = tally;
         match format {
-            ImportFormat::Text => {
+            ReportFormat::Text => {
                 if !self.quiet {
                     self.tell_reading();
                 }
@@ -82,7 +82,7 @@ impl<'a> Report<'a> {
                     writeln!(out, "{file}: {added} {did}added, {changed} {did}changed")
                 })
             }
-            ImportFormat::Json => {
+            ReportFormat::Json => {
                 let none = Refusal { files: &[], first: &[], total: 0 };
                 self.write_json(added, changed, &none)
             }
@@ -92,10 +92,10 @@ impl<'a> Report<'a> {
     /// Tells which devices are wrong: on standard error, as compilers do, or in the JSON report.
     pub(super) fn refusal(
         &self,
-        format: ImportFormat,
+        format: ReportFormat,
         refusal: &Refusal<'_>,
     ) -> Result<(), Failure> {
-        if format == ImportFormat::Json {
+        if format == ReportFormat::Json {
             return self.write_json(0, 0, refusal);
         }
         self.tell_reading();
