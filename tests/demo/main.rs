@@ -221,8 +221,8 @@ impl Demo {
   The second line prints the device's secret. Give the device that, its id, this machine's address and port 1883. For
   any other MQTT client, this prints what the device would send (in that folder, in a second terminal):
       {tool} connect-params my_device-01 --secrets-file iotda.secrets
-  Ctrl-C ends the broker. Its log has the reason of each refusal, and README.md says what to do about it, how to
-  install, and the rest; mosquitto.conf.example is a whole configuration.
+  Ctrl-C ends the broker. Its log has the reason of each refusal, and docs/operator.md says what to do about
+  it; README.md says how to install; mosquitto.conf.example is a whole configuration.
 "
         );
     }
