@@ -5,7 +5,7 @@ const TEXTS = {
   en: {
     title: "Logins of IoTDA devices",
     language: "Language",
-    privacy: "Nothing is stored and nothing is sent: the page cannot open a connection, and works without a network. The fields are cleared when you leave it.",
+    privacy: "Nothing is stored and nothing is sent: the page cannot open a connection, and works without a network. The fields are cleared when you leave it. If the browser offers to save a password, refuse.",
     make: "Make a login",
     deviceId: "Device id",
     secret: "Secret",
@@ -37,7 +37,7 @@ const TEXTS = {
   zh: {
     title: "IoTDA 设备登录",
     language: "语言",
-    privacy: "不保存、不发送任何内容：本页面无法建立网络连接，离线也能使用。离开页面时输入框会被清空。",
+    privacy: "不保存、不发送任何内容：本页面无法建立网络连接，离线也能使用。离开页面时输入框会被清空。如果浏览器询问是否保存密码，请选择不保存。",
     make: "生成登录参数",
     deviceId: "设备 ID",
     secret: "密钥",
@@ -100,11 +100,17 @@ function node(name, properties = {}, ...children) {
   return made;
 }
 
+// What a screen reader says. A text that is already there is not said again.
+function say(words) {
+  if (element("said").textContent !== words) element("said").textContent = words;
+}
+
 // A button that copies a text, and says whether it could.
 function copyButton(value, label, caption = "copy") {
   const button = node("button", { type: "button", className: "plain", textContent: text(caption) });
   if (label) button.setAttribute("aria-label", `${text(caption)}: ${label}`);
   button.addEventListener("click", async () => {
+    say("");
     let said = "copied";
     try {
       await navigator.clipboard.writeText(value);
@@ -118,6 +124,9 @@ function copyButton(value, label, caption = "copy") {
       button.focus();
     }
     button.textContent = text(said);
+    if (label) button.setAttribute("aria-label", `${text(said)}: ${label}`);
+    button.classList.toggle("long", said === "notCopied");
+    say(button.getAttribute("aria-label") ?? text(said));
   });
   return button;
 }
@@ -132,7 +141,7 @@ function make() {
   const made = element("made");
   made.replaceChildren();
   element("commands").hidden = true;
-  if (!field("device_id") || !field("secret")) return;
+  if (!field("device_id") || !field("secret")) return say("");
   const rows = ask("make", language, field("device_id"), field("secret"), field("sign_type"), field("stamp"), element("host").value);
   const list = node("dl");
   const lines = element("lines");
@@ -140,21 +149,27 @@ function make() {
   for (const [kind, name, value] of rows) {
     if (kind === "error") made.append(node("p", { className: "fault", textContent: name }));
     if (kind === "note") made.append(node("p", { className: "note", textContent: name }));
+    if (kind === "error" || kind === "note") say(name);
     if (kind === "value") list.append(...shown(name, value));
     if (kind === "code") {
       const code = JSON.parse(value);
-      lines.append(node("h3", { textContent: name }), node("dd", {}, node("pre", { textContent: code }), copyButton(code, name)));
+      lines.append(node("h3", { textContent: name }), node("div", { className: "line" }, node("pre", { textContent: code }), copyButton(code, name)));
     }
   }
   if (list.children.length) made.prepend(list);
   element("commands").hidden = !lines.children.length;
 }
 
+// Browsers read much more as a time, each in its own way, and one without a zone as the time of the user's own place.
+function instant(text) {
+  return /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)$/.test(text) ? Date.parse(text) : NaN;
+}
+
 function explain() {
   const form = element("explain");
   const field = (name) => form.elements[name].value;
   const line = field("log_line").trim();
-  const now = String(Math.floor((field("at") ? Date.parse(field("at")) : Date.now()) / 1000));
+  const now = String(Math.floor((field("at") ? instant(field("at").trim()) : Date.now()) / 1000));
   const rows = line
     ? ask("line", language, line)
     : ask("explain", language, now, ...["client_id", "username", "password", "secret", "keep_alive", "options"].map(field));
@@ -190,7 +205,7 @@ function setHour() {
 
 function clear() {
   for (const form of all("form")) form.reset();
-  for (const id of ["made", "lines", "explained"]) element(id).replaceChildren();
+  for (const id of ["said", "made", "lines", "explained"]) element(id).replaceChildren();
   element("commands").hidden = true;
   for (const button of all("[data-show]")) hide(button);
   setHour();
