@@ -342,6 +342,17 @@ fn the_folder_is_read_only(release: Release) {
     })
     .unwrap_or_else(|| panic!("{}", place.status()));
     assert_eq!(place.lines(), before);
+    // Later changes do not make it look as if all were well; only one that leaves nothing to be written does.
+    for number in 13..16 {
+        server.sql(&insert(number, number));
+        place.wait_for_status("rows", number);
+        let status = place.status();
+        assert!(status["error"].as_str().is_some_and(|error| error.contains("denied")), "{status}");
+    }
+    server.sql("DELETE FROM iotda.device WHERE device_id IN ('dev-11', 'dev-12', 'dev-13', 'dev-14', 'dev-15')");
+    place.wait_for_status("error", serde_json::Value::Null);
+    assert_eq!(place.lines(), before);
+    server.sql(&insert(11, 12));
     set_mode(&place.files(), 0o755);
     place.wait_until_equal(&server);
 }

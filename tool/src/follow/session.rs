@@ -45,6 +45,8 @@ pub(crate) struct Followed {
     pace: Pace,
     /// The failure to write a file that was told last.
     failure: Option<String>,
+    /// Why the file could not be written the last time that it was tried.
+    unwritten: Option<String>,
     /// When the log last told that the file was written, and how often it has been since.
     told: Option<Instant>,
     published: u64,
@@ -81,6 +83,7 @@ impl Followed {
             status,
             pace,
             failure: None,
+            unwritten: None,
             told: None,
             published: 0,
             is_ready: false,
@@ -295,7 +298,8 @@ impl Followed {
                 }
                 position = now;
             }
-            let is_stale = self.rows.wrong.count() == 0 && !self.output.holds(&self.rows.table);
+            let is_right = self.rows.wrong.count() == 0;
+            let is_stale = is_right && !self.output.holds(&self.rows.table);
             if is_stale && self.pace.may_write() {
                 self.publish_checked(database, &shape, position).await?;
             } else if looked.elapsed() >= LOOK {
@@ -304,6 +308,10 @@ impl Followed {
             }
             if !is_stale {
                 self.status.facts.wal_position = Some(position.to_string());
+            }
+            // A change that could not be written, and was undone.
+            if is_right && !is_stale && self.unwritten.is_some() {
+                self.is_equal();
             }
             self.pace.has_asked(begin.elapsed());
         }
@@ -393,10 +401,21 @@ impl Followed {
         Ok(())
     }
 
-    /// Says which rows are wrong; returns whether there are any.
+    /// Says which rows are wrong; returns whether there are any. Without any, a file that could not be written is still not up
+    /// to date.
     fn tell_wrong(&mut self) -> bool {
-        self.status.facts.error = self.rows.wrong.tell(self.journal);
-        self.status.facts.error.is_some()
+        let wrong = self.rows.wrong.tell(self.journal);
+        let is_wrong = wrong.is_some();
+        self.status.facts.error = wrong.or_else(|| self.unwritten.clone());
+        is_wrong
+    }
+
+    /// The file is the table.
+    fn is_equal(&mut self) {
+        self.failure = None;
+        self.unwritten = None;
+        self.status.facts.error = None;
+        self.ready();
     }
 
     /// Makes the file equal to the table, unless it is, or a row is wrong.
@@ -408,8 +427,7 @@ impl Followed {
         let table = &self.rows.table;
         self.status.facts.wal_position = Some(moment.wal.to_string());
         if self.output.holds(table) && !self.output.is_ahead_of(moment) {
-            self.failure = None;
-            self.ready();
+            self.is_equal();
             return Ok(());
         }
         if self.output.is_tampered() {
@@ -423,6 +441,7 @@ impl Followed {
             Err(NotPublished::Failed(reason)) => {
                 self.pace.has_failed();
                 self.status.facts.error = Some(reason.clone());
+                self.unwritten = Some(reason.clone());
                 self.failed(Some(reason));
             }
         }
@@ -448,7 +467,6 @@ impl Followed {
             self.published = 0;
         }
         self.status.facts.last_published = Some(now());
-        self.failure = None;
-        self.ready();
+        self.is_equal();
     }
 }
