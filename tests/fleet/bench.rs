@@ -81,7 +81,7 @@ fn measure(devices: u32, plan: &Plan, plugin: &Path, tool: &Path) -> String {
         ])
     };
     let fleet = Fleet::start(&server, &BROKERS, place, Some(plugin));
-    let mut bench = Bench { server, fleet, devices, next: 0, random: fastrand::Rng::with_seed(1) };
+    let mut bench = Bench { fleet, server, devices, next: 0, random: fastrand::Rng::with_seed(1) };
     bench.let_settle();
     bench.insert_to_login(plan.rounds);
     bench.update_to_disconnect(plan.rounds);
@@ -90,8 +90,9 @@ fn measure(devices: u32, plan: &Plan, plugin: &Path, tool: &Path) -> String {
 }
 
 struct Bench {
-    server: Server,
+    // Before the server: it ends first.
     fleet: Fleet,
+    server: Server,
     devices: u32,
     next: u32,
     random: fastrand::Rng,

@@ -28,8 +28,9 @@ const BROKERS: [Version; 3] =
 const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Demo {
-    server: Server,
+    // Before the server: it ends first.
     fleet: Fleet,
+    server: Server,
     surprises: usize,
 }
 
@@ -51,7 +52,7 @@ fn main() -> ExitCode {
         println!("  broker {number}: {}, port {}, {how}", node.name(), node.broker.port());
     }
     println!("  HAProxy with packaging/haproxy/haproxy.cfg, port {}", fleet.router.port());
-    let mut demo = Demo { server, fleet, surprises: 0 };
+    let mut demo = Demo { fleet, server, surprises: 0 };
     demo.play();
     if demo.surprises > 0 {
         eprintln!("dev: {} of the answers above were not the expected ones", demo.surprises);

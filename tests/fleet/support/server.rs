@@ -76,6 +76,34 @@ impl Server {
         server
     }
 
+    /// Starts a standby of it, by streaming replication.
+    #[must_use]
+    pub fn standby(&mut self) -> Self {
+        let (release, port) = (self.release, free_port());
+        let mut standby = Self { release, port, folder: Folder::new(), child: None };
+        self.stop("INT");
+        let copied = Command::new("cp").arg("-a").arg(self.data()).arg(standby.data()).status();
+        assert!(copied.unwrap().success());
+        self.start();
+        standby.configure(&format!(
+            "wal_level = logical\nprimary_conninfo = 'host=127.0.0.1 port={} user=postgres'\n",
+            self.port
+        ));
+        fs::write(standby.data().join("standby.signal"), "").unwrap();
+        standby.start();
+        standby
+    }
+
+    /// Waits until a standby has all that is in the log of this one now.
+    pub fn wait_for_standby(&self, standby: &Self) {
+        let value = |server: &Self, query: &str| -> String {
+            server.client().query_one(query, &[]).unwrap().get(0)
+        };
+        let here = value(self, "SELECT pg_current_wal_flush_lsn()::text");
+        let has = format!("SELECT (pg_last_wal_replay_lsn() >= '{here}')::text");
+        wait_within(PATIENCE, || value(standby, &has) == "true").expect("the standby has it");
+    }
+
     /// Writes the settings, which take effect at the next start.
     pub fn configure(&self, settings: &str) {
         let (port, folder) = (self.port, self.folder.path().display());
@@ -193,9 +221,12 @@ impl Server {
 }
 
 impl Drop for Server {
+    /// Whatever a test did: once its followers have ended, no slot is left behind. So they must end before the server.
     fn drop(&mut self) {
         if thread::panicking() {
             eprintln!("PostgreSQL {:?}:\n{}", self.release, self.log());
+        } else if self.child.is_some() {
+            self.wait_for_no_slot();
         }
         self.stop("QUIT");
     }

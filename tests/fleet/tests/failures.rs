@@ -26,6 +26,7 @@ on_each_server!(
     a_commit_that_is_not_on_disk_is_not_undone,
     an_emptier_primary_is_not_published,
     an_older_primary_is_not_published,
+    a_standby_takes_over,
     the_disk_is_full,
     the_folder_is_read_only,
     systemd_hears_of_it,
@@ -283,6 +284,44 @@ fn an_older_primary_is_not_published(release: Release) {
     assert_eq!(place.run(), 0);
     assert_ne!(place.lines(), before);
     place.wait_until_equal(&server);
+}
+
+/// A failover that has lost nothing, to a server that the connection string names too.
+fn a_standby_takes_over(release: Release) {
+    let mut server = Server::new(release);
+    server.sql(&insert(1, 50));
+    let standby = server.standby();
+    let ports = format!("{},{}", server.port(), standby.port());
+    let place = Place::new(&format!(
+        "host=127.0.0.1,127.0.0.1 port={ports} user=iotda_follow dbname=iot target_session_attrs=read-write"
+    ));
+    let mut follower = place.start();
+    place.wait_for_status("state", "streaming");
+    place.wait_until_equal(&server);
+    // A standby is read by whole snapshots.
+    let beside = Place::new(&standby.dsn());
+    let second = beside.start();
+    beside.wait_for_log("the whole table is read every 1 s: the server is a standby");
+    beside.wait_until_equal(&server);
+    server.sql("UPDATE iotda.device SET frozen = true WHERE device_id = 'dev-2'");
+    place.wait_until_equal(&server);
+    beside.wait_until_equal(&server);
+    assert_eq!(standby.slots(), 0);
+    drop(second);
+
+    server.wait_for_standby(&standby);
+    let before = place.lines();
+    server.stop("QUIT");
+    // The standby answers, and is not what the connection string asks for.
+    place.wait_for_status("state", "connecting");
+    assert_eq!(place.lines(), before);
+    standby.client().execute("SELECT pg_promote()", &[]).unwrap();
+    place.wait_for_status("state", "streaming");
+    place.wait_for_log("changes that had not been replicated before the failover are lost");
+    standby.sql("UPDATE iotda.device SET frozen = false WHERE device_id = 'dev-2'");
+    standby.sql(&insert(51, 52));
+    place.wait_until_equal(&standby);
+    assert!(follower.is_running());
 }
 
 /// The file's folder is a small file system, which only the follower and what reads through its root see.
