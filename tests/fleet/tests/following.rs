@@ -130,6 +130,11 @@ fn once_reads_the_table_and_ends(release: Release) {
     assert_eq!(place.run(), 0);
     assert_eq!(place.lines(), server.lines());
     assert_eq!(server.slots(), 0);
+    // The password may be in it.
+    set_mode(&place.files().join("../dsn"), 0o644);
+    assert_eq!(place.run(), 0);
+    let said = "dsn: can be read by every user of this machine (chmod o-r)";
+    assert!(place.log().contains(said), "{}", place.log());
     server.stop("INT");
     assert_eq!(place.run(), 2);
     server.start();
