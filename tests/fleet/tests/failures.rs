@@ -347,7 +347,10 @@ fn the_disk_is_full(release: Release) {
     server.sql(&insert(1001, 5000));
     place.wait_for_log("No space left on device");
     assert_eq!(lines(), before);
-    assert!(place.status()["error"].as_str().unwrap().contains("No space left"));
+    wait_within(PATIENCE, || {
+        place.status()["error"].as_str().is_some_and(|error| error.contains("No space left"))
+    })
+    .unwrap_or_else(|| panic!("{}", place.status()));
     assert_eq!(fs::read_dir(inside("")).unwrap().count(), 2, "the file and its lock");
     server.sql("DELETE FROM iotda.device WHERE device_id > 'dev-2'");
     server.sql(&insert(9000, 9000));
