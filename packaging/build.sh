@@ -33,26 +33,41 @@ fetch_crates() {
     done
 }
 
-# build TARGET TRIPLE: leaves the library and the tool, and their debug symbols, in $work/TARGET.
-build() {
-    local triple=$2 out=$work/$1 file rustflags="-C link-arg=-Wl,--build-id=sha1" folder
-    local options=(--release --locked --offline --quiet --target "$triple"
-        --config profile.release.strip=false --config 'profile.release.debug="line-tables-only"')
-    folder=$build/${triple%.2.17}/release
-    mkdir -p "$out"
-    if [[ $triple == *-musl ]]; then
-        # Debian has no std for musl. A library cannot be linked with a static libc; the tool can, and then runs everywhere. Only
-        # the last step differs, so std is built once.
+# set_options TRIPLE: sets $options, cargo's, and $rustflags.
+set_options() {
+    options=(--locked --offline --quiet --target "$1")
+    rustflags="-C link-arg=-Wl,--build-id=sha1"
+    [[ $1 != *-musl ]] || {
+        # Debian has no std for musl. A library cannot be linked with a static libc.
         rustflags+=" -C target-feature=-crt-static"
         options+=(-Z "build-std=std,panic_unwind")
-        pinned_cargo cargo-zigbuild zigbuild "${options[@]}" --package mosquitto-iotda-auth
-        pinned_cargo cargo-zigbuild rustc "${options[@]}" --package iotda-auth --bin iotda-auth -- \
+    }
+}
+
+# with_symbols PROFILE: cargo's options for a profile whose debug symbols are wanted.
+with_symbols() {
+    printf '%s\n' --profile "$1" --config "profile.$1.strip=false" --config "profile.$1.debug=\"line-tables-only\""
+}
+
+# build TARGET TRIPLE: leaves the library and the tool, and their debug symbols, in $work/TARGET.
+build() {
+    local triple=$2 out=$work/$1 file options rustflags library tool
+    mapfile -t library < <(with_symbols release)
+    mapfile -t tool < <(with_symbols tool)
+    set_options "$triple"
+    mkdir -p "$out"
+    # At the same time: each is at its end one long step on one core.
+    pinned_cargo cargo-zigbuild zigbuild "${options[@]}" "${library[@]}" --package mosquitto-iotda-auth &
+    if [[ $triple == *-musl ]]; then
+        # The tool can be linked with a static libc, and then runs everywhere.
+        pinned_cargo cargo-zigbuild rustc "${options[@]}" "${tool[@]}" --package iotda-auth --bin iotda-auth -- \
             -C target-feature=+crt-static -C link-self-contained=no
     else
-        pinned_cargo cargo-zigbuild zigbuild "${options[@]}"
+        pinned_cargo cargo-zigbuild zigbuild "${options[@]}" "${tool[@]}" --package iotda-auth
     fi
-    cp "$folder/libmosquitto_iotda_auth.so" "$out/mosquitto_iotda_auth.so"
-    cp "$folder/iotda-auth" "$out/iotda-auth"
+    wait $!
+    cp "$build/${triple%.2.17}/release/libmosquitto_iotda_auth.so" "$out/mosquitto_iotda_auth.so"
+    cp "$build/${triple%.2.17}/tool/iotda-auth" "$out/iotda-auth"
     for file in mosquitto_iotda_auth.so iotda-auth; do
         split_symbols "$out" "$file"
     done
@@ -60,15 +75,11 @@ build() {
 
 # build_fault TRIPLE: the library with ClientIds that make it panic, for tests. Prints where it is; the next build replaces it.
 build_fault() {
-    local triple=$1 rustflags="-C link-arg=-Wl,--build-id=sha1" options=()
-    [[ $triple != *-musl ]] || {
-        rustflags+=" -C target-feature=-crt-static"
-        options=(-Z "build-std=std,panic_unwind")
-    }
-    pinned_cargo cargo-zigbuild zigbuild --release --locked --quiet --target "$triple" "${options[@]}" \
-        --config profile.release.strip=false --config 'profile.release.debug="line-tables-only"' \
-        --package mosquitto-iotda-auth --features fault-injection >&2
-    echo "$build/${triple%.2.17}/release/libmosquitto_iotda_auth.so"
+    local options rustflags library
+    mapfile -t library < <(with_symbols release)
+    set_options "$1"
+    pinned_cargo cargo-zigbuild zigbuild "${options[@]}" "${library[@]}" --package mosquitto-iotda-auth --features fault-injection >&2
+    echo "$build/${1%.2.17}/release/libmosquitto_iotda_auth.so"
 }
 
 # The symbols go where debuggers search for them: below .build-id, by the id that the linker has made of the content.
@@ -93,11 +104,14 @@ make_page() {
     cp "$build/page/iotda-auth.html" "$work/"
 }
 
-# The man pages and completions, by a tool that runs here.
+# The man pages and completions, by a tool that runs here: one of those that were built, or else one for this.
 make_manual() {
     local out=$work/manual rustflags="" tool verb
-    pinned_cargo "$rust/cargo" build --quiet --locked --offline --package iotda-auth --config profile.dev.debug=0
-    tool=$build/debug/iotda-auth
+    [[ ! -d $out ]] || return 0
+    tool=$(compgen -G "$work/x86_64-*/iotda-auth" | head -n 1) || {
+        pinned_cargo "$rust/cargo" build --quiet --locked --offline --package iotda-auth --config profile.dev.debug=0
+        tool=$build/debug/iotda-auth
+    }
     mkdir -p "$out/man1" "$out/man5" "$out/completions"
     "$tool" man >"$out/man1/iotda-auth.1"
     while read -r verb; do

@@ -8,7 +8,7 @@ find_packages() {
     output=${CARGO_TARGET_DIR:-target}
     mkdir -p "$output"
     output=$(cd "$output" && pwd)
-    packages=$output/package build=$output/package-build
+    packages=$output/package build=${IOTDA_PACKAGE_BUILD:-$output/package-build}
     rust=$IOTDA_RUST/trixie
     tools=$(packaging/fetch-tools --where)
     # A tree with changes has the same name before and after the next change.
