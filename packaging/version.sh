@@ -23,3 +23,11 @@ name_commit() {
     timestamp=$(date --date="@$epoch" +%Y-%m-%dT%H:%M:%SZ)
     number=$version
 }
+
+# The lines of packaging/targets; with IOTDA_TARGETS, only of those that it names.
+targets() {
+    local line
+    while read -r line; do
+        [[ -n ${IOTDA_TARGETS:-} && " $IOTDA_TARGETS " != *" ${line%% *} "* ]] || echo "$line"
+    done < <(grep '^[^#]' packaging/targets)
+}

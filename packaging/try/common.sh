@@ -3,6 +3,13 @@
 # Set by the scripts that are sourced before: $version, $epoch, $version_in_library, $cache.
 # shellcheck disable=SC2154,SC2034
 
+have_packages() {
+    local target
+    while read -r target _; do
+        [[ -r $packages/mosquitto-iotda-auth-$version-$target.tar.gz ]] || return
+    done < <(targets)
+}
+
 # Sets $output, cargo's folder, and $packages; makes the packages if they are not there.
 find_packages() {
     output=${CARGO_TARGET_DIR:-target}
@@ -12,7 +19,7 @@ find_packages() {
     rust=$IOTDA_RUST/trixie
     tools=$(packaging/fetch-tools --where)
     # A tree with changes has the same name before and after the next change.
-    [[ $version != *.modified && -r $packages/mosquitto-iotda-auth-$version-arm64-musl.tar.gz ]] || ./dev package
+    [[ $version != *.modified ]] && have_packages || ./dev package
 }
 
 # package PATTERN: the one file of that name among the packages.

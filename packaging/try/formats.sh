@@ -50,7 +50,7 @@ try_formats() {
         file=$folder-debug/usr/lib/debug/.build-id/${id:0:2}/${id:2}.debug
         readelf --wide --sections "$file" | grep debug_line >/dev/null || fail "$target: no debug symbols"
         echo "$target: needs no more than it may"
-    done < <(grep '^[^#]' packaging/targets)
+    done < <(targets)
     try_rpm
     try_apk
     PYTHONPATH=$(packaging/fetch-validators) python3 packaging/try/sbom.py "$(package '*.cdx.json')"
