@@ -27,11 +27,12 @@ root_of() {
     as_root mv -T "$new" "$root"
 }
 
-# The .deb of the commit before this one, or of the nearest that can make packages, in $older.
+# The .deb of the commit before this one, or of the nearest that can make packages and is older by its time, which the version has;
+# in $older.
 make_older() {
     local commit folder=$output/package-before
     for commit in $(git rev-list HEAD^@ --max-count=100); do
-        ! git cat-file -e "$commit:packaging/targets" 2>/dev/null || break
+        ! git cat-file -e "$commit:packaging/targets" 2>/dev/null || [[ $(git log -1 --format=%ct "$commit") -ge $epoch ]] || break
         commit=""
     done
     [[ -n ${commit:-} ]] || fail "no commit before this one makes packages, so an upgrade cannot be tried"
@@ -41,8 +42,8 @@ make_older() {
         mkdir -p "$folder/$commit"
         # What both have in common is built already.
         ln -s "$build" "$folder/$commit/package-build"
-        git clone --quiet . "$folder/tree"
-        git -C "$folder/tree" checkout --quiet "$commit"
+        git clone --quiet --no-checkout . "$folder/tree"
+        git -C "$folder/tree" checkout --quiet --detach "$commit"
         (cd "$folder/tree" && CARGO_TARGET_DIR=$folder/$commit ./dev package x86_64-glibc) >"$folder/log" ||
             { cat "$folder/log" >&2 && fail "the commit before this one makes no package"; }
         rm -rf "$folder/tree"

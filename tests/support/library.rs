@@ -85,13 +85,15 @@ pub fn root() -> &'static Path {
     PATH.get_or_init(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap())
 }
 
-/// Cargo's target folder: the running test is in it, and it has cargo's marker file.
+/// Cargo's target folder: the running test is in it, and it has cargo's marker file, unless `./dev package` has made the folder:
+/// then the test is in `<profile>/deps`.
 pub fn target_directory() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
         let test = env::current_exe().unwrap();
-        let mut folders = test.ancestors();
-        folders.find(|folder| folder.join("CACHEDIR.TAG").is_file()).expect("a mark").into()
+        let is_marked = |folder: &&Path| folder.join("CACHEDIR.TAG").is_file();
+        let folder = test.ancestors().find(is_marked).or_else(|| test.ancestors().nth(3));
+        folder.unwrap().into()
     })
 }
 
