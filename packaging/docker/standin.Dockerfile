@@ -21,7 +21,7 @@ RUN set -eu; cd /; mkdir -p s/bin s/lib s/usr/bin s/usr/sbin s/usr/lib/glibc s/e
     printf 'root:x:0:0:root:/root:/bin/sh\nmosquitto:x:1883:1883::/var/empty:/sbin/nologin\n' >s/etc/passwd; \
     printf 'root:x:0:\nmosquitto:x:1883:\n' >s/etc/group; \
     mkdir -p s/mosquitto/config s/mosquitto/data s/mosquitto/log; \
-    printf '#!/bin/sh\nset -e\n[ "$(id -u)" != 0 ] || chown -R mosquitto:mosquitto /mosquitto || true\nexec "$@"\n' >s/docker-entrypoint.sh; \
+    printf '#!/bin/sh\nset -e\n[ "$(id -u)" != 0 ] || chown -R mosquitto:mosquitto /mosquitto/data || true\nexec "$@"\n' >s/docker-entrypoint.sh; \
     chmod 755 s/docker-entrypoint.sh; chown -R 1883:1883 s/mosquitto
 
 FROM scratch
