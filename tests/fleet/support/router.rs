@@ -29,6 +29,15 @@ pub struct Router {
     child: Child,
 }
 
+/// The configuration that is shipped, without the user and group that HAProxy becomes: a machine that only unpacked it has none.
+pub fn shipped() -> String {
+    let text = fs::read_to_string(root().join("packaging/haproxy/haproxy.cfg")).unwrap();
+    let is_kept = |line: &&str| !["user haproxy", "group haproxy"].contains(&line.trim());
+    let kept: Vec<_> = text.lines().filter(is_kept).collect();
+    assert_eq!(text.lines().count() - kept.len(), 2, "HAProxy becomes a user and a group");
+    kept.join("\n") + "\n"
+}
+
 /// The configuration that is shipped, with these addresses in place of its own.
 fn configuration(shipped: &str, port: u16, brokers: &[Behind]) -> String {
     let mut lines = Vec::new();
@@ -58,9 +67,8 @@ impl Router {
     /// Starts HAProxy, and waits until it listens.
     pub fn start(release: &str, brokers: &[Behind]) -> Self {
         let (folder, port) = (Folder::new(), free_port());
-        let shipped = fs::read_to_string(root().join("packaging/haproxy/haproxy.cfg")).unwrap();
         let config = folder.path().join("haproxy.cfg");
-        fs::write(&config, configuration(&shipped, port, brokers)).unwrap();
+        fs::write(&config, configuration(&shipped(), port, brokers)).unwrap();
         let log = File::create(folder.path().join("log")).unwrap();
         let child = haproxy(release, &config)
             .arg("-db")
