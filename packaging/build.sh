@@ -6,10 +6,11 @@
 # How cargo is called, by a name of its own so that `cargo` stays the machine's. Nothing of the user's own settings changes the
 # result.
 pinned_cargo() {
-    local name unset=(-u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS -u CARGO_BUILD_TARGET -u CARGO_BUILD_RUSTFLAGS -u RUSTUP_TOOLCHAIN)
+    local name unset=(-u RUSTUP_TOOLCHAIN)
     while IFS= read -r name; do
         unset+=(-u "$name")
-    done < <(compgen -e | grep -E '^CARGO_(PROFILE|TARGET|UNSTABLE)_|^(CC|CXX|AR|CFLAGS|CXXFLAGS)(_|$)' || true)
+    done < <(compgen -e | grep -E '^CARGO_(PROFILE|TARGET|UNSTABLE|BUILD)_|^CARGO_(INCREMENTAL|ENCODED_RUSTFLAGS)$|^(CC|CXX|AR|CFLAGS|CXXFLAGS)(_|$)|^RUST(FLAGS|C_WRAPPER|C_WORKSPACE_WRAPPER)$' ||
+        true)
     # The unwinder that zig compiles would bring zig's own folder into the debug information: it has none. The last option wins.
     # RUSTC_BOOTSTRAP lets a stable compiler build std.
     env "${unset[@]}" \
@@ -100,7 +101,8 @@ build_id() {
 
 # The parameter page, by the same Rust.
 make_page() {
-    PATH=$PATH:$rust CARGO_TARGET_DIR=$build ./dev page >/dev/null
+    local rustflags=""
+    PATH=$PATH:$rust pinned_cargo ./dev page >/dev/null
     cp "$build/page/iotda-auth.html" "$work/"
 }
 
