@@ -53,6 +53,10 @@ END
     esac
     echo "mtime: $timestamp"
     echo "contents:"
+    # rpm removes only folders that a package names, and these are ours alone.
+    [[ $kind != rpm ]] || while IFS= read -r file; do
+        printf -- '- {dst: "/%s", type: dir, file_info: {mode: 0755, mtime: %s}}\n' "$file" "$timestamp"
+    done < <(cd "$work/stage" && find usr/share/doc/mosquitto-iotda-auth -type d | LC_ALL=C sort)
     while IFS= read -r file; do
         printf -- '- {src: "%s/stage/%s", dst: "/%s", file_info: {mode: 0%s, mtime: %s}}\n' \
             "$work" "$file" "$file" "$(stat -c %a "$work/stage/$file")" "$timestamp"

@@ -66,6 +66,7 @@ try_rpm() {
 $(cat packaging/hints/rpm)" "$scripts"
         expect "its requirements" "libc.so.6(GLIBC_2.17)(64bit)" "$(rpm -qp --requires "$file" | grep -v '^rpmlib(')"
         expect "its recommendations" "mosquitto >= 2.0.11" "$(rpm -qp --recommends "$file")"
+        rpm -qlp "$file" | grep -x /usr/share/doc/mosquitto-iotda-auth/examples >/dev/null || fail "$file: leaves folders behind"
         [[ -z $(rpm -qlp "$file" | grep -v '^/usr/' || true) ]] || fail "$file: has files outside of /usr"
     done
     mkdir "$rpm"
