@@ -85,15 +85,16 @@ pub fn root() -> &'static Path {
     PATH.get_or_init(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap())
 }
 
-/// Cargo's target folder: the running test is in it, and it has cargo's marker file, unless `./dev package` has made the folder:
-/// then the test is in `<profile>/deps`.
+/// Cargo's target folder: the running test is in it. It has cargo's marker file, unless `./dev package` has made the folder: then it
+/// is the one that holds the profile's, which has a folder `deps`.
 pub fn target_directory() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
         let test = env::current_exe().unwrap();
         let is_marked = |folder: &&Path| folder.join("CACHEDIR.TAG").is_file();
-        let folder = test.ancestors().find(is_marked).or_else(|| test.ancestors().nth(3));
-        folder.unwrap().into()
+        let has_deps = |folder: &&Path| folder.join("deps").is_dir();
+        let unmarked = || test.ancestors().find(has_deps).and_then(Path::parent);
+        test.ancestors().find(is_marked).or_else(unmarked).unwrap().into()
     })
 }
 
