@@ -62,8 +62,8 @@ pub fn with_address_sanitizer() -> &'static Path {
 pub fn tool() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
-        let mut command = Command::new(env!("CARGO"));
-        command.current_dir(root()).args(["build", "--quiet", "--package", "iotda-auth"]);
+        let mut command = toolchain();
+        command.args(["build", "--quiet", "--package", "iotda-auth"]);
         run(command.arg("--target-dir").arg(target_directory()));
         target_directory().join("debug/iotda-auth")
     })
@@ -105,10 +105,22 @@ pub fn temporary_directory() -> PathBuf {
     folder
 }
 
-fn cargo(target: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO"));
+/// The cargo, and the compiler beside it, that have built this program. Outside of cargo, rustup would take the compiler that a
+/// crate's own rust-toolchain file names.
+fn toolchain() -> Command {
+    let cargo = Path::new(env!("CARGO"));
+    let mut command = Command::new(cargo);
+    let rustc = cargo.with_file_name("rustc");
+    if rustc.is_file() {
+        command.env("RUSTC", rustc);
+    }
+    command.current_dir(root());
     command
-        .current_dir(root())
+}
+
+fn cargo(target: &Path) -> Command {
+    let mut command = toolchain();
+    command
         .args(["build", "--release", "--package", "mosquitto-iotda-auth", "--quiet"])
         .arg("--target-dir")
         .arg(target)
