@@ -124,3 +124,9 @@ fetch_broker() {
     [[ $status -lt 128 ]] || exit "$status"
     return "$status"
 }
+
+# Where this machine gets Debian from, for debootstrap.
+debian_mirror() {
+    # Not in this shell, whose own names it would take.
+    bash -c 'set -eu; cache=/nonexistent; . tests/support/apt-world.sh; mirror'
+}

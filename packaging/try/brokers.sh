@@ -43,22 +43,22 @@ try_musl() {
     on_brokers "$library" "$fault" "$cache/musl-brokers" packaging/try/not-on-musl on_2_0_21 on_2_1_2
 }
 
-try_glibc() {
-    local work fault library
+# try_other RELEASE TARGET SKIPPED TEST... : the library of a target in a broker of packaging/try/fetch-others.
+try_other() {
+    local work fault library release=$1 target=$2 skipped=$3
+    shift 3
     scratch
-    packaging/try/fetch-others bullseye
-    unpack_library x86_64-glibc
-    fault_library x86_64-glibc
-    on_brokers "$library" "$fault" "$cache/other-brokers/bullseye" packaging/try/not-on-others \
+    packaging/try/fetch-others "$release"
+    unpack_library "$target"
+    fault_library "$target"
+    on_brokers "$library" "$fault" "$cache/other-brokers/$release" "$skipped" "$@"
+}
+
+try_glibc() {
+    try_other bullseye x86_64-glibc packaging/try/not-on-others \
         {login,fault,reload,certificates,connack,one_connection,matrix}::on_2_0_11
 }
 
 try_arm64() {
-    local work fault library
-    scratch
-    packaging/try/fetch-others arm64
-    unpack_library arm64-glibc
-    fault_library arm64-glibc
-    on_brokers "$library" "$fault" "$cache/other-brokers/arm64" packaging/try/not-on-arm64 \
-        {login,fault,reload,certificates,one_connection,machine}::on_2_0_21
+    try_other arm64 arm64-glibc packaging/try/not-on-arm64 {login,fault,reload,certificates,one_connection,machine}::on_2_0_21
 }

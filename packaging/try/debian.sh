@@ -2,12 +2,6 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154
 
-# The mirror of this machine.
-mirror() {
-    # Not in this shell, whose own names it would take.
-    bash -c 'set -eu; cache=/nonexistent; . tests/support/apt-world.sh; mirror'
-}
-
 # A root of a release, as debootstrap makes it, with the packages of a broker downloaded and not installed. It is made once.
 root_of() {
     local suite=$1 root=$cache/roots/$1 new
@@ -15,7 +9,7 @@ root_of() {
     echo "Debian $suite: making a clean root in $root"
     mkdir -p "$cache/roots"
     new=$(mktemp -d "$cache/roots/.$suite-XXXXXX")
-    if ! as_root env PATH="$PATH:/usr/sbin:/sbin" debootstrap --variant=minbase "$suite" "$new" "$(mirror)" >"$new.log" 2>&1 ||
+    if ! as_root env PATH="$PATH:/usr/sbin:/sbin" debootstrap --variant=minbase "$suite" "$new" "$(debian_mirror)" >"$new.log" 2>&1 ||
         ! as_root chroot "$new" apt-get -qq update >>"$new.log" 2>&1 ||
         ! as_root chroot "$new" apt-get -qq -y --download-only install mosquitto mosquitto-clients iproute2 >>"$new.log" 2>&1; then
         tail -n 5 "$new.log" >&2
