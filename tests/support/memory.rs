@@ -1,5 +1,6 @@
 //! The content of a process's memory.
 
+use crate::broker::wait;
 use std::{
     fs::{self, File},
     os::unix::fs::FileExt,
@@ -9,11 +10,21 @@ use std::{
 ///
 /// # Panics
 ///
-/// If the system does not show the memory: without a search, a text must not count as absent.
+/// If the system does not show the memory: without a search, a text must not count as absent. Nor after a search during which the
+/// memory was mapped anew, which may have missed what it looked for: such a search is made again.
 pub fn places_of(pid: u32, text: &[u8]) -> Vec<String> {
+    let maps = || fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    wait(|| {
+        let before = maps();
+        let places = search(pid, &before, text);
+        (maps() == before).then_some(places)
+    })
+    .expect("the memory of a broker stays as it is for the time of a search")
+}
+
+fn search(pid: u32, maps: &str, text: &[u8]) -> Vec<String> {
     const CHUNK: usize = 1 << 20;
     let memory = File::open(format!("/proc/{pid}/mem")).expect("the memory of a child");
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
     let finder = memchr::memmem::Finder::new(text);
     let mut buffer = vec![0; CHUNK + text.len() - 1];
     let mut places = Vec::new();
