@@ -39,7 +39,7 @@ maintainer: The mosquitto-iotda-auth maintainers <maintainers@mosquitto-iotda-au
 description: Lets devices built for Huawei Cloud IoTDA log in to Mosquitto, by a plugin and a tool
 license: Apache-2.0
 scripts:
-  postinstall: packaging/hints/$kind
+  postinstall: $work/hint
 depends: [$(printf '"%s",' "$@")]
 END
     case $kind in
@@ -73,6 +73,9 @@ make_package() {
         put 644 packaging/copyright "$work/stage/usr/share/doc/mosquitto-iotda-auth/copyright"
     fi
     compress_manual "$work/stage"
+    # nfpm puts the time of the script's file into an .apk.
+    cp "packaging/hints/$kind" "$work/hint"
+    touch --date="@$epoch" "$work/hint"
     describe "$kind" "$machine" "$@" >"$work/nfpm.yaml"
     said=$(SOURCE_DATE_EPOCH=$epoch "$tools/bin/nfpm" package --config "$work/nfpm.yaml" --packager "$kind" \
         --target "$made/$file" 2>&1) || { echo "$said" >&2 && fail "nfpm cannot make $file"; }

@@ -63,6 +63,8 @@ def main():
         if entry.isfile():
             found = entry.pax_headers.get("APK-TOOLS.checksum.SHA1")
             assert found == hashlib.sha1(content).hexdigest(), f"{entry.name}: checksum is {found}"
+    times = {entry.mtime for entry, _ in members(control_content) + files}
+    assert len(times - {0}) == 1, f"not the commit's time alone: {times}"
     names = {entry.name for entry, _ in files}
     assert {"usr/lib/mosquitto_iotda_auth.so", "usr/bin/iotda-auth"} <= names, names
     if keys:
