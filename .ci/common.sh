@@ -36,6 +36,7 @@ is_here() {
     iproute2) PATH=$PATH:/usr/sbin:/sbin command -v ip ;;
     debootstrap) PATH=$PATH:/usr/sbin:/sbin command -v debootstrap ;;
     qemu-user) command -v qemu-aarch64 ;;
+    qemu-user-static) command -v qemu-aarch64-static ;;
     python3) [[ -x /usr/bin/python3 ]] ;; # Debian's own, which its fail2ban is for
     chromium-driver) command -v chromedriver ;;
     python3-selenium) /usr/bin/python3 -c "import selenium" 2>&1 ;;
@@ -74,10 +75,15 @@ need() {
     command -v apt-get >/dev/null || fail "needs what Debian has in these packages: ${missing[*]}"
 
     echo "Installing with apt: ${missing[*]}"
-    # An update that fails in part may still be enough; the installation shows it.
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -oAcquire::Retries=3 update || true
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -oAcquire::Retries=3 -y --no-install-recommends \
-        install "${missing[@]}"
+    # One verb at a time: a second `apt-get update` fails at once while another runs.
+    mkdir -p "$cache"
+    (
+        flock 9
+        # An update that fails in part may still be enough; the installation shows it.
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -oAcquire::Retries=3 update || true
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -oAcquire::Retries=3 -y --no-install-recommends \
+            install "${missing[@]}"
+    ) 9>"$cache/.apt"
     for package in "${missing[@]}"; do
         is_here "$package" || fail "$package is installed, but what it is needed for was not found"
     done
@@ -129,4 +135,34 @@ fetch_broker() {
 debian_mirror() {
     # Not in this shell, whose own names it would take.
     bash -c 'set -eu; cache=/nonexistent; . tests/support/apt-world.sh; mirror'
+}
+
+# debian_root FOLDER SUITE [OPTION...]: a clean root of Debian, which debootstrap makes with these options.
+debian_root() {
+    local folder=$1 suite=$2 log=$1.log
+    shift 2
+    need debootstrap
+    as_root env PATH="$PATH:/usr/sbin:/sbin" debootstrap --variant=minbase "$@" "$suite" "$folder" "$(debian_mirror)" >"$log" 2>&1 ||
+        { tail -n 5 "$log" >&2 && as_root rm -rf --one-file-system "$folder" "$log" && fail "debootstrap makes no root of Debian $suite"; }
+    rm "$log"
+}
+
+# debian_image NAME SUITE [OPTION...]: prints the file to import as an image; its root is made once, without what apt left there.
+debian_image() {
+    local tarball=$cache/images/$1.tar folder
+    if [[ ! -r $tarball ]]; then
+        echo "Making an image of Debian $2: $tarball" >&2
+        mkdir -p "$cache/images"
+        # Not the folder that mktemp makes, which only its owner may enter: it becomes the image's /.
+        folder=$(mktemp -d)
+        debian_root "$folder/root" "${@:2}" >&2
+        # The network of this machine may have an authority of its own.
+        as_root mkdir -p "$folder/root/usr/local/share/ca-certificates"
+        as_root find /usr/local/share/ca-certificates -name '*.crt' -exec cp {} "$folder/root/usr/local/share/ca-certificates/" \;
+        as_root tar -C "$folder/root" --exclude='./var/cache/apt/archives/*.deb' --exclude='./var/lib/apt/lists/*' \
+            --exclude='./proc/*' --exclude='./dev/*' --exclude='./sys/*' -c . >"$tarball.new"
+        as_root rm -rf --one-file-system "$folder"
+        mv "$tarball.new" "$tarball"
+    fi
+    echo "$tarball"
 }

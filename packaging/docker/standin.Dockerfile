@@ -8,14 +8,15 @@ COPY root /broker
 RUN set -eu; cd /; mkdir -p s/bin s/lib s/usr/bin s/usr/sbin s/usr/lib/glibc s/etc s/tmp s/run s/proc s/dev s/sys s/var/empty; \
     chmod 1777 s/tmp; \
     cp /bin/busybox s/bin/; \
-    cp broker/lib/ld-musl.so s/lib/ld-musl-x86_64.so.1; \
+    cp broker/lib/ld-musl.so s/lib/ld-musl-$(uname -m).so.1; \
     cp -P broker/lib/lib*.so* s/usr/lib/; \
     cp broker/usr/sbin/mosquitto s/usr/sbin/; \
     cp broker/usr/bin/mosquitto_passwd s/usr/bin/; \
     for client in mosquitto_pub mosquitto_sub; do \
         cp /usr/bin/$client s/usr/lib/glibc/; \
         ldd /usr/bin/$client | grep -o '/[^ ]*' | xargs -I{} cp -L {} s/usr/lib/glibc/; \
-        printf '#!/bin/sh\nexec /usr/lib/glibc/ld-linux-x86-64.so.2 --library-path /usr/lib/glibc /usr/lib/glibc/%s "$@"\n' $client >s/usr/bin/$client; \
+        printf '#!/bin/sh\nexec %s --library-path /usr/lib/glibc /usr/lib/glibc/%s "$@"\n' \
+            "/usr/lib/glibc/$(basename /lib*/ld-linux-*)" $client >s/usr/bin/$client; \
         chmod 755 s/usr/bin/$client; \
     done; \
     printf 'root:x:0:0:root:/root:/bin/sh\nmosquitto:x:1883:1883::/var/empty:/sbin/nologin\n' >s/etc/passwd; \

@@ -59,6 +59,14 @@ try_glibc() {
         {login,fault,reload,certificates,connack,one_connection,matrix}::on_2_0_11
 }
 
+# Debian's Mosquitto, and one for musl.
 try_arm64() {
-    try_other arm64 arm64-glibc packaging/try/not-on-arm64 {login,fault,reload,certificates,one_connection,machine}::on_2_0_21
+    local work library
+    # Each has a folder of its own.
+    (try_other arm64 arm64-glibc packaging/try/not-on-arm64 {login,fault,reload,certificates,one_connection,machine}::on_2_0_21)
+    scratch
+    tests/support/fetch-musl-brokers arm64
+    unpack_library arm64-musl
+    cat packaging/try/not-on-{musl,arm64} >"$work/skipped"
+    on_brokers "$library" "" "$cache/musl-brokers/arm64" "$work/skipped" {login,reload,certificates,one_connection,machine}::on_2_1_2
 }

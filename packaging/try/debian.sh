@@ -9,16 +9,12 @@ root_of() {
     echo "Debian $suite: making a clean root in $root"
     mkdir -p "$cache/roots"
     new=$(mktemp -d "$cache/roots/.$suite-XXXXXX")
-    if ! as_root env PATH="$PATH:/usr/sbin:/sbin" debootstrap --variant=minbase "$suite" "$new" "$(debian_mirror)" >"$new.log" 2>&1 ||
-        ! as_root chroot "$new" apt-get -qq update >>"$new.log" 2>&1 ||
-        ! as_root chroot "$new" apt-get -qq -y --download-only install mosquitto mosquitto-clients iproute2 >>"$new.log" 2>&1; then
-        tail -n 5 "$new.log" >&2
-        as_root rm -rf --one-file-system "$new" "$new.log"
-        fail "no root of Debian $suite can be made"
-    fi
-    rm "$new.log"
-    as_root chmod 755 "$new"
-    as_root mv -T "$new" "$root"
+    debian_root "$new/root" "$suite"
+    as_root chroot "$new/root" apt-get -qq update >"$new/log" 2>&1 &&
+        as_root chroot "$new/root" apt-get -qq -y --download-only install mosquitto mosquitto-clients iproute2 >>"$new/log" 2>&1 ||
+        { tail -n 5 "$new/log" >&2 && as_root rm -rf --one-file-system "$new" && fail "the root of Debian $suite gets no broker"; }
+    as_root mv -T "$new/root" "$root"
+    rm -rf "$new"
 }
 
 # The .deb of the commit before this one, or of the nearest that can make packages and is older by its time, which the version has;
