@@ -108,20 +108,11 @@ make_page() {
 
 # The man pages and completions, by a tool that runs here: one of those that were built, or else one for this.
 make_manual() {
-    local out=$work/manual rustflags="" tool verb
-    [[ ! -d $out ]] || return 0
+    local rustflags="" tool
+    [[ ! -d $work/manual ]] || return 0
     tool=$(compgen -G "$work/x86_64-*/iotda-auth" | head -n 1) || {
         pinned_cargo "$rust/cargo" build --quiet --locked --offline --package iotda-auth --config profile.dev.debug=0
         tool=$build/debug/iotda-auth
     }
-    mkdir -p "$out/man1" "$out/man5" "$out/completions"
-    "$tool" man >"$out/man1/iotda-auth.1"
-    while read -r verb; do
-        "$tool" man "$verb" >"$out/man1/iotda-auth-$verb.1"
-    done < <("$tool" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z][a-z-]*\).*/\1/p' | grep -v '^help$')
-    [[ -s $out/man1/iotda-auth-add.1 ]] || fail "iotda-auth --help lists no commands that this script understands"
-    "$tool" man iotda.secrets >"$out/man5/iotda.secrets.5"
-    "$tool" completions bash >"$out/completions/iotda-auth"
-    "$tool" completions zsh >"$out/completions/_iotda-auth"
-    "$tool" completions fish >"$out/completions/iotda-auth.fish"
+    write_manual "$tool"
 }

@@ -1,4 +1,4 @@
-# Sourced by packaging/package: lays out what is in a package, one file after another, below a folder.
+# Sourced by packaging/package and packaging/install: lays out what is in a package, one file after another, below a folder.
 # shellcheck shell=bash
 # Set by the script that sources this: $work, $epoch, $version.
 # shellcheck disable=SC2154
@@ -9,6 +9,21 @@ readonly product=mosquitto-iotda-auth
 put() {
     mkdir -p "$(dirname "$3")"
     install -m "$1" "$2" "$3"
+}
+
+# write_manual TOOL: the man pages and completions, in $work/manual.
+write_manual() {
+    local out=$work/manual tool=$1 verb
+    mkdir -p "$out/man1" "$out/man5" "$out/completions"
+    "$tool" man >"$out/man1/iotda-auth.1"
+    while read -r verb; do
+        "$tool" man "$verb" >"$out/man1/iotda-auth-$verb.1"
+    done < <("$tool" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z][a-z-]*\).*/\1/p' | grep -v '^help$')
+    [[ -s $out/man1/iotda-auth-add.1 ]] || fail "iotda-auth --help lists no commands that this script understands"
+    "$tool" man iotda.secrets >"$out/man5/iotda.secrets.5"
+    "$tool" completions bash >"$out/completions/iotda-auth"
+    "$tool" completions zsh >"$out/completions/_iotda-auth"
+    "$tool" completions fish >"$out/completions/iotda-auth.fish"
 }
 
 # The example as a file for conf.d: the plugin and its options, without any listener.
@@ -37,11 +52,11 @@ lay_out() {
     put 644 "$work/manual/completions/_iotda-auth" "$to/usr/share/zsh/$zsh/_iotda-auth"
     put 644 "$work/manual/completions/iotda-auth.fish" "$to/usr/share/fish/vendor_completions.d/iotda-auth.fish"
 
-    for file in README.md CHANGELOG.md SECURITY.md LICENSE "$work/THIRD-PARTY-NOTICES"; do
-        put 644 "$file" "$docs/${file##*/}"
+    for file in README.md CHANGELOG.md SECURITY.md LICENSE "$work"/{THIRD-PARTY-NOTICES,iotda-auth.html}; do
+        # packaging/install has not always the last two.
+        [[ ! -e $file ]] || put 644 "$file" "$docs/${file##*/}"
     done
     lay_out_tree docs "$docs/docs"
-    put 644 "$work/iotda-auth.html" "$docs/iotda-auth.html"
     put 644 mosquitto.acl.example "$examples/mosquitto.acl.example"
     as_conf_d mosquitto.conf.example >"$work/iotda-auth.conf"
     grep -q '^plugin .*mosquitto_iotda_auth.so$' "$work/iotda-auth.conf" && ! grep -q '^#*listener' "$work/iotda-auth.conf" ||
