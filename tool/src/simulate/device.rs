@@ -75,7 +75,7 @@ impl Device<'_> {
     pub(super) fn live(self, member: &Member<'_>, number: usize) {
         let mut life = Life { device: self, member, reports: 0, was_let_in: false };
         let (mut failures, mut earliest) = (0, Instant::now());
-        while self.stop.wait_until(self.pace.turn(earliest)) {
+        while self.pace.wait(earliest, self.stop) {
             let begin = Instant::now();
             match life.connect() {
                 End::Good => break,

@@ -17,10 +17,16 @@ impl Pace {
         Self { gap: Duration::from_secs(1) / rate.max(1), next: Mutex::new(begin) }
     }
 
-    /// The next turn, not before that time. It is used up.
-    pub(super) fn turn(&self, earliest: Instant) -> Instant {
+    /// Waits until that time, and then for the next turn; false if it is time to end before.
+    pub(super) fn wait(&self, earliest: Instant, stop: &Stop) -> bool {
+        // A turn that was taken before would keep all others waiting as long.
+        stop.wait_until(earliest) && stop.wait_until(self.turn(Instant::now()))
+    }
+
+    /// The next turn, not before now. It is used up.
+    fn turn(&self, now: Instant) -> Instant {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let turn = (*next).max(earliest);
+        let turn = (*next).max(now);
         *next = turn + self.gap;
         turn
     }
@@ -77,9 +83,26 @@ mod tests {
         let tenths = |turn: Instant| (turn - begin).as_millis() / 100;
         let turns: Vec<_> = [0, 0, 0, 10, 0]
             .into_iter()
-            .map(|earliest| tenths(pace.turn(begin + Duration::from_millis(100 * earliest))))
+            .map(|now| tenths(pace.turn(begin + Duration::from_millis(100 * now))))
             .collect();
         assert_eq!(turns, [0, 1, 2, 10, 11]);
+    }
+
+    #[test]
+    fn who_waits_long_keeps_nobody_waiting() {
+        let (begin, stop) = (Instant::now(), Stop::default());
+        let pace = Pace::new(10, begin);
+        std::thread::scope(|scope| {
+            let refused = scope.spawn(|| pace.wait(begin + Duration::from_secs(600), &stop));
+            // Whether the other thread has begun or not, these have their turns at once.
+            for _ in 0..3 {
+                std::thread::sleep(Duration::from_millis(20));
+                assert!(pace.wait(Instant::now(), &stop));
+            }
+            stop.set();
+            assert!(!refused.join().unwrap());
+        });
+        assert!(begin.elapsed() < Duration::from_secs(300));
     }
 
     #[test]

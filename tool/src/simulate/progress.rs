@@ -54,7 +54,8 @@ impl Progress {
         match self.how {
             How::Bar => {
                 let bar = bar(now.online, self.devices);
-                let _ = write!(io::stderr(), "\r\x1b[K{bar} {line}, {}", clock(since));
+                let text = format!("{bar} {} {line}", clock(since));
+                let _ = write!(io::stderr(), "\r\x1b[K{}", cut(&text, columns()));
             }
             How::Lines if since >= self.next && line != self.told => {
                 say(format_args!("{line}"));
@@ -86,6 +87,20 @@ fn line(now: &Now, devices: usize) -> String {
     )
 }
 
+/// The width of the terminal; that of most if it does not say.
+fn columns() -> usize {
+    match rustix::termios::tcgetwinsize(io::stderr()) {
+        Ok(size) if size.ws_col > 0 => size.ws_col.into(),
+        _ => 80,
+    }
+}
+
+/// As much of a text in ASCII as there is room for in one row: what wraps would not be overwritten. The last column stays free,
+/// because some terminals wrap behind it.
+fn cut(text: &str, columns: usize) -> &str {
+    text.get(..columns.saturating_sub(1)).unwrap_or(text)
+}
+
 fn bar(online: u64, devices: usize) -> String {
     let online = usize::try_from(online).unwrap_or(devices).min(devices);
     let full = online * BAR / devices.max(1);
@@ -111,6 +126,13 @@ mod tests {
         assert_eq!(bar(1, 2), format!("[{}{}]", "#".repeat(BAR / 2), ".".repeat(BAR / 2)));
         for (online, devices) in [(3, 3), (4, 3), (1, 0)] {
             assert!(bar(online, devices).len() == BAR + 2);
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_one_row() {
+        for (columns, shown) in [(0, ""), (1, ""), (4, "abc"), (7, "abcdef"), (80, "abcdef")] {
+            assert_eq!(cut("abcdef", columns), shown);
         }
     }
 
