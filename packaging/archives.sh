@@ -47,8 +47,10 @@ END
     deb) echo 'recommends: ["mosquitto (>= 2.0.11)"]' ;;
     rpm) printf 'recommends: ["mosquitto >= 2.0.11"]\nrpm:\n  buildhost: localhost\n  group: Applications/Internet\n' ;;
     apk)
+        # The other script is for the first installation alone.
+        printf 'apk:\n  scripts:\n    postupgrade: %s/hint-upgrade\n' "$work"
         [[ -z ${IOTDA_APK_KEY:-} ]] ||
-            printf 'apk:\n  signature:\n    key_file: "%s"\n    key_name: "%s"\n' "$IOTDA_APK_KEY" "$(basename "$IOTDA_APK_KEY" .rsa).rsa.pub"
+            printf '  signature:\n    key_file: "%s"\n    key_name: "%s"\n' "$IOTDA_APK_KEY" "$(basename "$IOTDA_APK_KEY" .rsa).rsa.pub"
         ;;
     esac
     echo "mtime: $timestamp"
@@ -75,7 +77,8 @@ make_package() {
     compress_manual "$work/stage"
     # nfpm puts the time of the script's file into an .apk.
     cp "packaging/hints/$kind" "$work/hint"
-    touch --date="@$epoch" "$work/hint"
+    cp packaging/hints/apk-upgrade "$work/hint-upgrade"
+    touch --date="@$epoch" "$work"/hint{,-upgrade}
     describe "$kind" "$machine" "$@" >"$work/nfpm.yaml"
     said=$(SOURCE_DATE_EPOCH=$epoch "$tools/bin/nfpm" package --config "$work/nfpm.yaml" --packager "$kind" \
         --target "$made/$file" 2>&1) || { echo "$said" >&2 && fail "nfpm cannot make $file"; }

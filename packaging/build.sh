@@ -9,8 +9,9 @@ pinned_cargo() {
     local name unset=(-u RUSTUP_TOOLCHAIN)
     while IFS= read -r name; do
         unset+=(-u "$name")
-    done < <(compgen -e | grep -E '^CARGO_(PROFILE|TARGET|UNSTABLE|BUILD)_|^CARGO_(INCREMENTAL|ENCODED_RUSTFLAGS)$|^(CC|CXX|AR|CFLAGS|CXXFLAGS)(_|$)|^RUST(FLAGS|C_WRAPPER|C_WORKSPACE_WRAPPER)$' ||
-        true)
+    done < <(compgen -e | grep -E -e '^CARGO_(PROFILE|TARGET|UNSTABLE|BUILD)_|^CARGO_(INCREMENTAL|ENCODED_RUSTFLAGS)$' \
+        -e '^((TARGET|HOST)_)?(CC|CXX|AR|ARFLAGS|RANLIB|CFLAGS|CXXFLAGS)(_|$)|^CRATE_CC_|^ZIG_|^(CPATH|C_INCLUDE_PATH|LIBRARY_PATH)$' \
+        -e '^RUST(FLAGS|C_WRAPPER|C_WORKSPACE_WRAPPER)$' || true)
     # The unwinder that zig compiles would bring zig's own folder into the debug information: it has none. The last option wins.
     # RUSTC_BOOTSTRAP lets a stable compiler build std.
     env "${unset[@]}" \

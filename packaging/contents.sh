@@ -68,12 +68,12 @@ lay_out() {
     lay_out_tree packaging/haproxy "$examples/haproxy"
 }
 
-# All files that git knows below a folder.
+# All files that git knows below a folder; outside of git, all that are there.
 lay_out_tree() {
     local file
     while IFS= read -r file; do
         put 644 "$1/$file" "$2/$file"
-    done < <([[ ! -d $1 ]] || (cd "$1" && find . -type f ! -name '.*' -printf '%P\n'))
+    done < <(cd "$1" && { git ls-files 2>/dev/null | grep . || find . -type f ! -name '.*' -printf '%P\n'; })
 }
 
 # Packages have compressed man pages; a .tar.gz is compressed as a whole.

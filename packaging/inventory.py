@@ -3,7 +3,8 @@
 usage: inventory.py VERSION EPOCH RUST ZIG SBOM NOTICES METADATA...
 
 RUST is the folder of tests/support/fetch-rust, ZIG that of the package ziglang. Each METADATA is a file of `cargo metadata`: of
-this project, or of Rust's own std. The texts come from the crates' own files. The output is the same for the same input.
+this project, or of Rust's own std. With "page" in its name, it is of what the parameter page is compiled to. The texts come from the
+crates' own files. The output is the same for the same input.
 """
 
 import datetime
@@ -15,6 +16,7 @@ import uuid
 
 # What is shipped, and what Rust links into it.
 ROOTS = {"mosquitto-iotda-auth", "iotda-auth", "std"}
+PAGE_ROOTS = {"iotda-page", "std"}
 TEXTS = re.compile(r"(licen[cs]e|copying|copyright|notice|unlicense)[^/]*", re.IGNORECASE)
 
 
@@ -45,7 +47,7 @@ def is_linked(package):
     return not any("proc-macro" in target["kind"] for target in package["targets"])
 
 
-def crates_of(metadata):
+def crates_of(metadata, roots):
     """The crates that are linked into what is shipped, and for each of them, which others it needs; theirs and ours."""
     packages = {package["id"]: package for package in metadata["packages"]}
     needs = {
@@ -56,7 +58,7 @@ def crates_of(metadata):
         ]
         for node in metadata["resolve"]["nodes"]
     }
-    left = [key for key, package in packages.items() if package["name"] in ROOTS]
+    left = [key for key, package in packages.items() if package["name"] in roots]
     seen = set()
     while left:
         key = left.pop()
@@ -70,8 +72,9 @@ def ref_of(package):
     return f"pkg:cargo/{package['name']}@{package['version']}"
 
 
-def parts_of(metadata):
-    for package, needs in crates_of(metadata):
+def parts_of(file):
+    metadata = json.loads(file.read_text(encoding="utf-8"))
+    for package, needs in crates_of(metadata, PAGE_ROOTS if "page" in file.name else ROOTS):
         if package["source"]:
             folder = pathlib.Path(package["manifest_path"]).parent
             theirs = [ref_of(need) for need in needs if need["source"]]
@@ -163,7 +166,7 @@ def main():
     rust_folder, zig_folder = pathlib.Path(rust_folder), pathlib.Path(zig_folder)
     parts = {}
     for file in metadata:
-        for part in parts_of(json.loads(pathlib.Path(file).read_text(encoding="utf-8"))):
+        for part in parts_of(pathlib.Path(file)):
             known = parts.setdefault(part.ref, part)
             known.needs = sorted({*known.needs, *part.needs})
     wheel = next(zig_folder.parent.glob("ziglang-*.dist-info")).name

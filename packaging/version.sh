@@ -4,24 +4,34 @@
 
 # Sets what names the commit: $number, $version, $version_in_library, $epoch, $timestamp.
 name_commit() {
-    local commit state=""
+    local commit state="" order="~"
     number=$(sed -n '/^\[workspace.package\]/,/^$/s/^version = "\(.*\)".*/\1/p' Cargo.toml)
     version=$number
     if commit=$(git rev-parse HEAD 2>/dev/null) && [[ $(git rev-parse --show-toplevel) == "$PWD" ]]; then
         epoch=$(git log -1 --format=%ct)
         commit=${commit:0:12}
         [[ -z $(git status --porcelain) ]] || state=modified
-        git tag --points-at HEAD | grep -qxF "v$number" && [[ -z $state ]] ||
-            version="$number~git$(date --date="@$epoch" +%Y%m%d%H%M%S).$commit${state:+.$state}"
+        ! git merge-base --is-ancestor "v$number" HEAD 2>/dev/null || order=+
+        [[ -n $state ]] || ! git tag --points-at HEAD | grep -qxF "v$number" || order=""
     else
         commit=${IOTDA_COMMIT:-} epoch=${SOURCE_DATE_EPOCH:-}
-        [[ $commit =~ ^[0-9a-f]{7,40}$ && $epoch =~ ^[0-9]+$ ]] ||
-            fail "no git repository that this user may read is here. IOTDA_COMMIT (hex digits) and SOURCE_DATE_EPOCH (seconds)" \
-                "must name the commit and its time"
+        [[ $commit =~ ^[0-9a-f]{12,40}$ && $epoch =~ ^[0-9]+$ ]] ||
+            fail "no git repository that this user may read is here. IOTDA_COMMIT (at least 12 hex digits) and SOURCE_DATE_EPOCH" \
+                "(seconds) must name the commit and its time"
+        commit=${commit:0:12}
+        [[ ${IOTDA_RELEASE:-} != yes ]] || order=""
     fi
+    # Earlier than the version, as every system takes a ~, or later, if that version is behind us.
+    [[ -z $order ]] || version="$number${order}git$(date --date="@$epoch" +%Y%m%d%H%M%S).$commit${state:+.$state}"
     version_in_library="$number ($commit${state:+, $state})"
     timestamp=$(date --date="@$epoch" +%Y-%m-%dT%H:%M:%SZ)
     number=$version
+}
+
+# The version as Alpine has it, without a tilde and a hash: 0.1.0_git20261126201012 would be later than 0.1.0 there, so it is called a
+# pre-release; a patch is later.
+apk_version() {
+    sed -E 's/~git([0-9]+).*/_pre\1/; s/\+git([0-9]+).*/_p\1/' <<<"$version"
 }
 
 # The lines of packaging/targets; with IOTDA_TARGETS, only of those that it names.

@@ -106,7 +106,37 @@ fn a_tree_without_git_has_to_be_told_its_commit() {
         .unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success(), "{said}");
-    assert!(said.contains("IOTDA_COMMIT (hex digits) and SOURCE_DATE_EPOCH (seconds)"), "{said}");
+    assert!(said.contains("IOTDA_COMMIT (at least 12 hex digits) and SOURCE_DATE_EPOCH"), "{said}");
+}
+
+/// Every system has to take a package between two releases for later than the one and earlier than the other.
+#[test]
+fn a_version_is_before_at_or_after_its_release() {
+    let ground = Ground::new();
+    let run = |script: &str| {
+        let output = Command::new("bash")
+            .args(["-euc", script])
+            .current_dir(ground.scratch.path())
+            .envs([("GIT_AUTHOR_NAME", "a"), ("GIT_AUTHOR_EMAIL", "a@invalid")])
+            .envs([("GIT_COMMITTER_NAME", "a"), ("GIT_COMMITTER_EMAIL", "a@invalid")])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{script}: {output:?}");
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    };
+    let release =
+        run("sed -n '/^\\[workspace.package\\]/,/^$/s/^version = \"\\(.*\\)\".*/\\1/p' Cargo.toml");
+    let version = || run(". packaging/version.sh; name_commit; echo \"$version\"; apk_version");
+    run("git init -q && git add . && git commit -qm before");
+    let before = version();
+    assert!(before.starts_with(&format!("{release}~git2")), "{before}");
+    assert!(before.contains(&format!("\n{release}_pre2")), "{before}");
+    run(&format!("git tag v{release}"));
+    assert_eq!(version(), format!("{release}\n{release}"));
+    run("echo >>Cargo.toml && git commit -qam after");
+    let after = version();
+    assert!(after.starts_with(&format!("{release}+git2")), "{after}");
+    assert!(after.contains(&format!("\n{release}_p2")), "{after}");
 }
 
 /// Each by what pip says: a file with another hash, a version that is not there, and no answer.

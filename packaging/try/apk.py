@@ -48,9 +48,10 @@ def main():
     assert len(parts) == (3 if keys else 2), f"{len(parts)} streams"
     (control, control_content), (data, data_content) = parts[-2:]
     inner = dict((entry.name, content) for entry, content in members(control_content))
-    assert set(inner) == {".PKGINFO", ".post-install"}, set(inner)
-    with open("packaging/hints/apk", "rb") as script:
-        assert inner[".post-install"] == script.read(), "the script is another"
+    assert set(inner) == {".PKGINFO", ".post-install", ".post-upgrade"}, set(inner)
+    for name, file in ((".post-install", "apk"), (".post-upgrade", "apk-upgrade")):
+        with open(f"packaging/hints/{file}", "rb") as script:
+            assert inner[name] == script.read(), f"{name} is another"
     info = [line.split(" = ", 1) for line in inner[".PKGINFO"].decode().splitlines() if not line.startswith("#")]
     fields = dict(info)
     assert fields["pkgname"] == "mosquitto-iotda-auth" and fields["license"] == "Apache-2.0", fields

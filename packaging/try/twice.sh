@@ -29,7 +29,7 @@ try_twice() {
         setpriv --reuid="$user" --regid="$user" --clear-groups env -i PATH=/usr/bin:/bin HOME=/srv/home \
         XDG_CACHE_HOME=/srv/cache IOTDA_PACKAGE_BUILD=/srv/build IOTDA_TARGETS="${IOTDA_TARGETS:-}" \
         TZ=Asia/Shanghai LANG=C CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_DEBUG=2 RUSTFLAGS=-Cdebuginfo=2 \
-        RUSTC_WRAPPER=/bin/false CARGO_INCREMENTAL=1 bash -c 'umask 077 && cd "/srv/somewhere else" && ./dev package'
+        RUSTC_WRAPPER=/bin/false CARGO_INCREMENTAL=1 GZIP=--fast TAR_OPTIONS=--xattrs TARGET_CFLAGS=-O0 CFLAGS=-O0 bash -c 'umask 077 && cd "/srv/somewhere else" && ./dev package'
     as_root diff "$packages/SHA256SUMS" "$world/somewhere else/target/package/SHA256SUMS" || fail "the second build made other bytes"
     as_root bash -c 'cd "$1" && sha256sum --check --quiet SHA256SUMS' - "$world/somewhere else/target/package"
     as_root rm -rf "$world/somewhere else"
