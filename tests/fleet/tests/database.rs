@@ -13,6 +13,7 @@ on_each_server!(
     what_is_printed_is_enough,
     the_checks_are_the_rules_of_the_file,
     the_rows_of_a_file_are_those_of_the_table,
+    the_role_may_be_there,
     what_is_missing_is_said,
     tls_verifies_the_server,
     hidden_rows_are_noticed,
@@ -177,6 +178,16 @@ fn the_rows_of_a_file_are_those_of_the_table(release: Release) {
             format!("meter:x509={}", "0f".repeat(20)),
         ]
     );
+}
+
+/// A second registry, in another database of the same server.
+fn the_role_may_be_there(release: Release) {
+    let server = Server::new(release);
+    server.sql(&format!("DROP SCHEMA iotda CASCADE; DROP PUBLICATION iotda_auth; {}", setup()));
+    server.sql(&insert(1, 3));
+    let place = Place::new(&server.dsn());
+    let _follower = place.start();
+    place.wait_until_equal(&server);
 }
 
 fn what_is_missing_is_said(release: Release) {
