@@ -225,6 +225,17 @@ fn what_is_missing_is_said(release: Release) {
             "ALTER TABLE iotda.device DROP CONSTRAINT device_pkey, ADD PRIMARY KEY (device_id)",
             "its replica identity is not device_id alone",
         ),
+        (
+            "ALTER PUBLICATION iotda_auth SET TABLE iotda.device (device_id, secret, frozen)",
+            "ALTER PUBLICATION iotda_auth SET TABLE iotda.device",
+            "the publication \"iotda_auth\" leaves out columns",
+        ),
+        (
+            "ALTER TABLE iotda.device DROP COLUMN frozen,
+                 ADD COLUMN frozen boolean NOT NULL GENERATED ALWAYS AS (device_id = 'dev-2') STORED",
+            "ALTER TABLE iotda.device ALTER COLUMN frozen DROP EXPRESSION",
+            "the change feed leaves out generated columns: frozen",
+        ),
     ] {
         server.sql(break_it);
         let place = Place::new(&server.dsn());

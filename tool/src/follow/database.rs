@@ -59,12 +59,18 @@ pub(crate) struct Shape {
     identity: Option<String>,
     key: bool,
     columns: String,
-    /// The file that the rows are in; it changes with a statement that writes the table anew.
+    /// The files that the rows are in, of all partitions; they change with a statement that writes the table anew, and with
+    /// partitions that come and go.
     storage: Option<String>,
+    /// Whether a part of it is written without the write-ahead log, or elsewhere.
+    is_outside: bool,
+    /// The followed columns that are generated.
+    generated: Option<String>,
     publication: Option<String>,
     publishes: bool,
     published: Option<String>,
     has_filter: bool,
+    leaves_out: bool,
 }
 
 impl Shape {
@@ -87,6 +93,16 @@ impl Shape {
             }
             "r" | "p" if self.has_filter => {
                 format!("the publication {} has a row filter", Name(publication))
+            }
+            "r" | "p" if self.is_outside => {
+                "a part of it is a foreign table, or unlogged".into()
+            }
+            "r" | "p" if self.generated.is_some() => format!(
+                "the change feed leaves out generated columns: {}",
+                self.generated.as_deref().unwrap_or_default()
+            ),
+            "r" | "p" if self.leaves_out => {
+                format!("the publication {} leaves out columns", Name(publication))
             }
             "r" | "p" if !self.key => {
                 "its replica identity is not device_id alone, as it is with the primary key (device_id)".into()
@@ -141,7 +157,8 @@ const MOMENT: &str = "SELECT (SELECT system_identifier::text FROM pg_control_sys
     CASE WHEN pg_is_in_recovery() THEN '' ELSE left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END,
     CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END";
 
-/// The columns of [`Shape`]. `$1` is the table, `$2` the publication.
+/// The columns of [`Shape`]. `$1` is the table, `$2` the publication, `$3` are the followed columns. What was taken out of the
+/// publication and put into it again has another row there. pg_partition_tree would wait for locks.
 const SHAPE: &str = "SELECT c.oid, c.relkind::text, c.relreplident::text,
     EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'device_id'
         WHERE i.indrelid = c.oid AND i.indkey::text = a.attnum::text AND i.indisunique AND i.indimmediate AND i.indisvalid
@@ -149,16 +166,28 @@ const SHAPE: &str = "SELECT c.oid, c.relkind::text, c.relreplident::text,
             ELSE c.relreplident = 'f' END),
     (SELECT string_agg(a.attnum || ' ' || a.attname || ' ' || a.atttypid::regtype, ',' ORDER BY a.attnum)
         FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
-    pg_relation_filenode(c.oid)::text,
-    (SELECT to_jsonb(p)::text FROM pg_publication p WHERE p.pubname = $2),
+    parts.storage, parts.is_outside,
+    (SELECT string_agg(a.attname, ', ') FROM pg_attribute a
+        WHERE a.attrelid = c.oid AND a.attname = ANY ($3::text[]) AND a.attgenerated <> ''),
+    (SELECT p.xmin::text || to_jsonb(p)::text || coalesce((SELECT string_agg(r.oid || ' ' || r.xmin::text, ',' ORDER BY r.oid)
+            FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = c.oid), '')
+        FROM pg_publication p WHERE p.pubname = $2),
     coalesce((SELECT p.pubinsert AND p.pubupdate AND p.pubdelete AND coalesce((to_jsonb(p)->>'pubtruncate')::bool, true)
         AND (c.relkind <> 'p' OR coalesce((to_jsonb(p)->>'pubviaroot')::bool, false))
         FROM pg_publication p WHERE p.pubname = $2), false),
     (SELECT to_jsonb(t)::text FROM pg_publication_tables t
         WHERE t.pubname = $2 AND t.schemaname = n.nspname AND t.tablename = c.relname),
     (SELECT to_jsonb(t)->>'rowfilter' FROM pg_publication_tables t
-        WHERE t.pubname = $2 AND t.schemaname = n.nspname AND t.tablename = c.relname) IS NOT NULL
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1)";
+        WHERE t.pubname = $2 AND t.schemaname = n.nspname AND t.tablename = c.relname) IS NOT NULL,
+    coalesce((SELECT NOT to_jsonb(t)->'attnames' @> to_jsonb($3::text[]) FROM pg_publication_tables t
+        WHERE t.pubname = $2 AND t.schemaname = n.nspname AND t.tablename = c.relname), false)
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, LATERAL (
+        WITH RECURSIVE tree AS (SELECT c.oid UNION ALL
+            SELECT i.inhrelid FROM tree JOIN pg_inherits i ON i.inhparent = tree.oid WHERE c.relkind = 'p')
+        SELECT string_agg(t.oid || ' ' || coalesce(pg_relation_filenode(t.oid)::text, ''), ',' ORDER BY t.oid) AS storage,
+            bool_or(t.relkind = 'f' OR t.relpersistence <> 'p') AS is_outside
+        FROM tree JOIN pg_class t ON t.oid = tree.oid) parts
+    WHERE c.oid = to_regclass($1)";
 
 const TAKE: &str =
     "SELECT lsn, data FROM pg_logical_slot_get_binary_changes($1, NULL, NULL, 'proto_version', '1',
@@ -233,7 +262,8 @@ impl Database {
     /// What the table is now.
     pub(crate) async fn shape(&self) -> Result<Shape, Trouble> {
         let (table, publication) = (self.table.to_string(), &self.publication);
-        let row = self.ask(self.client.query_opt(SHAPE, &[&table, publication])).await?;
+        let columns = COLUMNS.as_slice();
+        let row = self.ask(self.client.query_opt(SHAPE, &[&table, publication, &columns])).await?;
         let Some(row) = row else {
             return Err(Trouble::Refused(format!(
                 "there is no table {table}, or this role may not see it: iotda-auth follow --print-sql has what is needed"
@@ -246,10 +276,13 @@ impl Database {
             key: row.try_get(3)?,
             columns: row.try_get::<_, Option<String>>(4)?.unwrap_or_default(),
             storage: row.try_get(5)?,
-            publication: row.try_get(6)?,
-            publishes: row.try_get(7)?,
-            published: row.try_get(8)?,
-            has_filter: row.try_get(9)?,
+            is_outside: row.try_get(6)?,
+            generated: row.try_get(7)?,
+            publication: row.try_get(8)?,
+            publishes: row.try_get(9)?,
+            published: row.try_get(10)?,
+            has_filter: row.try_get(11)?,
+            leaves_out: row.try_get(12)?,
         };
         check_columns(&table, &shape.columns)?;
         Ok(shape)
