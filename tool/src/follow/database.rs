@@ -343,6 +343,7 @@ impl Database {
         // The rows of other tables that inherit from it have a change feed of their own.
         let only = if shape.kind == "r" { "ONLY " } else { "" };
         let table = &self.table;
+        let is_locked = self.lock(shape, &format!("{only}{table}")).await?;
         let statement =
             format!("COPY (SELECT {columns} FROM {only}{table}) TO STDOUT (FORMAT binary)");
         let copy = self.ask(self.client.copy_out(statement.as_str())).await?;
@@ -356,7 +357,32 @@ impl Database {
             }
             each(row)?;
         }
+        if is_locked {
+            self.ask(self.client.batch_execute("COMMIT")).await?;
+        }
         Ok(())
+    }
+
+    /// Begins a transaction that locks the table as a reader does; returns whether that is possible. COPY by itself decides what
+    /// it sees before it waits for the lock: of a table that is emptied and filled meanwhile it would see nothing.
+    async fn lock(&self, shape: &Shape, table: &str) -> Result<bool, Trouble> {
+        if !matches!(shape.kind.as_str(), "r" | "p" | "v") {
+            return Ok(false);
+        }
+        let lock = async {
+            let statements = format!(
+                "BEGIN ISOLATION LEVEL READ COMMITTED; LOCK TABLE {table} IN ACCESS SHARE MODE"
+            );
+            match self.client.batch_execute(&statements).await {
+                Ok(()) => Ok(true),
+                // PostgreSQL 12 asks for rights on each partition. Whether the rows may be read, their reading will tell.
+                Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                    self.client.batch_execute("ROLLBACK").await.map(|()| false)
+                }
+                Err(error) => Err(error),
+            }
+        };
+        self.ask(lock).await
     }
 
     /// Writes a mark into the write-ahead log, and waits until it is on disk: every transaction that was seen before has
