@@ -143,12 +143,23 @@ pub(crate) struct Database {
 const SETTINGS: &str = "SET search_path = pg_catalog;
     SET row_security = off;
     SET synchronous_commit = local;
-    SET statement_timeout = 0;
-    SET lock_timeout = 0;
     SET tcp_keepalives_idle = 30;
     SET tcp_keepalives_interval = 10;
     SET tcp_keepalives_count = 3;
+    SET tcp_user_timeout = 30000;
     SELECT set_config(name, '600000', false) FROM pg_settings WHERE name = 'idle_session_timeout'";
+
+/// A server that waits for a lock, or for the end of a transaction, does not hear that the follower is gone, unless it looks.
+/// PostgreSQL 14 and later can, where their system can.
+const LOOK_FOR_CLIENT: &str = "SELECT set_config(name, '10000', false) FROM pg_settings
+    WHERE name = 'client_connection_check_interval'";
+
+/// For how long the server goes on with a statement, and how long that may wait for a lock; zero is for ever.
+fn time_limits(statement: Duration, lock: Duration) -> String {
+    let milliseconds = |time: Duration| i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
+    let (statement, lock) = (milliseconds(statement), milliseconds(lock));
+    format!("SET statement_timeout = {statement}; SET lock_timeout = {lock}")
+}
 
 const SERVER: &str = "SELECT current_setting('server_version'), pg_is_in_recovery(), current_setting('wal_level') = 'logical'";
 
@@ -209,7 +220,7 @@ impl Drop for Database {
 }
 
 impl Database {
-    /// Connects, and prepares the session.
+    /// Connects to the first host that answers, and prepares the session.
     pub(crate) async fn connect(
         target: &Target,
         tls: Option<&Tls>,
@@ -217,23 +228,50 @@ impl Database {
         publication: &str,
         patience: Duration,
     ) -> Result<Self, Trouble> {
-        let connect = async {
-            match (&target.security, tls) {
-                (Security::Verify(_), Some(tls)) => {
-                    let (client, connection) = target.config.connect(tls.clone()).await?;
-                    Ok::<_, tokio_postgres::Error>((client, tokio::spawn(run(connection))))
+        let mut failed = Trouble::Lost("expected a host, found none".into());
+        for config in target.in_turn() {
+            let connect = async {
+                match (&target.security, tls) {
+                    (Security::Verify(_), Some(tls)) => {
+                        let (client, connection) = config.connect(tls.clone()).await?;
+                        Ok::<_, tokio_postgres::Error>((client, tokio::spawn(run(connection))))
+                    }
+                    _ => {
+                        let (client, connection) = config.connect(NoTls).await?;
+                        Ok((client, tokio::spawn(run(connection))))
+                    }
                 }
-                _ => {
-                    let (client, connection) = target.config.connect(NoTls).await?;
-                    Ok((client, tokio::spawn(run(connection))))
+            };
+            match within(patience, connect).await {
+                Ok((client, task)) => {
+                    let (table, publication) = (table.clone(), publication.to_owned());
+                    let database = Self { client, task, table, publication, patience };
+                    match database.prepare().await {
+                        Ok(()) => return Ok(database),
+                        Err(trouble) => failed = trouble,
+                    }
                 }
+                Err(trouble) => failed = trouble,
+            }
+        }
+        Err(failed)
+    }
+
+    async fn prepare(&self) -> Result<(), Trouble> {
+        self.ask(self.client.batch_execute(SETTINGS)).await?;
+        self.limit_time(Duration::ZERO, self.patience).await?;
+        let look = async {
+            match self.client.batch_execute(LOOK_FOR_CLIENT).await {
+                // A system that cannot look.
+                Err(error) if error.as_db_error().is_some() => Ok(()),
+                result => result,
             }
         };
-        let (client, task) = within(patience, connect).await?;
-        let (table, publication) = (table.clone(), publication.to_owned());
-        let database = Self { client, task, table, publication, patience };
-        database.ask(database.client.batch_execute(SETTINGS)).await?;
-        Ok(database)
+        self.ask(look).await
+    }
+
+    async fn limit_time(&self, statement: Duration, lock: Duration) -> Result<(), Trouble> {
+        self.ask(self.client.batch_execute(&time_limits(statement, lock))).await
     }
 
     /// Waits for an answer, with the usual patience.
