@@ -163,10 +163,10 @@ fn time_limits(statement: Duration, lock: Duration) -> String {
 
 const SERVER: &str = "SELECT current_setting('server_version'), pg_is_in_recovery(), current_setting('wal_level') = 'logical'";
 
-/// The moment now. What a standby has replayed is its present.
+/// The moment now: what is on disk, so that a crash does not make the server older. What a standby has replayed is its present.
 const MOMENT: &str = "SELECT (SELECT system_identifier::text FROM pg_control_system()),
     CASE WHEN pg_is_in_recovery() THEN '' ELSE left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END,
-    CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END";
+    CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END";
 
 /// The columns of [`Shape`]. `$1` is the table, `$2` the publication, `$3` are the followed columns. What was taken out of the
 /// publication and put into it again has another row there. pg_partition_tree would wait for locks.
@@ -205,7 +205,7 @@ const TAKE: &str =
     'publication_names', $2)";
 
 /// How long an open transaction may hold up a new slot before the connection is given up.
-const SLOT_PATIENCE: Duration = Duration::from_secs(600);
+pub(crate) const SLOT_PATIENCE: Duration = Duration::from_secs(600);
 
 /// Runs to the end of the connection.
 async fn run<T: TlsStream + Unpin>(connection: Connection<Socket, T>) {
@@ -326,40 +326,32 @@ impl Database {
         Ok(shape)
     }
 
-    /// Makes a slot, which ends with this connection. It waits until the transactions that are open now have ended; `waiting`
-    /// is called if that takes long. The inner error says why the server cannot make one.
-    pub(crate) async fn make_slot(
-        &self,
-        waiting: impl Fn(),
-    ) -> Result<Result<Slot, String>, Trouble> {
+    /// Makes a slot, which ends with this connection. It waits until the transactions that are open now have ended. The inner
+    /// error says why the server cannot make one.
+    pub(crate) async fn make_slot(&self) -> Result<Result<Slot, String>, Trouble> {
         // Letters and digits, at random, so that no two followers have the same.
         let name = format!("iotda_auth_{:016x}", RandomState::new().hash_one(std::process::id()));
         let statement = "SELECT pg_create_logical_replication_slot($1, 'pgoutput', true)";
         let parameters: [&(dyn ToSql + Sync); 1] = [&name];
-        let make = self.client.query(statement, &parameters);
-        pin_mut!(make);
-        let first = tokio::time::timeout(self.patience.min(Duration::from_secs(10)), make.as_mut());
-        let made = match first.await {
-            Ok(made) => made,
-            Err(_) => {
-                waiting();
-                match tokio::time::timeout(SLOT_PATIENCE, make).await {
-                    Ok(made) => made,
-                    Err(_) => return Err(no_answer(SLOT_PATIENCE)),
-                }
+        // To wait for a transaction is to wait for its lock. The server gives up after the follower has, which may be gone.
+        self.limit_time(SLOT_PATIENCE + self.patience, Duration::ZERO).await?;
+        let made = self.client.query(statement, &parameters).await;
+        let hindrances = [
+            SqlState::INSUFFICIENT_PRIVILEGE,
+            SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+            SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+            SqlState::FEATURE_NOT_SUPPORTED,
+        ];
+        let hindrance = match made {
+            Ok(_) => None,
+            Err(error) if error.code().is_some_and(|code| hindrances.contains(code)) => {
+                Some(said(&error))
             }
+            Err(error) => return Err(error.into()),
         };
-        if let Err(error) = made {
-            let hindrances = [
-                SqlState::INSUFFICIENT_PRIVILEGE,
-                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
-                SqlState::CONFIGURATION_LIMIT_EXCEEDED,
-                SqlState::FEATURE_NOT_SUPPORTED,
-            ];
-            return match error.code() {
-                Some(code) if hindrances.contains(code) => Ok(Err(said(&error))),
-                _ => Err(error.into()),
-            };
+        self.limit_time(Duration::ZERO, self.patience).await?;
+        if let Some(hindrance) = hindrance {
+            return Ok(Err(hindrance));
         }
         let take = self.ask(self.client.prepare(TAKE)).await?;
         // The option's value is a list of names.

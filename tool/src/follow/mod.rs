@@ -98,13 +98,15 @@ pub(crate) fn run(args: &args::Follow) -> Result<Answer, Failure> {
         let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
         let stop = future::select(terminate.recv().boxed_local(), interrupt.recv().boxed_local());
+        let status = status::keep_fresh(followed.status(), journal).boxed_local();
         let attempts = Attempts::default();
         let mut follower = Follower { dsn: dsn.clone(), way, followed, attempts };
         let answer = {
             let follow = std::pin::pin!(follower.follow());
-            match future::select(follow, stop).await {
-                future::Either::Left((answer, _)) => Some(answer),
-                future::Either::Right(_) => None,
+            match future::select(future::select(follow, stop), status).await {
+                future::Either::Left((future::Either::Left((answer, _)), _)) => Some(answer),
+                future::Either::Left((future::Either::Right(_), _)) => None,
+                future::Either::Right((never, _)) => match never {},
             }
         };
         follower.followed.end(answer.is_none());
