@@ -5,12 +5,17 @@ use fleet::{
     follower::Place,
     server::{Release, Server},
 };
+use std::{thread, time::Duration};
 
 on_each_server!(
     a_truncate_is_not_published,
     a_dropped_column_is_not_published,
     a_table_that_is_gone_is_not_published,
     a_table_that_is_written_anew_is_read_again,
+    partitions_come_and_go,
+    a_table_that_leaves_the_publication_is_read_again,
+    a_table_that_is_filled_anew_is_read_whole,
+    too_many_wrong_rows_are_named,
     a_table_that_takes_the_name_is_read,
     wrong_rows_keep_the_last_good_file,
 );
@@ -96,6 +101,106 @@ fn a_table_that_is_written_anew_is_read_again(release: Release) {
     server.sql("VACUUM FULL iotda.device");
     server.sql(&insert(21, 22));
     place.wait_until_equal(&server);
+}
+
+/// The change feed by the partitions' root does not tell of what happens to a partition as a whole.
+fn partitions_come_and_go(release: Release) {
+    let server = Server::bare(release, "wal_level = logical\n");
+    server.sql(
+        "CREATE SCHEMA iotda; CREATE TABLE iotda.device (device_id text PRIMARY KEY, secret text, secondary_secret text,
+             fingerprint text, secondary_fingerprint text, frozen bool NOT NULL DEFAULT false) PARTITION BY LIST (device_id);
+         CREATE TABLE iotda.p0 PARTITION OF iotda.device DEFAULT;
+         CREATE TABLE iotda.p1 PARTITION OF iotda.device FOR VALUES IN ('dev-1') PARTITION BY LIST (device_id);
+         CREATE TABLE iotda.p11 PARTITION OF iotda.p1 FOR VALUES IN ('dev-1');
+         CREATE TABLE iotda.p2 PARTITION OF iotda.device FOR VALUES IN ('dev-2');
+         CREATE TABLE iotda.p3 PARTITION OF iotda.device FOR VALUES IN ('dev-3');
+         CREATE ROLE iotda_follow LOGIN REPLICATION; GRANT USAGE ON SCHEMA iotda TO iotda_follow;
+         GRANT SELECT ON iotda.device TO iotda_follow;
+         CREATE PUBLICATION iotda_auth FOR TABLE iotda.device WITH (publish_via_partition_root = true)",
+    );
+    server.sql(&insert(1, 20));
+    let place = Place::new(&server.dsn());
+    let _follower = place.start();
+    place.wait_until_equal(&server);
+    for (number, statement) in (1..).zip([
+        "TRUNCATE iotda.p11",
+        "DROP TABLE iotda.p2",
+        "ALTER TABLE iotda.device DETACH PARTITION iotda.p3",
+        "UPDATE iotda.p3 SET frozen = true; ALTER TABLE iotda.device ATTACH PARTITION iotda.p3 FOR VALUES IN ('dev-3')",
+    ]) {
+        place.wait_for_status("state", "streaming");
+        server.sql(statement);
+        place.wait_until_equal(&server);
+        let read = place.log().matches("the table is read again").count();
+        assert!(read >= number, "{read} {}", place.log());
+    }
+    place.wait_for_status("state", "streaming");
+    // What is written without the log cannot be followed.
+    server.sql("CREATE UNLOGGED TABLE iotda.p4 PARTITION OF iotda.device FOR VALUES IN ('lamp')");
+    place.wait_for_log(
+        "the whole table is read every 1 s: a part of it is a foreign table, or unlogged",
+    );
+    server.sql("INSERT INTO iotda.device (device_id, secret) VALUES ('lamp', 'lamp-secret')");
+    place.wait_until_equal(&server);
+}
+
+/// The change feed does not tell what was changed meanwhile.
+fn a_table_that_leaves_the_publication_is_read_again(release: Release) {
+    let server = Server::new(release);
+    server.sql(&insert(1, 20));
+    let place = Place::new(&server.dsn());
+    let _follower = place.start();
+    for (leave, come) in [
+        ("DROP TABLE iotda.device", "ADD TABLE iotda.device"),
+        ("SET (publish = 'insert')", "SET (publish = 'insert, update, delete, truncate')"),
+    ] {
+        place.wait_until_equal(&server);
+        place.wait_for_status("state", "streaming");
+        let mut client = server.client();
+        client
+            .batch_execute(&format!(
+                "ALTER PUBLICATION iotda_auth {leave}; UPDATE iotda.device SET frozen = NOT frozen; ALTER PUBLICATION iotda_auth {come}"
+            ))
+            .unwrap();
+    }
+    place.wait_until_equal(&server);
+}
+
+/// Who waits for its lock sees what it is afterwards.
+fn a_table_that_is_filled_anew_is_read_whole(release: Release) {
+    let server = Server::new(release);
+    server.sql(&insert(1, 20));
+    // The server locks the tables of a publication when it is asked for them.
+    server.sql("ALTER PUBLICATION iotda_auth DROP TABLE iotda.device");
+    let mut client = server.client();
+    let mut open = client.transaction().unwrap();
+    open.batch_execute(
+        "CREATE TEMP TABLE kept AS SELECT * FROM iotda.device; LOCK TABLE iotda.device IN ACCESS EXCLUSIVE MODE",
+    )
+    .unwrap();
+    let place = Place::new(&server.dsn()).with(&["--once", "--answer-timeout", "20s"]);
+    let follower = place.start();
+    thread::sleep(Duration::from_secs(1));
+    open.batch_execute("TRUNCATE iotda.device; INSERT INTO iotda.device SELECT * FROM kept")
+        .unwrap();
+    open.commit().unwrap();
+    assert_eq!(follower.wait(), 0, "{}", place.log());
+    place.wait_until_equal(&server);
+}
+
+fn too_many_wrong_rows_are_named(release: Release) {
+    let server = Server::new(release);
+    server.sql(
+        "CREATE VIEW iotda.view AS SELECT 'dev-' || n AS device_id, 'short' AS secret, NULL::text AS secondary_secret,
+             NULL::text AS fingerprint, NULL::text AS secondary_fingerprint, false AS frozen FROM generate_series(1, 10001) n;
+         GRANT SELECT ON iotda.view TO iotda_follow",
+    );
+    let place = Place::new(&server.dsn()).with(&["--once", "--table", "iotda.view"]);
+    assert_eq!(place.run(), 1);
+    for said in ["device \"dev-1\": ", "and 9981 more wrong rows", "more than 10000 rows are wrong"]
+    {
+        assert!(place.log().contains(said), "{said}: {}", place.log());
+    }
 }
 
 fn a_table_that_takes_the_name_is_read(release: Release) {

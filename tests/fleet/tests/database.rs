@@ -13,6 +13,7 @@ on_each_server!(
     what_is_printed_is_enough,
     the_checks_are_the_rules_of_the_file,
     the_rows_of_a_file_are_those_of_the_table,
+    the_role_may_be_there,
     what_is_missing_is_said,
     tls_verifies_the_server,
     hidden_rows_are_noticed,
@@ -179,6 +180,16 @@ fn the_rows_of_a_file_are_those_of_the_table(release: Release) {
     );
 }
 
+/// A second registry, in another database of the same server.
+fn the_role_may_be_there(release: Release) {
+    let server = Server::new(release);
+    server.sql(&format!("DROP SCHEMA iotda CASCADE; DROP PUBLICATION iotda_auth; {}", setup()));
+    server.sql(&insert(1, 3));
+    let place = Place::new(&server.dsn());
+    let _follower = place.start();
+    place.wait_until_equal(&server);
+}
+
 fn what_is_missing_is_said(release: Release) {
     let server = Server::new(release);
     server.sql(&insert(1, 3));
@@ -213,6 +224,17 @@ fn what_is_missing_is_said(release: Release) {
             "ALTER TABLE iotda.device DROP CONSTRAINT device_pkey, ADD PRIMARY KEY (device_id, frozen)",
             "ALTER TABLE iotda.device DROP CONSTRAINT device_pkey, ADD PRIMARY KEY (device_id)",
             "its replica identity is not device_id alone",
+        ),
+        (
+            "ALTER PUBLICATION iotda_auth SET TABLE iotda.device (device_id, secret, frozen)",
+            "ALTER PUBLICATION iotda_auth SET TABLE iotda.device",
+            "the publication \"iotda_auth\" leaves out columns",
+        ),
+        (
+            "ALTER TABLE iotda.device DROP COLUMN frozen,
+                 ADD COLUMN frozen boolean NOT NULL GENERATED ALWAYS AS (device_id = 'dev-2') STORED",
+            "ALTER TABLE iotda.device ALTER COLUMN frozen DROP EXPRESSION",
+            "the change feed leaves out generated columns: frozen",
         ),
     ] {
         server.sql(break_it);

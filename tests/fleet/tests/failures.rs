@@ -23,6 +23,12 @@ on_each_server!(
     the_network_is_silent_at_any_byte,
     the_follower_is_killed_at_any_instant,
     a_transaction_is_open_across_the_hand_over,
+    a_slot_that_waits_ends_with_its_follower,
+    a_lost_permission_is_not_asked_for_in_a_hurry,
+    a_crash_does_not_undo_a_snapshot,
+    a_silent_host_does_not_keep_from_the_next,
+    the_connection_string_is_read_again,
+    an_unwritable_status_is_told_once,
     a_commit_that_is_not_on_disk_is_not_undone,
     an_emptier_primary_is_not_published,
     an_older_primary_is_not_published,
@@ -157,9 +163,23 @@ fn a_transaction_is_open_across_the_hand_over(release: Release) {
     place.wait_for_log(
         "the change feed begins when all transactions that are open in the server have ended",
     );
-    server.sql(&insert(6, 7));
+    // Until then it goes by snapshots, and the status is fresh.
+    for number in [6, 7] {
+        server.sql(&insert(number, number));
+        place.wait_until_equal(&server);
+    }
+    place.wait_for_status("state", "snapshots");
+    let waits = |status: &serde_json::Value| {
+        status["error"]
+            .as_str()
+            .is_some_and(|error| error.contains("all transactions that are open"))
+    };
+    wait_within(PATIENCE, || waits(&place.status()))
+        .unwrap_or_else(|| panic!("{}", place.status()));
     open.commit().unwrap();
     place.wait_until_equal(&server);
+    place.wait_for_status("state", "streaming");
+    place.wait_for_status("error", serde_json::Value::Null);
     // One that begins before the follower connects again, and is rolled back.
     let mut open = client.transaction().unwrap();
     open.batch_execute("DELETE FROM iotda.device").unwrap();
@@ -169,6 +189,110 @@ fn a_transaction_is_open_across_the_hand_over(release: Release) {
     open.rollback().unwrap();
     server.sql(&insert(8, 9));
     place.wait_until_equal(&server);
+}
+
+/// The server does not wait for a transaction that nobody waits for any more.
+fn a_slot_that_waits_ends_with_its_follower(release: Release) {
+    let server = Server::new(release);
+    server.sql(&insert(1, 5));
+    let mut client = server.client();
+    let mut open = client.transaction().unwrap();
+    open.batch_execute("UPDATE iotda.device SET frozen = true").unwrap();
+    let place = Place::new(&server.dsn()).with(&["--answer-timeout", "1m"]);
+    let mut follower = place.start();
+    server.wait_for_slot();
+    // Nothing is written meanwhile but the status, every five seconds.
+    place.wait_for_status("state", "connecting");
+    let first = place.status()["written"].clone();
+    wait_within(PATIENCE, || place.status()["written"] != first).expect("a fresh status");
+    follower.kill();
+    server.wait_for_no_slot();
+    open.rollback().unwrap();
+}
+
+fn a_lost_permission_is_not_asked_for_in_a_hurry(release: Release) {
+    let server = Server::new(release);
+    server.sql(&insert(1, 3));
+    server.sql("REVOKE SELECT ON iotda.device FROM iotda_follow");
+    let network = Network::to(server.port());
+    let place = Place::new(&server.dsn_by(network.port()));
+    let _follower = place.start();
+    place.wait_for_log("permission denied for table device");
+    thread::sleep(Duration::from_secs(6));
+    assert!(network.connections() <= 5, "{}", network.connections());
+    assert_eq!(place.log().matches("permission denied").count(), 1, "{}", place.log());
+    server.sql("GRANT SELECT ON iotda.device TO iotda_follow");
+    place.wait_until_equal(&server);
+}
+
+/// What is not on disk yet when the table is read.
+fn a_crash_does_not_undo_a_snapshot(release: Release) {
+    let mut server = Server::new(release);
+    server.configure("wal_level = logical\nwal_writer_delay = 10s\n");
+    server.stop("INT");
+    server.start();
+    server.sql(&insert(1, 50));
+    let place = Place::new(&server.dsn()).with(&["--snapshots"]);
+    let mut follower = place.start();
+    place.wait_until_equal(&server);
+    server.sql("SET synchronous_commit = off; UPDATE iotda.device SET frozen = true; UPDATE iotda.device SET secret = 'new-secret'");
+    place.wait_until_equal(&server);
+    let before = place.lines();
+    server.stop("QUIT");
+    server.start();
+    assert_eq!(server.lines(), before);
+    server.sql(&insert(51, 51));
+    place.wait_until_equal(&server);
+    assert!(follower.is_running());
+}
+
+fn a_silent_host_does_not_keep_from_the_next(release: Release) {
+    let server = Server::new(release);
+    server.sql(&insert(1, 3));
+    let network = Network::to(server.port());
+    network.silence();
+    let place = Place::new(&format!(
+        "host=127.0.0.1,127.0.0.1 port={},{} user=iotda_follow dbname=iot",
+        network.port(),
+        server.port()
+    ));
+    let _follower = place.start();
+    place.wait_until_equal(&server);
+}
+
+/// For a new password, or another host.
+fn the_connection_string_is_read_again(release: Release) {
+    let server = Server::new(release);
+    server.sql(&insert(1, 3));
+    let network = Network::to(server.port());
+    let place = Place::new(&server.dsn_by(network.port()));
+    let _follower = place.start();
+    place.wait_until_equal(&server);
+    place.set_dsn("host=nonsense password='topsecret");
+    network.shut();
+    place.wait_for_log("found none; what was read before is used");
+    place.set_dsn(&server.dsn());
+    server.sql(&insert(4, 5));
+    place.wait_until_equal(&server);
+    assert!(!place.log().contains("topsecret"), "{}", place.log());
+}
+
+fn an_unwritable_status_is_told_once(release: Release) {
+    let server = Server::new(release);
+    server.sql(&insert(1, 3));
+    let place = Place::new(&server.dsn());
+    // Where the new one is to be written.
+    let blocked = place.status_file().with_extension("json.new");
+    fs::create_dir(&blocked).unwrap();
+    let _follower = place.start();
+    for number in 4..8 {
+        server.sql(&insert(number, number));
+        place.wait_until_equal(&server);
+        thread::sleep(Duration::from_millis(300));
+    }
+    assert_eq!(place.log().matches("the status cannot be written").count(), 1, "{}", place.log());
+    fs::remove_dir(&blocked).unwrap();
+    place.wait_for_status("state", "streaming");
 }
 
 fn an_emptier_primary_is_not_published(release: Release) {
@@ -307,7 +431,6 @@ fn a_standby_takes_over(release: Release) {
     place.wait_until_equal(&server);
     beside.wait_until_equal(&server);
     assert_eq!(standby.slots(), 0);
-    drop(second);
 
     server.wait_for_standby(&standby);
     let before = place.lines();
@@ -322,6 +445,10 @@ fn a_standby_takes_over(release: Release) {
     standby.sql(&insert(51, 52));
     place.wait_until_equal(&standby);
     assert!(follower.is_running());
+    // Who has followed the standby as such has the change feed now.
+    beside.wait_for_log("each change is taken as it comes");
+    beside.wait_until_equal(&standby);
+    drop(second);
 }
 
 /// The file's folder is a small file system, which only the follower and what reads through its root see.

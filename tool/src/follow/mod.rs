@@ -48,7 +48,11 @@ use output::{Limits, Output};
 use pace::Attempts;
 use session::{Followed, Settings};
 use status::State;
-use std::{io, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tls::{Security, Tls};
 use tokio::{
     runtime,
@@ -68,15 +72,11 @@ pub(crate) fn run(args: &args::Follow) -> Result<Answer, Failure> {
         return Err(Failure::new("expected --dsn-file and --out"));
     };
     let journal = Journal(args.log_format);
-    let target = dsn::read(dsn)?;
-    if target.is_exposed {
+    let way = Way::read(dsn)?;
+    if way.target.is_exposed {
         let text = format!("{}: can be read by every user of this machine (chmod o-r)", shown(dsn));
         journal.write(Level::Warning, &text);
     }
-    let tls = match &target.security {
-        Security::Verify(verify) => Some(Tls::new(verify)?),
-        Security::None => None,
-    };
     let table = table::Table::new();
     let limits = Limits { max_shrink: args.max_shrink };
     let output = Output::open(out, args.adopt, limits, table.hasher())?;
@@ -98,12 +98,15 @@ pub(crate) fn run(args: &args::Follow) -> Result<Answer, Failure> {
         let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
         let stop = future::select(terminate.recv().boxed_local(), interrupt.recv().boxed_local());
-        let mut follower = Follower { target, tls, followed, attempts: Attempts::default() };
+        let status = status::keep_fresh(followed.status(), journal).boxed_local();
+        let attempts = Attempts::default();
+        let mut follower = Follower { dsn: dsn.clone(), way, followed, attempts };
         let answer = {
             let follow = std::pin::pin!(follower.follow());
-            match future::select(follow, stop).await {
-                future::Either::Left((answer, _)) => Some(answer),
-                future::Either::Right(_) => None,
+            match future::select(future::select(follow, stop), status).await {
+                future::Either::Left((future::Either::Left((answer, _)), _)) => Some(answer),
+                future::Either::Left((future::Either::Right(_), _)) => None,
+                future::Either::Right((never, _)) => match never {},
             }
         };
         follower.followed.end(answer.is_none());
@@ -114,10 +117,27 @@ pub(crate) fn run(args: &args::Follow) -> Result<Answer, Failure> {
 /// How long to wait before a table is read again that has changed.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// The process.
-struct Follower {
+/// The database and the way to it, as the files say.
+struct Way {
     target: Target,
     tls: Option<Tls>,
+}
+
+impl Way {
+    fn read(dsn: &Path) -> Result<Self, Failure> {
+        let target = dsn::read(dsn)?;
+        let tls = match &target.security {
+            Security::Verify(verify) => Some(Tls::new(verify)?),
+            Security::None => None,
+        };
+        Ok(Self { target, tls })
+    }
+}
+
+/// The process.
+struct Follower {
+    dsn: PathBuf,
+    way: Way,
     followed: Followed,
     attempts: Attempts,
 }
@@ -126,10 +146,11 @@ impl Follower {
     /// Follows until the table must not be published, or once.
     async fn follow(&mut self) -> Result<Answer, Failure> {
         watchdog::start();
-        self.followed.begin(&self.target.name);
-        let mut before = None;
+        self.followed.begin(&self.way.target.name);
+        let (mut before, mut unread) = (None, None);
         loop {
-            let ended = self.followed.session(&self.target, self.tls.as_ref(), &mut self.attempts);
+            let Way { target, tls } = &self.way;
+            let ended = self.followed.session(target, tls.as_ref(), &mut self.attempts);
             let trouble = match ended.await {
                 Ok(()) => return Ok(Answer::Yes),
                 Err(trouble) => trouble,
@@ -143,7 +164,7 @@ impl Follower {
                 }
                 Trouble::Lost(reason) if self.followed.once() => {
                     self.followed.trouble(State::Connecting, &reason);
-                    return Err(Failure::new(format!("{}: {reason}", self.target.name)));
+                    return Err(Failure::new(format!("{}: {reason}", self.way.target.name)));
                 }
                 Trouble::Again(reason) => {
                     journal.write(Level::Info, &format!("the table is read again: {reason}"));
@@ -154,13 +175,27 @@ impl Follower {
                     self.followed.trouble(State::Connecting, &reason);
                     // The same each time until the database is back.
                     if before.as_ref() != Some(&reason) || self.attempts.is_first() {
-                        let text =
-                            format!("{}: {reason}; the file stays as it is", self.target.name);
+                        let name = &self.way.target.name;
+                        let text = format!("{name}: {reason}; the file stays as it is");
                         journal.write(Level::Error, &text);
                     }
                     before = Some(reason);
                     let pause = self.attempts.failed();
                     self.followed.rest(pause).await;
+                }
+            }
+            // A new password or certificate.
+            match Way::read(&self.dsn) {
+                Ok(way) => {
+                    self.way = way;
+                    unread = None;
+                }
+                Err(failure) => {
+                    let text = format!("{failure}; what was read before is used");
+                    if unread.as_ref() != Some(&text) {
+                        journal.write(Level::Warning, &text);
+                        unread = Some(text);
+                    }
                 }
             }
         }

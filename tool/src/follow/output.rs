@@ -30,10 +30,17 @@ use tokio_postgres::types::PgLsn;
 pub(crate) struct Moment {
     /// What identifies the server and its copies.
     pub(crate) server: String,
-    /// Grows with each failover; empty where it is not known.
+    /// Grows with each failover; a standby does not say it.
     pub(crate) timeline: String,
     /// The position in the write-ahead log.
     pub(crate) wal: PgLsn,
+}
+
+impl Moment {
+    /// Whether it is what a standby has replayed.
+    pub(crate) fn is_of_standby(&self) -> bool {
+        self.timeline.is_empty()
+    }
 }
 
 impl fmt::Display for Moment {

@@ -37,15 +37,18 @@ impl Rows {
         self.wrong.clear();
     }
 
-    /// A row of a table that is being read: each device comes once.
+    /// A row of a table that is being read: each device comes once, with a right row or a wrong one.
     pub(crate) fn read(&mut self, row: Row<'_>) -> Result<(), Trouble> {
-        if self.put(row)? {
+        let was_wrong = self.wrong.has(row.device_id());
+        let had_line = self.put(row)?;
+        // Those that have no id have not the same.
+        if (was_wrong || had_line) && row.0[0].is_some() {
             self.wrong.add(row.device_id(), RowFault::Twice)?;
         }
         Ok(())
     }
 
-    /// The row of a device; returns whether the device had one.
+    /// The row of a device; returns whether the device had a right one.
     fn put(&mut self, row: Row<'_>) -> Result<bool, Trouble> {
         self.line.clear();
         match row.write_line(&mut self.line) {
@@ -54,9 +57,9 @@ impl Rows {
                 Ok(self.table.put(&self.line)?)
             }
             Err(fault) => {
-                self.table.remove(row.device_id())?;
+                let had_line = self.table.remove(row.device_id())?;
                 self.wrong.add(row.device_id(), fault)?;
-                Ok(false)
+                Ok(had_line)
             }
         }
     }
@@ -120,5 +123,53 @@ impl<'a> Reader<'a> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::follow::row::COLUMNS;
+
+    fn row<'a>(id: Option<&'a str>, secret: &'a str) -> Row<'a> {
+        let mut row = Row([None; COLUMNS.len()]);
+        (row.0[0], row.0[1], row.0[5]) =
+            (id.map(str::as_bytes), Some(secret.as_bytes()), Some(b"f".as_slice()));
+        row
+    }
+
+    /// A view may have a device twice, in any sequence of right and wrong rows.
+    #[test]
+    fn a_device_that_comes_twice_is_wrong() {
+        let (right, other, wrong) = ("secret-1", "secret-2", "short");
+        for secrets in [
+            &[right, other][..],
+            &[right, right],
+            &[wrong, right],
+            &[right, wrong],
+            &[wrong, wrong],
+            &[wrong, right, right],
+            &[right, wrong, right],
+        ] {
+            let mut rows = Rows::new(Table::new());
+            for secret in secrets {
+                rows.read(row(Some("lamp"), secret)).unwrap();
+                rows.read(row(None, secret)).unwrap();
+            }
+            assert_eq!(rows.wrong.fault(b"lamp"), Some(RowFault::Twice), "{secrets:?}");
+            assert_eq!(rows.wrong.fault(b""), Some(RowFault::NoDevice), "{secrets:?}");
+            rows.clear();
+            rows.read(row(Some("lamp"), right)).unwrap();
+            assert_eq!((rows.wrong.count(), rows.table.devices()), (0, 1));
+        }
+    }
+
+    #[test]
+    fn a_change_mends_a_row() {
+        let mut rows = Rows::new(Table::new());
+        rows.read(row(Some("lamp"), "short")).unwrap();
+        rows.change(Change::Update(None, row(Some("lamp"), "secret-1"))).unwrap();
+        rows.change(Change::Insert(row(Some("lamp"), "secret-1"))).unwrap();
+        assert_eq!((rows.wrong.count(), rows.table.devices()), (0, 1));
     }
 }

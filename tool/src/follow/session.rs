@@ -1,21 +1,24 @@
 //! What happens on one connection: the table is read, then followed.
 
 use super::{
-    database::{Database, Shape, Slot, Trouble},
+    database::{Database, SLOT_PATIENCE, Shape, Slot, Trouble},
     dsn::Target,
     journal::{Journal, Level, now},
     output::{Moment, NotPublished, Output},
     pace::{Attempts, Pace},
     rows::{Reader, Rows},
     sql::TableName,
-    status::{State, Status},
+    status::{Facts, State, Status},
     table::Table,
     tls::Tls,
     watchdog,
 };
 use crate::terminal::shown;
+use futures_util::pin_mut;
 use std::{
+    cell::{RefCell, RefMut},
     path::PathBuf,
+    rc::Rc,
     time::{Duration, Instant},
 };
 use tokio_postgres::types::PgLsn;
@@ -41,10 +44,9 @@ pub(crate) struct Followed {
     pub(crate) journal: Journal,
     rows: Rows,
     output: Output,
-    status: Status,
+    /// Written at the same time by who keeps it fresh.
+    status: Rc<RefCell<Status>>,
     pace: Pace,
-    /// The failure to write a file that was told last.
-    failure: Option<String>,
     /// Why the file could not be written the last time that it was tried.
     unwritten: Option<String>,
     /// When the log last told that the file was written, and how often it has been since.
@@ -58,6 +60,17 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// How often a change feed is tried again that the server could not make.
 const TRY_AGAIN: Duration = Duration::from_secs(600);
+
+/// How often it is looked, between two snapshots, whether there may be a change feed. The server ends a session that is idle for
+/// longer than the session has asked for.
+const LOOK_FOR_FEED: Duration = Duration::from_secs(30);
+
+/// How long a new slot may wait for open transactions before that is said, and the file is kept by snapshots.
+const QUIET_WAIT: Duration = Duration::from_secs(10);
+
+/// Why the file is kept by snapshots for now.
+const WAITS: &str =
+    "the change feed begins when all transactions that are open in the server have ended";
 
 /// How often the log tells at most that the file was written.
 const TELL: Duration = Duration::from_secs(60);
@@ -73,6 +86,7 @@ impl Followed {
     ) -> Self {
         let mut status = Status::new(status);
         status.facts.devices = output.devices();
+        let status = Rc::new(RefCell::new(status));
         let rows = Rows::new(table);
         let pace = Pace::new(min_interval);
         Self {
@@ -82,7 +96,6 @@ impl Followed {
             output,
             status,
             pace,
-            failure: None,
             unwritten: None,
             told: None,
             published: 0,
@@ -92,6 +105,21 @@ impl Followed {
 
     pub(crate) fn once(&self) -> bool {
         self.settings.once
+    }
+
+    /// The status, for who keeps it fresh.
+    pub(crate) fn status(&self) -> Rc<RefCell<Status>> {
+        Rc::clone(&self.status)
+    }
+
+    /// What is told. Not to be kept across a wait.
+    fn facts(&self) -> RefMut<'_, Facts> {
+        RefMut::map(self.status.borrow_mut(), |status| &mut status.facts)
+    }
+
+    /// The database has answered.
+    fn contact(&self) {
+        self.status.borrow_mut().contact();
     }
 
     /// Says what begins. A file that is there serves until the database answers.
@@ -120,19 +148,15 @@ impl Followed {
 
     /// Says what keeps the file from being up to date.
     pub(crate) fn trouble(&mut self, state: State, reason: &str) {
-        self.status.facts.state = state;
-        self.status.facts.error = Some(reason.into());
+        self.facts().state = state;
+        self.facts().error = Some(reason.into());
         self.tell();
     }
 
-    /// Waits, and keeps the status file fresh.
+    /// Tells the state, and waits.
     pub(crate) async fn rest(&mut self, pause: Duration) {
-        let end = Instant::now() + pause;
-        while Instant::now() < end {
-            self.tell();
-            let rest = end.saturating_duration_since(Instant::now());
-            tokio::time::sleep(rest.min(Duration::from_secs(1))).await;
-        }
+        self.tell();
+        tokio::time::sleep(pause).await;
     }
 
     /// The process ends, perhaps because it was told to.
@@ -141,8 +165,9 @@ impl Followed {
         if is_told {
             self.journal.write(Level::Info, "ended; the file stays as it is");
         }
-        if self.status.facts.state != State::Refused {
-            self.status.facts.state = State::Ended;
+        let was_refused = self.facts().state == State::Refused;
+        if !was_refused {
+            self.facts().state = State::Ended;
         }
         self.tell_now(true);
     }
@@ -152,26 +177,11 @@ impl Followed {
     }
 
     fn tell_now(&mut self, is_due: bool) {
-        let facts = &mut self.status.facts;
-        facts.devices = self.output.devices();
-        facts.rows = self.rows.table.devices();
-        facts.wrong_rows = self.rows.wrong.count();
-        let said = self.status.write(is_due);
-        self.failed(said.err());
-        let facts = &self.status.facts;
-        let (state, devices) = (facts.state.name(), facts.devices);
-        let error = facts.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
-        watchdog::status(&format!("{state}, {devices} devices{error}"));
-    }
-
-    /// Tells of a failure to write, once.
-    fn failed(&mut self, failure: Option<String>) {
-        if let Some(failure) = failure {
-            if self.failure.as_ref() != Some(&failure) {
-                self.journal.write(Level::Error, &failure);
-                self.failure = Some(failure);
-            }
-        }
+        let mut status = self.status.borrow_mut();
+        status.facts.devices = self.output.devices();
+        status.facts.rows = self.rows.table.devices();
+        status.facts.wrong_rows = self.rows.wrong.count();
+        status.tell(self.journal, is_due);
     }
 
     /// Follows on one connection. Ends without trouble only if the table is to be read once.
@@ -181,17 +191,16 @@ impl Followed {
         tls: Option<&Tls>,
         attempts: &mut Attempts,
     ) -> Result<(), Trouble> {
-        self.status.facts.state = State::Connecting;
+        self.facts().state = State::Connecting;
         self.tell();
         // What is known of the table is in the file; a new connection reads it anew.
         self.rows.clear();
-        let Settings { table, publication, patience, .. } = &self.settings;
-        let database = Database::connect(target, tls, table, publication, *patience).await?;
+        let database = self.connect(target, tls).await?;
         let server = database.server().await?;
         let moment = database.moment().await?;
-        self.compare_history(&moment, server.is_standby)?;
+        self.compare_history(&moment)?;
         let shape = database.shape().await?;
-        self.status.contact();
+        self.contact();
         let hindrance = if self.settings.once || self.settings.only_snapshots {
             Some("as was asked for".into())
         } else if server.is_standby {
@@ -199,14 +208,13 @@ impl Followed {
         } else if !server.is_logical {
             Some("the server's wal_level is not logical".into())
         } else {
-            shape.hindrance(publication)
+            shape.hindrance(&self.settings.publication)
         };
         let may_change = hindrance.is_none();
         let slot = match hindrance {
             Some(hindrance) => Err(hindrance),
-            None => database.make_slot(|| self.say_what_it_waits_for()).await?,
+            None => self.make_slot(&database, target, tls, attempts).await?,
         };
-        attempts.succeeded();
         let version = &server.version;
         match slot {
             Ok(slot) => {
@@ -215,7 +223,7 @@ impl Followed {
                     target.name
                 );
                 self.journal.write(Level::Info, &text);
-                self.stream(&database, shape, &slot).await
+                self.stream(&database, shape, &slot, attempts).await
             }
             Err(_) if self.settings.once => self.snapshot(&database, &shape).await,
             Err(reason) => {
@@ -226,38 +234,112 @@ impl Followed {
                 );
                 let level = if self.settings.only_snapshots { Level::Info } else { Level::Warning };
                 self.journal.write(level, &text);
-                self.snapshots(&database, shape, may_change).await
+                self.snapshots(&database, shape, may_change, attempts).await
             }
         }
     }
 
+    async fn connect(&self, target: &Target, tls: Option<&Tls>) -> Result<Database, Trouble> {
+        let Settings { table, publication, patience, .. } = &self.settings;
+        Database::connect(target, tls, table, publication, *patience).await
+    }
+
+    /// Makes a slot, which waits until the transactions that are open now have ended. If that takes long, the file is kept by
+    /// snapshots meanwhile. The inner error says why the server cannot make one.
+    async fn make_slot(
+        &mut self,
+        database: &Database,
+        target: &Target,
+        tls: Option<&Tls>,
+        attempts: &mut Attempts,
+    ) -> Result<Result<Slot, String>, Trouble> {
+        let make = database.make_slot();
+        pin_mut!(make);
+        let begin = Instant::now();
+        let mut pause = QUIET_WAIT.min(self.settings.patience);
+        let mut is_said = false;
+        loop {
+            if let Ok(made) = tokio::time::timeout(pause, make.as_mut()).await {
+                return made;
+            }
+            if begin.elapsed() >= SLOT_PATIENCE {
+                let seconds = SLOT_PATIENCE.as_secs();
+                return Err(Trouble::Lost(format!("no change feed for {seconds} s: {WAITS}")));
+            }
+            if !is_said {
+                self.say_what_it_waits_for();
+                is_said = true;
+            }
+            let begin = Instant::now();
+            match self.snapshot_beside(target, tls).await {
+                Ok(()) => attempts.succeeded(),
+                Err(Trouble::Refused(reason)) => return Err(Trouble::Refused(reason)),
+                Err(Trouble::Lost(reason) | Trouble::Again(reason)) => {
+                    let text = format!("{}: {reason}; the file stays as it is", target.name);
+                    self.journal.write(Level::Error, &text);
+                    self.facts().state = State::Connecting;
+                    self.facts().error = Some(reason);
+                }
+            }
+            // Wrong rows matter more.
+            self.facts().error.get_or_insert_with(|| WAITS.into());
+            self.tell();
+            pause = self.settings.snapshot_interval.max(begin.elapsed() * 5);
+        }
+    }
+
     fn say_what_it_waits_for(&self) {
-        let text = "the change feed begins when all transactions that are open in the server have ended: \
-                    SELECT pid, xact_start, state FROM pg_stat_activity WHERE backend_xid IS NOT NULL";
-        self.journal.write(Level::Warning, text);
+        let text = format!(
+            "{WAITS}: SELECT pid, xact_start, state FROM pg_stat_activity WHERE backend_xid IS NOT NULL; SELECT gid, prepared \
+             FROM pg_prepared_xacts. Until then the whole table is read every {} s",
+            self.settings.snapshot_interval.as_secs()
+        );
+        self.journal.write(Level::Warning, &text);
+    }
+
+    /// Publishes a snapshot by a connection of its own. What is read by the other connection later is not older.
+    async fn snapshot_beside(&mut self, target: &Target, tls: Option<&Tls>) -> Result<(), Trouble> {
+        let database = self.connect(target, tls).await?;
+        let shape = database.shape().await?;
+        self.snapshot(&database, &shape).await?;
+        self.facts().state = State::Snapshots;
+        Ok(())
     }
 
     /// Refuses a server that lacks what is in the file already: a standby that has become the primary without the last
     /// transactions, or one that is far behind.
-    fn compare_history(&self, now: &Moment, is_standby: bool) -> Result<(), Trouble> {
+    fn refuse_older(&self, now: &Moment) -> Result<(), Trouble> {
+        match self.output.moment() {
+            Some(before) if before.server == now.server && !before.server.is_empty() => {
+                self.refuse_before(before, now)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn refuse_before(&self, before: &Moment, now: &Moment) -> Result<(), Trouble> {
+        if now.wal >= before.wal || self.settings.accept_older {
+            return Ok(());
+        }
+        let (then, wal) = (before.wal, now.wal);
+        if now.is_of_standby() {
+            return Err(Trouble::Lost(format!("the standby is at WAL {wal}, the file at {then}")));
+        }
+        Err(Trouble::Refused(format!(
+            "the server's history ends at WAL {wal}, and the file was made at {then}: the last changes are lost there, perhaps \
+             in a failover. Compare the table, and then run the follower once with --once --accept-older"
+        )))
+    }
+
+    /// Compares the histories of the server and the file, and says how they differ.
+    fn compare_history(&self, now: &Moment) -> Result<(), Trouble> {
         let Some(before) = self.output.moment() else { return Ok(()) };
         if before.server != now.server || before.server.is_empty() {
             let text = "the file was made from another server, whose history cannot be compared";
             self.journal.write(Level::Warning, text);
             return Ok(());
         }
-        if now.wal < before.wal && !self.settings.accept_older {
-            let (then, now) = (before.wal, now.wal);
-            if is_standby {
-                return Err(Trouble::Lost(format!(
-                    "the standby is at WAL {now}, the file at {then}"
-                )));
-            }
-            return Err(Trouble::Refused(format!(
-                "the server's history ends at WAL {now}, and the file was made at {then}: the last changes are lost there, perhaps \
-                 in a failover. Compare the table, and then run the follower once with --once --accept-older"
-            )));
-        }
+        self.refuse_before(before, now)?;
         if before.timeline != now.timeline
             && !before.timeline.is_empty()
             && !now.timeline.is_empty()
@@ -277,21 +359,25 @@ impl Followed {
         database: &Database,
         shape: Shape,
         slot: &Slot,
+        attempts: &mut Attempts,
     ) -> Result<(), Trouble> {
+        // A snapshot may have been published while the slot was made.
+        self.refuse_older(&database.moment().await?)?;
         self.read(database, &shape).await?;
         database.mark().await?;
         // What is taken now reaches beyond the mark, and so beyond all that the table held when it was read.
         let mut position = database.flushed().await?;
         self.take(database, &shape, slot).await?;
-        self.status.facts.state = State::Streaming;
+        self.facts().state = State::Streaming;
         let mut looked = Instant::now();
         self.publish_checked(database, &shape, position).await?;
+        attempts.succeeded();
         loop {
             self.tell();
             tokio::time::sleep(self.pace.wait()).await;
             let begin = Instant::now();
             let now = database.flushed().await?;
-            self.status.contact();
+            self.contact();
             if now != position {
                 if self.take(database, &shape, slot).await? {
                     self.tell_wrong();
@@ -307,7 +393,7 @@ impl Followed {
                 looked = Instant::now();
             }
             if !is_stale {
-                self.status.facts.wal_position = Some(position.to_string());
+                self.facts().wal_position = Some(position.to_string());
             }
             // A change that could not be written, and was undone.
             if is_right && !is_stale && self.unwritten.is_some() {
@@ -325,10 +411,11 @@ impl Followed {
         slot: &Slot,
     ) -> Result<bool, Trouble> {
         let mut reader = Reader::new(&mut self.rows, shape.oid());
-        database.take(slot, |message| reader.message(message)).await?;
+        let taken = database.take(slot, |message| reader.message(message)).await;
         let has_changed = reader.changes > 0;
+        self.tell_before_refusing(taken)?;
         if has_changed {
-            self.status.facts.last_change = Some(now());
+            self.facts().last_change = Some(now());
         }
         Ok(has_changed)
     }
@@ -358,21 +445,34 @@ impl Followed {
         database: &Database,
         shape: Shape,
         may_change: bool,
+        attempts: &mut Attempts,
     ) -> Result<(), Trouble> {
         let (mut shape, start) = (shape, Instant::now());
         let before = shape.hindrance(&self.settings.publication);
+        let was_standby = database.server().await?.is_standby;
         loop {
             let begin = Instant::now();
             self.snapshot(database, &shape).await?;
-            self.status.facts.state = State::Snapshots;
-            let pause = self.settings.snapshot_interval.max(begin.elapsed() * 5);
-            self.rest(pause).await;
-            shape = database.shape().await?;
-            let is_mended =
-                before.is_some() && shape.hindrance(&self.settings.publication).is_none();
-            let is_time = may_change && start.elapsed() >= TRY_AGAIN;
-            if (is_mended || is_time) && !self.settings.only_snapshots {
-                return Err(Trouble::Again("there may be a change feed of it now".into()));
+            attempts.succeeded();
+            self.facts().state = State::Snapshots;
+            let end = Instant::now() + self.settings.snapshot_interval.max(begin.elapsed() * 5);
+            loop {
+                let pause = end.saturating_duration_since(Instant::now());
+                self.rest(pause.min(LOOK_FOR_FEED)).await;
+                shape = database.shape().await?;
+                let is_standby = database.server().await?.is_standby;
+                self.contact();
+                let is_mended =
+                    before.is_some() && shape.hindrance(&self.settings.publication).is_none();
+                let is_time = may_change && start.elapsed() >= TRY_AGAIN;
+                if (is_mended || is_time || was_standby && !is_standby)
+                    && !self.settings.only_snapshots
+                {
+                    return Err(Trouble::Again("there may be a change feed of it now".into()));
+                }
+                if Instant::now() >= end {
+                    break;
+                }
             }
         }
     }
@@ -380,25 +480,40 @@ impl Followed {
     async fn snapshot(&mut self, database: &Database, shape: &Shape) -> Result<(), Trouble> {
         // The moment before: what is read later is not older.
         let moment = database.moment().await?;
+        self.refuse_older(&moment)?;
         self.read(database, shape).await?;
+        if !moment.is_of_standby() {
+            // What was read is on disk: a crash of the server does not undo it.
+            database.mark().await?;
+        }
         self.publish(&moment)?;
-        match &self.status.facts.error {
+        let error = self.facts().error.clone();
+        match error {
             Some(error) if self.settings.once && self.rows.wrong.count() == 0 => {
-                Err(Trouble::Lost(error.clone()))
+                Err(Trouble::Lost(error))
             }
-            Some(error) if self.settings.once => Err(Trouble::Refused(error.clone())),
+            Some(error) if self.settings.once => Err(Trouble::Refused(error)),
             _ => Ok(()),
         }
     }
 
     async fn read(&mut self, database: &Database, shape: &Shape) -> Result<(), Trouble> {
-        self.status.facts.state = State::Reading;
+        self.facts().state = State::Reading;
         self.tell();
         self.rows.clear();
         let rows = &mut self.rows;
-        database.copy(shape, |row| rows.read(row)).await?;
-        self.status.contact();
+        let copied = database.copy(shape, |row| rows.read(row)).await;
+        self.tell_before_refusing(copied)?;
+        self.contact();
         Ok(())
+    }
+
+    /// If the table is refused because of its rows, the wrong ones are told before.
+    fn tell_before_refusing<T>(&mut self, result: Result<T, Trouble>) -> Result<T, Trouble> {
+        if let Err(Trouble::Refused(_)) = &result {
+            self.rows.wrong.tell(self.journal);
+        }
+        result
     }
 
     /// Says which rows are wrong; returns whether there are any. Without any, a file that could not be written is still not up
@@ -406,15 +521,14 @@ impl Followed {
     fn tell_wrong(&mut self) -> bool {
         let wrong = self.rows.wrong.tell(self.journal);
         let is_wrong = wrong.is_some();
-        self.status.facts.error = wrong.or_else(|| self.unwritten.clone());
+        self.facts().error = wrong.or_else(|| self.unwritten.clone());
         is_wrong
     }
 
     /// The file is the table.
     fn is_equal(&mut self) {
-        self.failure = None;
         self.unwritten = None;
-        self.status.facts.error = None;
+        self.facts().error = None;
         self.ready();
     }
 
@@ -425,7 +539,7 @@ impl Followed {
             return Ok(());
         }
         let table = &self.rows.table;
-        self.status.facts.wal_position = Some(moment.wal.to_string());
+        self.facts().wal_position = Some(moment.wal.to_string());
         if self.output.holds(table) && !self.output.is_ahead_of(moment) {
             self.is_equal();
             return Ok(());
@@ -440,9 +554,11 @@ impl Followed {
             Err(NotPublished::Refused(reason)) => return Err(Trouble::Refused(reason)),
             Err(NotPublished::Failed(reason)) => {
                 self.pace.has_failed();
-                self.status.facts.error = Some(reason.clone());
-                self.unwritten = Some(reason.clone());
-                self.failed(Some(reason));
+                if self.unwritten.as_ref() != Some(&reason) {
+                    self.journal.write(Level::Error, &reason);
+                }
+                self.facts().error = Some(reason.clone());
+                self.unwritten = Some(reason);
             }
         }
         self.tell();
@@ -466,7 +582,7 @@ impl Followed {
             self.told = Some(Instant::now());
             self.published = 0;
         }
-        self.status.facts.last_published = Some(now());
+        self.facts().last_published = Some(now());
         self.is_equal();
     }
 }

@@ -96,8 +96,13 @@ CREATE TABLE {table} (
 
 -- Whom the followers log in as. They read this table and nothing else. REPLICATION is for the change feed; no line of
 -- pg_hba.conf may let this role reach the database \"replication\", where it could copy the whole server.
--- Give it a password: \\password {ROLE}
-CREATE ROLE {role} LOGIN REPLICATION;
+-- The role may be there already, for another table or another database. Give it a password: \\password {ROLE}
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = '{ROLE}') THEN
+        CREATE ROLE {role} LOGIN REPLICATION;
+    END IF;
+END $$;
 GRANT USAGE ON SCHEMA {schema} TO {role};
 GRANT SELECT ON {table} TO {role};
 

@@ -1,11 +1,17 @@
 //! What does a monitoring system see? One JSON object in a file, which is replaced at each change and every few seconds.
 
-use super::journal;
+use super::{
+    journal::{self, Journal, Level},
+    watchdog,
+};
 use crate::terminal::shown;
 use serde_json::json;
 use std::{
+    cell::RefCell,
+    convert::Infallible,
     fs, io,
     path::{Path, PathBuf},
+    rc::Rc,
     time::{Duration, Instant},
 };
 
@@ -65,17 +71,22 @@ pub(crate) struct Facts {
 /// How often the file is written while nothing happens.
 const PAUSE: Duration = Duration::from_secs(5);
 
+/// How often it is looked whether the file is to be written.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// The file.
 #[derive(Debug)]
 pub(crate) struct Status {
     path: Option<PathBuf>,
     written: Option<(Instant, String)>,
+    /// Why it could not be written the last time that it was tried.
+    failure: Option<String>,
     pub(crate) facts: Facts,
 }
 
 impl Status {
     pub(crate) fn new(path: Option<PathBuf>) -> Self {
-        Self { path, written: None, facts: Facts::default() }
+        Self { path, written: None, failure: None, facts: Facts::default() }
     }
 
     /// The database has answered.
@@ -83,16 +94,34 @@ impl Status {
         self.facts.last_contact = Some(journal::now());
     }
 
-    /// Writes the file if something other than the times has changed, or some seconds are over.
-    pub(crate) fn write(&mut self, is_due: bool) -> Result<(), String> {
-        let Some(path) = &self.path else { return Ok(()) };
+    /// Tells systemd, and writes the file if it is time for that. A failure is told once.
+    pub(crate) fn tell(&mut self, journal: Journal, is_due: bool) {
+        match self.write(is_due) {
+            Ok(false) => {}
+            Ok(true) => self.failure = None,
+            Err(failure) => {
+                if self.failure.as_ref() != Some(&failure) {
+                    journal.write(Level::Error, &failure);
+                    self.failure = Some(failure);
+                }
+            }
+        }
+        let Facts { state, devices, error, .. } = &self.facts;
+        let error = error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+        watchdog::status(&format!("{}, {devices} devices{error}", state.name()));
+    }
+
+    /// Writes the file if something other than the times has changed, or some seconds are over. Returns whether it was
+    /// written.
+    fn write(&mut self, is_due: bool) -> Result<bool, String> {
+        let Some(path) = &self.path else { return Ok(false) };
         let Facts { state, devices, rows, wrong_rows, wal_position, error, .. } = &self.facts;
         let essence = format!("{} {devices} {rows} {wrong_rows} {error:?}", state.name());
         let is_fresh = self.written.as_ref().is_some_and(|(at, before)| {
             at.elapsed() < if *before == essence { PAUSE } else { Duration::ZERO }
         });
         if is_fresh && !is_due {
-            return Ok(());
+            return Ok(false);
         }
         let object = json!({
             "state": state.name(),
@@ -109,7 +138,15 @@ impl Status {
         replace(path, &format!("{object:#}\n"))
             .map_err(|error| format!("{}: the status cannot be written: {error}", shown(path)))?;
         self.written = Some((Instant::now(), essence));
-        Ok(())
+        Ok(true)
+    }
+}
+
+/// Keeps the file fresh, also while the database does not answer.
+pub(crate) async fn keep_fresh(status: Rc<RefCell<Status>>, journal: Journal) -> Infallible {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        status.borrow_mut().tell(journal, false);
     }
 }
 

@@ -35,6 +35,16 @@ impl Wrong {
         self.rows.len()
     }
 
+    /// Whether the device has a wrong row. Not of a longer device id, whose beginning others may have too.
+    pub(crate) fn has(&self, device_id: &[u8]) -> bool {
+        !self.rows.is_empty() && device_id.len() <= MOST_KEPT && self.rows.contains_key(device_id)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn fault(&self, device_id: &[u8]) -> Option<RowFault> {
+        self.rows.get(device_id).copied()
+    }
+
     /// The device's row is wrong.
     pub(crate) fn add(&mut self, device_id: &[u8], fault: RowFault) -> Result<(), TooMany> {
         self.rows.insert(key(device_id).to_vec(), fault);
