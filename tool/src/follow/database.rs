@@ -204,6 +204,8 @@ const TAKE: &str =
     "SELECT lsn, data FROM pg_logical_slot_get_binary_changes($1, NULL, NULL, 'proto_version', '1',
     'publication_names', $2)";
 
+const MARK: &str = "SELECT pg_logical_emit_message(true, 'iotda-auth', '')";
+
 /// How long an open transaction may hold up a new slot before the connection is given up.
 pub(crate) const SLOT_PATIENCE: Duration = Duration::from_secs(600);
 
@@ -418,9 +420,18 @@ impl Database {
     /// Writes a mark into the write-ahead log, and waits until it is on disk: every transaction that was seen before has
     /// been written before it.
     pub(crate) async fn mark(&self) -> Result<(), Trouble> {
-        let statement = "SELECT pg_logical_emit_message(true, 'iotda-auth', '')";
-        self.ask(self.client.query(statement, &[])).await?;
-        Ok(())
+        self.ask(self.client.batch_execute(MARK)).await
+    }
+
+    /// The same, where the server allows it: a snapshot can do without.
+    pub(crate) async fn mark_if_allowed(&self) -> Result<(), Trouble> {
+        let mark = async {
+            match self.client.batch_execute(MARK).await {
+                Err(error) if error.as_db_error().is_some() => Ok(()),
+                result => result,
+            }
+        };
+        self.ask(mark).await
     }
 
     /// The position up to which the write-ahead log is on disk.

@@ -484,7 +484,7 @@ impl Followed {
         self.read(database, shape).await?;
         if !moment.is_of_standby() {
             // What was read is on disk: a crash of the server does not undo it.
-            database.mark().await?;
+            database.mark_if_allowed().await?;
         }
         self.publish(&moment)?;
         let error = self.facts().error.clone();
