@@ -548,10 +548,9 @@ static void no_file_descriptors(void)
 	CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
 	for(int round = 0; round < 2; round++){
 		put_file(round ? "secrets" : "others");
-		int next = open("/dev/null", O_RDONLY);
-		CHECK(next >= 0 && close(next) == 0);
+		/* Not the lowest that is free now: the thread may still have to close one below it. */
 		none = before;
-		none.rlim_cur = next;
+		none.rlim_cur = 0;
 		CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
 		CHECK(open("/dev/null", O_RDONLY) < 0 && errno == EMFILE);
 		reload_and_tick(&plugin);
