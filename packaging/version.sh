@@ -2,17 +2,17 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034 # used by those who source this
 
-# Sets what names the commit: $number, $version, $version_in_library, $epoch, $timestamp.
+# Sets what names the commit: $release (the version of Cargo.toml), $number, $version, $version_in_library, $epoch, $timestamp.
 name_commit() {
     local commit state="" order="~"
-    number=$(sed -n '/^\[workspace.package\]/,/^$/s/^version = "\(.*\)".*/\1/p' Cargo.toml)
-    version=$number
+    release=$(sed -n '/^\[workspace.package\]/,/^$/s/^version = "\(.*\)".*/\1/p' Cargo.toml)
+    version=$release
     if commit=$(git rev-parse HEAD 2>/dev/null) && [[ $(git rev-parse --show-toplevel) == "$PWD" ]]; then
         epoch=$(git log -1 --format=%ct)
         commit=${commit:0:12}
         [[ -z $(git status --porcelain) ]] || state=modified
-        ! git merge-base --is-ancestor "v$number" HEAD 2>/dev/null || order=+
-        [[ -n $state ]] || ! git tag --points-at HEAD | grep -qxF "v$number" || order=""
+        ! git merge-base --is-ancestor "v$release" HEAD 2>/dev/null || order=+
+        [[ -n $state ]] || ! git tag --points-at HEAD | grep -qxF "v$release" || order=""
     else
         commit=${IOTDA_COMMIT:-} epoch=${SOURCE_DATE_EPOCH:-}
         [[ $commit =~ ^[0-9a-f]{12,40}$ && $epoch =~ ^[0-9]+$ ]] ||
@@ -22,8 +22,8 @@ name_commit() {
         [[ ${IOTDA_RELEASE:-} != yes ]] || order=""
     fi
     # Earlier than the version, as every system takes a ~, or later, if that version is behind us.
-    [[ -z $order ]] || version="$number${order}git$(date --date="@$epoch" +%Y%m%d%H%M%S).$commit${state:+.$state}"
-    version_in_library="$number ($commit${state:+, $state})"
+    [[ -z $order ]] || version="$release${order}git$(date --date="@$epoch" +%Y%m%d%H%M%S).$commit${state:+.$state}"
+    version_in_library="$release ($commit${state:+, $state})"
     timestamp=$(date --date="@$epoch" +%Y-%m-%dT%H:%M:%SZ)
     number=$version
 }

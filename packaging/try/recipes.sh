@@ -24,9 +24,8 @@ files_of() {
 }
 
 try_recipes() {
-    local work file release source
+    local work file source
     scratch
-    release=$(sed -n '/^\[workspace.package\]/,/^$/s/^version = "\(.*\)".*/\1/p' Cargo.toml)
     source=$work/src/mosquitto-iotda-auth-$release
     mkdir -p "$source" "$work/tar"
     git archive HEAD | tar -x -C "$source"

@@ -76,6 +76,32 @@ impl Server {
         server
     }
 
+    /// Starts a server whose table of devices is in partitions, with the role and the publication: BY, and the statements that
+    /// make the partitions.
+    #[must_use]
+    pub fn with_partitions(release: Release, by: &str, partitions: &str) -> Self {
+        let server = Self::bare(release, "wal_level = logical\n");
+        server.sql(&format!(
+            "CREATE SCHEMA iotda; CREATE TABLE iotda.device (device_id text PRIMARY KEY, secret text, secondary_secret text,
+                 fingerprint text, secondary_fingerprint text, frozen bool NOT NULL DEFAULT false) PARTITION BY {by} (device_id);
+             {partitions}
+             CREATE ROLE iotda_follow LOGIN REPLICATION; GRANT USAGE ON SCHEMA iotda TO iotda_follow;
+             GRANT SELECT ON iotda.device TO iotda_follow;
+             CREATE PUBLICATION iotda_auth FOR TABLE iotda.device WITH (publish_via_partition_root = true)"
+        ));
+        server
+    }
+
+    /// Starts a server that writes its log late where `synchronous_commit` is off.
+    #[must_use]
+    pub fn with_late_log(release: Release) -> Self {
+        let mut server = Self::new(release);
+        server.configure("wal_level = logical\nwal_writer_delay = 10s\n");
+        server.stop("INT");
+        server.start();
+        server
+    }
+
     /// Starts a standby of it, by streaming replication.
     #[must_use]
     pub fn standby(&mut self) -> Self {

@@ -105,18 +105,14 @@ fn a_table_that_is_written_anew_is_read_again(release: Release) {
 
 /// The change feed by the partitions' root does not tell of what happens to a partition as a whole.
 fn partitions_come_and_go(release: Release) {
-    let server = Server::bare(release, "wal_level = logical\n");
-    server.sql(
-        "CREATE SCHEMA iotda; CREATE TABLE iotda.device (device_id text PRIMARY KEY, secret text, secondary_secret text,
-             fingerprint text, secondary_fingerprint text, frozen bool NOT NULL DEFAULT false) PARTITION BY LIST (device_id);
-         CREATE TABLE iotda.p0 PARTITION OF iotda.device DEFAULT;
+    let server = Server::with_partitions(
+        release,
+        "LIST",
+        "CREATE TABLE iotda.p0 PARTITION OF iotda.device DEFAULT;
          CREATE TABLE iotda.p1 PARTITION OF iotda.device FOR VALUES IN ('dev-1') PARTITION BY LIST (device_id);
          CREATE TABLE iotda.p11 PARTITION OF iotda.p1 FOR VALUES IN ('dev-1');
          CREATE TABLE iotda.p2 PARTITION OF iotda.device FOR VALUES IN ('dev-2');
-         CREATE TABLE iotda.p3 PARTITION OF iotda.device FOR VALUES IN ('dev-3');
-         CREATE ROLE iotda_follow LOGIN REPLICATION; GRANT USAGE ON SCHEMA iotda TO iotda_follow;
-         GRANT SELECT ON iotda.device TO iotda_follow;
-         CREATE PUBLICATION iotda_auth FOR TABLE iotda.device WITH (publish_via_partition_root = true)",
+         CREATE TABLE iotda.p3 PARTITION OF iotda.device FOR VALUES IN ('dev-3');",
     );
     server.sql(&insert(1, 20));
     let place = Place::new(&server.dsn());

@@ -227,10 +227,7 @@ fn a_lost_permission_is_not_asked_for_in_a_hurry(release: Release) {
 
 /// What is not on disk yet when the table is read.
 fn a_crash_does_not_undo_a_snapshot(release: Release) {
-    let mut server = Server::new(release);
-    server.configure("wal_level = logical\nwal_writer_delay = 10s\n");
-    server.stop("INT");
-    server.start();
+    let mut server = Server::with_late_log(release);
     server.sql(&insert(1, 50));
     let place = Place::new(&server.dsn()).with(&["--snapshots"]);
     let mut follower = place.start();
@@ -328,10 +325,7 @@ fn an_emptier_primary_is_not_published(release: Release) {
 /// With `synchronous_commit = off` a table shows what the change feed does not tell yet. Then an earlier change of the same row
 /// would be made over it.
 fn a_commit_that_is_not_on_disk_is_not_undone(release: Release) {
-    let mut server = Server::new(release);
-    server.configure("wal_level = logical\nwal_writer_delay = 10s\n");
-    server.stop("INT");
-    server.start();
+    let mut server = Server::with_late_log(release);
     server.sql(&insert(1, 3));
     let network = Network::to(server.port());
     let place = Place::new(&server.dsn_by(network.port())).with(&["--answer-timeout", "20s"]);

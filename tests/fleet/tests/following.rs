@@ -234,15 +234,11 @@ fn a_file_that_others_change_is_written_again(release: Release) {
 }
 
 fn a_table_in_partitions_is_followed(release: Release) {
-    let server = Server::bare(release, "wal_level = logical\n");
-    server.sql(
-        "CREATE SCHEMA iotda; CREATE TABLE iotda.device (device_id text PRIMARY KEY, secret text, secondary_secret text,
-             fingerprint text, secondary_fingerprint text, frozen bool NOT NULL DEFAULT false) PARTITION BY HASH (device_id);
-         CREATE TABLE iotda.p0 PARTITION OF iotda.device FOR VALUES WITH (MODULUS 2, REMAINDER 0);
-         CREATE TABLE iotda.p1 PARTITION OF iotda.device FOR VALUES WITH (MODULUS 2, REMAINDER 1);
-         CREATE ROLE iotda_follow LOGIN REPLICATION; GRANT USAGE ON SCHEMA iotda TO iotda_follow;
-         GRANT SELECT ON iotda.device TO iotda_follow;
-         CREATE PUBLICATION iotda_auth FOR TABLE iotda.device WITH (publish_via_partition_root = true)",
+    let server = Server::with_partitions(
+        release,
+        "HASH",
+        "CREATE TABLE iotda.p0 PARTITION OF iotda.device FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+         CREATE TABLE iotda.p1 PARTITION OF iotda.device FOR VALUES WITH (MODULUS 2, REMAINDER 1);",
     );
     server.sql(&insert(1, 20));
     let place = Place::new(&server.dsn());

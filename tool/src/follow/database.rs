@@ -262,14 +262,19 @@ impl Database {
     async fn prepare(&self) -> Result<(), Trouble> {
         self.ask(self.client.batch_execute(SETTINGS)).await?;
         self.limit_time(Duration::ZERO, self.patience).await?;
-        let look = async {
-            match self.client.batch_execute(LOOK_FOR_CLIENT).await {
-                // A system that cannot look.
+        // Not every system can look.
+        self.run_if_allowed(LOOK_FOR_CLIENT).await
+    }
+
+    /// A statement that the session can do without, if the server refuses it.
+    async fn run_if_allowed(&self, statement: &str) -> Result<(), Trouble> {
+        let run = async {
+            match self.client.batch_execute(statement).await {
                 Err(error) if error.as_db_error().is_some() => Ok(()),
                 result => result,
             }
         };
-        self.ask(look).await
+        self.ask(run).await
     }
 
     async fn limit_time(&self, statement: Duration, lock: Duration) -> Result<(), Trouble> {
@@ -425,13 +430,7 @@ impl Database {
 
     /// The same, where the server allows it: a snapshot can do without.
     pub(crate) async fn mark_if_allowed(&self) -> Result<(), Trouble> {
-        let mark = async {
-            match self.client.batch_execute(MARK).await {
-                Err(error) if error.as_db_error().is_some() => Ok(()),
-                result => result,
-            }
-        };
-        self.ask(mark).await
+        self.run_if_allowed(MARK).await
     }
 
     /// The position up to which the write-ahead log is on disk.
